@@ -1,0 +1,57 @@
+// Package vm simulates virtual memory: the words of the subject (addresses,
+// accesses, faults, page tables, TLBs), physical memory, and an MMU that puts
+// them together.
+//
+// The parts:
+//
+//   - [VirtAddr], [PhysAddr], [ASID], [Perm], [Access]: the words.
+//   - [Memory]: physical memory, a plain []byte with a physical base.
+//   - [PageTable]: an address space, walked; vm/pagetable implements it for
+//     real and for classic formats. A table of your own plugs in as well.
+//   - [TLB]: a cache of translations; vm/tlb implements it.
+//   - [MMU]: one core's translation: TLB in front, page table behind.
+//   - [Fault]: why an access failed, down to the entry and the bit.
+//   - [Event]: what happened, for pictures, labs and tests.
+//
+// # One translation, step by step
+//
+//  1. [MMU.Translate] asks the TLB for the page of the address, under the
+//     current [ASID].
+//  2. On a hit whose [Perm] allows the access, frame and offset are joined and
+//     that is all: a stale entry is believed, as hardware believes it.
+//  3. On a miss (or a hit that forbids the access, or a write to a page not yet
+//     marked dirty) the page table is walked: one entry is read per level, the
+//     permissions are combined, reserved bits and alignment are checked.
+//  4. A walk that ends well sets the accessed and dirty bits where the format
+//     has hardware do that, and its [Entry] goes into the TLB.
+//  5. A walk that does not ends in a *[Fault], and nothing has changed: no bit
+//     in memory, no entry in the TLB.
+//
+// # Memory picture
+//
+//	virtual address ──► MMU ──► TLB: (ASID, page) → (frame, perm)
+//	                     │ miss
+//	                     ▼
+//	                    walk: root ─► table ─► … ─► leaf     (entries in Memory)
+//	                     │
+//	                     ▼
+//	physical address = frame + offset;   Memory.bytes[physical address - base]
+//
+// # Limits
+//
+// There are no caches of data, no memory types and no speculation: a walk
+// happens when an access needs it. Stale translations show exactly where the
+// entry survives in the TLB that was configured.
+//
+// # Concurrency
+//
+// An MMU belongs to one goroutine at a time, as a core runs one thread. Many
+// MMUs may share a Memory and a page table of vm/pagetable while another
+// goroutine maps and unmaps: each walk sees the old or the new translation.
+//
+// # Sources
+//
+// Intel SDM volume 3A chapter 4, AMD APM volume 2 chapters 5 and 15, the RISC-V
+// privileged specification 20240411 chapters 10, 11 and 18 (Sv39, Svnapot,
+// Svpbmt, Svade, Svadu, hypervisor extension), Arm ARM DDI 0487 chapter D8.
+package vm
