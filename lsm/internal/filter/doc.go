@@ -1,0 +1,2 @@
+// Package filter is LevelDB's bloom filter block.
+package filter
