@@ -61,15 +61,15 @@ type Fault struct {
 	AllocStack []uintptr // program counters of the allocation, when traced
 	FreeStack  []uintptr // program counters of the earlier free, when traced
 
-	Err error // one of the sentinels above, never nil
+	Detail string // what exactly is wrong, in place of Err's words; may be empty
+	Err    error  // one of the sentinels above, never nil
 }
 
 // Error formats f as "alloc: free 0x40: block already free", with what else is
-// known in parentheses.
+// known in parentheses. Detail, if any, takes the place of Err's words.
 func (f *Fault) Error() string {
 	var sb strings.Builder
-	sb.WriteString("alloc: ")
-	sb.WriteString(f.Op)
+	sb.WriteString("alloc: " + f.Op)
 	switch {
 	case f.InRegion:
 		fmt.Fprintf(&sb, " %#x", uint64(f.Off))
@@ -77,7 +77,11 @@ func (f *Fault) Error() string {
 		fmt.Fprintf(&sb, " address %#x", f.Addr)
 	}
 	sb.WriteString(": ")
-	sb.WriteString(f.Err.Error())
+	if f.Detail != "" {
+		sb.WriteString(f.Detail)
+	} else {
+		sb.WriteString(f.Err.Error())
+	}
 	if f.Block != nil {
 		state := "free"
 		if f.Block.Used {
