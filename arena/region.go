@@ -1,37 +1,306 @@
 package arena
 
+import (
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/memlab-go/memlab/internal/invariants"
+)
+
 // A Region is one range of address space that never moves. Its bytes may be
-// touched where they are committed.
+// touched where they are committed: [Region.Commit] makes pages usable,
+// [Region.Decommit] gives them back.
+//
+// A Region is safe for concurrent use, except that nothing may touch its bytes
+// or run beside [Region.Close]. Its laws, with page meaning the system's page:
+//
+//	committed ≤ reserved, and committed ≤ limit where there is one
+//	committed == page size × pages that a Commit covered since their last Decommit
+//	a page reads as zero after the Commit that follows its Decommit
 type Region struct {
-	mem []byte
+	mem     atomic.Pointer[[]byte] // nil once closed
+	size    int
+	backing Backing
+	limit   int   // bytes, at most size
+	page    int64 // bytes in a page
+
+	mu        sync.Mutex
+	back      backend
+	committed pageSet
+	stats     *Stats // apart from r, so that a leak report does not keep r alive
+	cleanup   runtime.Cleanup
 }
 
-// Reserve reserves size bytes of address space.
-func Reserve(size int, o *Options) (*Region, error) {
-	return &Region{mem: make([]byte, size)}, nil
+// A backend is what a backing does with whole pages [lo, hi) of its region. It
+// is called with the region locked.
+type backend interface {
+	// commit makes the pages usable. Those that are committed already keep
+	// their contents, the others read as zero.
+	commit(lo, hi int64) error
+	// decommit gives the pages back; not all of them need be committed.
+	decommit(lo, hi int64) error
+	protect(lo, hi int64, p Prot) error
+	// move moves the n pages at src to dst, which is usable and does not
+	// overlap them, and decommits them. It returns how many it has moved; the
+	// region copies the rest.
+	move(dst, src, n int64) int64
+	sync(lo, hi int64) error
+	resident(lo, hi int64) (int, error)
+	mappings() int
+	close() error
 }
 
-// FromBytes makes a region of memory of the caller's own.
-func FromBytes(b []byte) *Region { return &Region{mem: b} }
-
-// Bytes returns the whole region; only committed parts may be touched.
-func (r *Region) Bytes() []byte { return r.mem }
-
-// Size returns the reserved size in bytes.
-func (r *Region) Size() int { return len(r.mem) }
-
-// Commit makes [off, off+size) usable. Fresh bytes are zero.
-func (r *Region) Commit(off Offset, size int) error { return nil }
-
-// Decommit gives [off, off+size) back to the system; committed again, the
-// bytes are zero.
-func (r *Region) Decommit(off Offset, size int) error {
-	clear(r.mem[off:][:size])
+// Bytes returns the whole region, nil after Close. Only committed parts may be
+// touched; touching others can end the process. The slice is good until Close.
+func (r *Region) Bytes() []byte {
+	if mem := r.mem.Load(); mem != nil {
+		return *mem
+	}
 	return nil
 }
 
-// Resident returns how many bytes the system says are in RAM.
-func (r *Region) Resident() (int, error) { return len(r.mem), nil }
+// Size returns the reserved size in bytes, also after Close.
+func (r *Region) Size() int { return r.size }
 
-// Close releases the region. Every view of it is dead afterwards.
-func (r *Region) Close() error { r.mem = nil; return nil }
+// Backing returns where the memory comes from: what was asked for, or GoHeap
+// on a system without mappings. FromBytes regions count as GoHeap.
+func (r *Region) Backing() Backing { return r.backing }
+
+// PageSize returns the size of a page in bytes, a power of two. Commit and
+// Decommit work in pages of this size.
+func (r *Region) PageSize() int { return int(r.page) }
+
+// Owns reports whether b starts inside the region. Nothing is dereferenced; a
+// b that was left over from a closed region is not owned. An empty b at the
+// very end counts as inside.
+func (r *Region) Owns(b []byte) bool {
+	_, ok := r.OffsetOf(b)
+	return ok
+}
+
+// OffsetOf returns the offset of b's first byte and whether it lies inside the
+// region, as [Region.Owns] says.
+func (r *Region) OffsetOf(b []byte) (Offset, bool) { return offsetIn(r.Bytes(), b) }
+
+// Commit makes every page that [off, off+size) touches readable and writable.
+// Pages that were not committed read as zero, except that a reopened File
+// shows what it holds; the others are left alone.
+//
+// The error is [ErrLimit] when Options.Limit would be passed, [ErrRange],
+// [ErrClosed], or the system's (ENOMEM, or ENOSPC for a File); then the count
+// of committed bytes is as before. On Linux an Mmap region makes no system
+// call here. O(pages/4096 + runs of pages that change).
+func (r *Region) Commit(off Offset, size int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.check("commit", off, size); err != nil || size == 0 {
+		return err
+	}
+	lo, hi := r.pagesAround(off, size)
+	fresh := hi - lo - r.committed.countIn(lo, hi)
+	if fresh == 0 {
+		return nil
+	}
+	if err := r.room("commit", off, size, fresh); err != nil {
+		return err
+	}
+	if err := r.back.commit(lo, hi); err != nil {
+		return r.fail("commit", off, size, err)
+	}
+	r.committed.add(lo, hi)
+	r.account()
+	r.stats.Commits++
+	return nil
+}
+
+// Decommit gives the memory of [off, off+size) back to the system. The bytes
+// may be touched again only after Commit and are then zero. Pages that the
+// range covers in part stay committed, with the bytes in the range cleared.
+// Bytes that are not committed are left alone.
+//
+// The error is [ErrRange], [ErrClosed] or the system's; then nothing has
+// changed. O(size) for GoHeap, else one system call.
+func (r *Region) Decommit(off Offset, size int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.check("decommit", off, size); err != nil || size == 0 {
+		return err
+	}
+	lo, hi := r.pagesInside(off, size)
+	if lo < hi && r.committed.countIn(lo, hi) > 0 {
+		if err := r.back.decommit(lo, hi); err != nil {
+			return r.fail("decommit", off, size, err)
+		}
+		r.committed.remove(lo, hi)
+		r.account()
+		r.stats.Decommits++
+	}
+	start, end := int64(off), int64(off)+int64(size)
+	r.clearPart(start, min(end, lo*r.page))
+	r.clearPart(max(start, hi*r.page), end)
+	return nil
+}
+
+// clearPart clears [a, b), which lies in one page, if that page is committed.
+func (r *Region) clearPart(a, b int64) {
+	if a < b && r.committed.has(a/r.page) {
+		clear((*r.mem.Load())[a:b])
+	}
+}
+
+// Protect says what may be done with the pages of [off, off+size), which must
+// begin and end on page boundaries ([ErrAlign]). Committed bytes keep their
+// contents. A Commit that follows a Decommit makes pages writable again; a
+// Commit alone leaves the protection of committed pages as it is.
+//
+// GoHeap and FromBytes regions return [ErrUnsupported]. Each change of
+// protection inside a region may cost two of the mappings that the system
+// grants a process; [Stats] counts them.
+func (r *Region) Protect(off Offset, size int, p Prot) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.check("protect", off, size); err != nil || size == 0 {
+		return err
+	}
+	if !r.aligned(off, size) {
+		return r.fail("protect", off, size, ErrAlign)
+	}
+	lo, hi := r.pagesAround(off, size)
+	if err := r.back.protect(lo, hi, p); err != nil {
+		return r.fail("protect", off, size, err)
+	}
+	return nil
+}
+
+// Sync writes the committed part of a File region to its device and returns
+// when it is there. It does nothing for the other backings.
+func (r *Region) Sync() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.check("sync", 0, 0); err != nil {
+		return err
+	}
+	err := r.committed.runs(0, r.pages(), true, r.back.sync)
+	if err != nil {
+		return r.fail("sync", 0, r.size, err)
+	}
+	return nil
+}
+
+// Resident returns how many committed bytes the system says are in RAM:
+// mincore on unix, QueryWorkingSetEx on Windows, else [ErrUnsupported]. For a
+// private mapping these are the pages that were touched and not swapped out;
+// for a File, pages in the system's page cache count whoever brought them in.
+// O(committed pages).
+func (r *Region) Resident() (int, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.check("resident", 0, 0); err != nil {
+		return 0, err
+	}
+	total := 0
+	err := r.committed.runs(0, r.pages(), true, func(lo, hi int64) error {
+		n, err := r.back.resident(lo, hi)
+		total += n
+		return err
+	})
+	if err != nil {
+		return 0, r.fail("resident", 0, r.size, err)
+	}
+	return total, nil
+}
+
+// Close releases the region. Every view of it is dead afterwards: touching one
+// ends the process. A region made by FromBytes leaves its bytes alone. Closing
+// twice is fine and returns nil (under the invariants build tag it panics). If
+// the system refuses, the error is its own, the region stays as it was and
+// Close can be tried again.
+func (r *Region) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mem.Load() == nil {
+		if invariants.Enabled {
+			panic(&Error{Op: "close", Size: r.size, Err: ErrClosed})
+		}
+		return nil
+	}
+	if err := r.back.close(); err != nil {
+		return r.fail("close", 0, r.size, err)
+	}
+	r.mem.Store(nil)
+	r.cleanup.Stop()
+	r.committed = pageSet{}
+	r.account()
+	return nil
+}
+
+// check returns the error of a range that is not in the region.
+func (r *Region) check(op string, off Offset, size int) error {
+	switch {
+	case r.mem.Load() == nil:
+		return &Error{Op: op, Off: off, Size: size, Err: ErrClosed}
+	case size < 0:
+		return &Error{Op: op, Off: off, Size: size, Err: ErrSize}
+	case off > Offset(r.size) || size > r.size-int(off):
+		return &Error{Op: op, Off: off, Size: size, Limit: r.size, Err: ErrRange}
+	}
+	return nil
+}
+
+// room returns the error of committing fresh more pages than the limit allows.
+func (r *Region) room(op string, off Offset, size int, fresh int64) error {
+	if r.limit > 0 && fresh > (int64(r.limit)-int64(r.stats.Committed))/r.page {
+		return &Error{Op: op, Off: off, Size: size, Have: r.stats.Committed, Limit: r.limit, Err: ErrLimit}
+	}
+	return nil
+}
+
+func (r *Region) fail(op string, off Offset, size int, err error) error {
+	return &Error{Op: op, Off: off, Size: size, Have: r.stats.Committed, Limit: r.limit, Err: err}
+}
+
+// account brings the byte counts up to date with the page set.
+func (r *Region) account() {
+	r.stats.Committed = int(min(r.committed.count*r.page, int64(r.size)))
+	r.stats.Peak = max(r.stats.Peak, r.stats.Committed)
+}
+
+// pages returns the number of pages, the last of which may be a part.
+func (r *Region) pages() int64 { return (int64(r.size) + r.page - 1) / r.page }
+
+// pagesAround returns the pages that [off, off+size) touches.
+func (r *Region) pagesAround(off Offset, size int) (lo, hi int64) {
+	return int64(off) / r.page, (int64(off) + int64(size) + r.page - 1) / r.page
+}
+
+// pagesInside returns the pages that lie in [off, off+size) as a whole. The
+// end of the region ends its last page. lo ≥ hi means that there is none.
+func (r *Region) pagesInside(off Offset, size int) (lo, hi int64) {
+	end := int64(off) + int64(size)
+	if end == int64(r.size) {
+		end = r.pages() * r.page
+	}
+	return (int64(off) + r.page - 1) / r.page, end / r.page
+}
+
+// aligned reports whether [off, off+size) begins and ends on page boundaries.
+func (r *Region) aligned(off Offset, size int) bool {
+	end := int64(off) + int64(size)
+	return int64(off)%r.page == 0 && (end%r.page == 0 || end == int64(r.size))
+}
+
+// bytes returns the bytes of pages [lo, hi).
+func (r *Region) bytes(lo, hi int64) []byte {
+	return (*r.mem.Load())[lo*r.page : min(hi*r.page, int64(r.size))]
+}
+
+// pageSize returns the system's page size, or 4096 where it has none of use.
+func pageSize() int64 {
+	n := os.Getpagesize()
+	if n < 4096 || n > 1<<20 || n&(n-1) != 0 {
+		return 4096
+	}
+	return int64(n)
+}

@@ -1,0 +1,226 @@
+package arena
+
+import "math/bits"
+
+// A pageSet is a set of page numbers that costs memory only where it is
+// neither empty nor full: a tree of three levels whose inner slots can say
+// "all of them" without having children.
+//
+//	top   one slot per midPages pages, as many as the region needs
+//	mid   midLeaves slots, one per leafPages pages
+//	leaf  one bit a page
+//
+// With pages of 4 KiB a leaf stands for 16 MiB and a mid for 8 GiB.
+type pageSet struct {
+	top   []*mid
+	count int64 // pages in the set
+}
+
+const (
+	leafPages = 4096
+	leafWords = leafPages / 64
+	midLeaves = 512
+	midPages  = leafPages * midLeaves
+)
+
+type (
+	leaf [leafWords]uint64
+	mid  struct {
+		count  int64 // pages in the set below this node
+		full   [midLeaves / 64]uint64
+		leaves [midLeaves]*leaf // nil: empty, or full where the bit says so
+	}
+)
+
+// newPageSet returns an empty set for pages [0, pages).
+func newPageSet(pages int64) pageSet {
+	return pageSet{top: make([]*mid, (pages+midPages-1)/midPages)}
+}
+
+// has reports whether page p is in the set.
+func (s *pageSet) has(p int64) bool {
+	m := s.top[p/midPages]
+	if m == nil {
+		return false
+	}
+	i := p % midPages / leafPages
+	if l := m.leaves[i]; l != nil {
+		return l[p%leafPages/64]>>(p%64)&1 != 0
+	}
+	return m.isFull(i)
+}
+
+// add puts pages [a, b) into the set and returns how many were not in it.
+func (s *pageSet) add(a, b int64) int64 { return s.change(a, b, true) }
+
+// remove takes pages [a, b) out and returns how many were in the set.
+func (s *pageSet) remove(a, b int64) int64 { return s.change(a, b, false) }
+
+// change sets or clears [a, b) leaf by leaf. O(leaves touched).
+func (s *pageSet) change(a, b int64, set bool) int64 {
+	var changed int64
+	for a < b {
+		end := min(b, (a/leafPages+1)*leafPages)
+		m := s.top[a/midPages]
+		if m == nil {
+			if !set {
+				a = min(b, (a/midPages+1)*midPages)
+				continue
+			}
+			m = new(mid)
+			s.top[a/midPages] = m
+		}
+		n := m.change(a%midPages/leafPages, a%leafPages, end-a, set)
+		if set {
+			m.count += n
+			s.count += n
+		} else {
+			m.count -= n
+			s.count -= n
+		}
+		changed += n
+		a = end
+	}
+	return changed
+}
+
+// change sets or clears n pages of leaf i from page lo on and returns how many
+// changed. A leaf that becomes full or empty as a whole is dropped.
+func (m *mid) change(i, lo, n int64, set bool) int64 {
+	l := m.leaves[i]
+	if l == nil {
+		if m.isFull(i) == set {
+			return 0
+		}
+		if n == leafPages {
+			m.full[i/64] ^= 1 << (i % 64)
+			return n
+		}
+		l = new(leaf)
+		if !set {
+			for w := range l {
+				l[w] = ^uint64(0)
+			}
+			m.full[i/64] &^= 1 << (i % 64)
+		}
+		m.leaves[i] = l
+	}
+	changed := l.change(lo, lo+n, set)
+	if n == leafPages {
+		m.leaves[i] = nil
+		if set {
+			m.full[i/64] |= 1 << (i % 64)
+		}
+	}
+	return changed
+}
+
+func (m *mid) isFull(i int64) bool { return m.full[i/64]>>(i%64)&1 != 0 }
+
+// change sets or clears bits [a, b) and returns how many changed.
+func (l *leaf) change(a, b int64, set bool) int64 {
+	var changed int
+	for a < b {
+		end := min(b, (a/64+1)*64)
+		mask := ^uint64(0) >> (64 - (end - a)) << (a % 64)
+		w := &l[a/64]
+		if set {
+			changed += bits.OnesCount64(mask &^ *w)
+			*w |= mask
+		} else {
+			changed += bits.OnesCount64(mask & *w)
+			*w &^= mask
+		}
+		a = end
+	}
+	return int64(changed)
+}
+
+// countIn returns how many pages of [a, b) are in the set.
+func (s *pageSet) countIn(a, b int64) int64 {
+	var n int64
+	for a < b {
+		m := s.top[a/midPages]
+		if midEnd := (a/midPages + 1) * midPages; m == nil || a%midPages == 0 && b >= midEnd {
+			if m != nil {
+				n += m.count
+			}
+			a = min(b, midEnd)
+			continue
+		}
+		end := min(b, (a/leafPages+1)*leafPages)
+		i := a % midPages / leafPages
+		if l := m.leaves[i]; l != nil {
+			n += l.countIn(a%leafPages, a%leafPages+end-a)
+		} else if m.isFull(i) {
+			n += end - a
+		}
+		a = end
+	}
+	return n
+}
+
+func (l *leaf) countIn(a, b int64) int64 {
+	var n int
+	for a < b {
+		end := min(b, (a/64+1)*64)
+		mask := ^uint64(0) >> (64 - (end - a)) << (a % 64)
+		n += bits.OnesCount64(l[a/64] & mask)
+		a = end
+	}
+	return int64(n)
+}
+
+// nextIn returns the first page of [a, b) that is in the set, or b.
+func (s *pageSet) nextIn(a, b int64) int64 { return s.find(a, b, true) }
+
+// nextOut returns the first page of [a, b) that is not in the set, or b.
+func (s *pageSet) nextOut(a, b int64) int64 { return s.find(a, b, false) }
+
+// find returns the first page of [a, b) whose membership is in, or b.
+func (s *pageSet) find(a, b int64, in bool) int64 {
+	for a < b {
+		m := s.top[a/midPages]
+		if m == nil {
+			if !in {
+				return a
+			}
+			a = (a/midPages + 1) * midPages
+			continue
+		}
+		i := a % midPages / leafPages
+		l := m.leaves[i]
+		if l == nil {
+			if m.isFull(i) == in {
+				return a
+			}
+			a = (a/leafPages + 1) * leafPages
+			continue
+		}
+		w := l[a%leafPages/64]
+		if !in {
+			w = ^w
+		}
+		if w >>= a % 64; w != 0 {
+			return min(b, a+int64(bits.TrailingZeros64(w)))
+		}
+		a = (a/64 + 1) * 64
+	}
+	return b
+}
+
+// runs calls f for each longest run [lo, hi) of pages in [a, b) whose
+// membership is in, in order, until f returns an error.
+func (s *pageSet) runs(a, b int64, in bool, f func(lo, hi int64) error) error {
+	for {
+		lo := s.find(a, b, in)
+		if lo >= b {
+			return nil
+		}
+		hi := s.find(lo, b, !in)
+		if err := f(lo, hi); err != nil {
+			return err
+		}
+		a = hi
+	}
+}
