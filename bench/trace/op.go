@@ -47,7 +47,7 @@ func (o Op) Bytes() int64 {
 type Trace struct {
 	Name      string // short name, from the file
 	Prefix    bool   // the trace is the beginning of a longer one
-	FullOps   int64  // operations of the longer one, when Prefix
+	FullOps   int64  // operations of the longer one, when Prefix; 0 if nobody knows
 	Suggested int64  // the header's heap size or peak payload in bytes; a hint
 	Weight    int64  // the header's weight; of no meaning here
 	IDs       int    // every Op.ID is below
@@ -97,6 +97,9 @@ func (t *Trace) full() int64 {
 func (t *Trace) Label() string {
 	if !t.Prefix {
 		return t.Name
+	}
+	if t.FullOps == 0 {
+		return fmt.Sprintf("%s (first %d ops)", t.Name, len(t.Ops))
 	}
 	return fmt.Sprintf("%s (first %d of %d ops)", t.Name, len(t.Ops), t.FullOps)
 }

@@ -37,7 +37,9 @@ type env struct {
 
 // commands lists the subcommands in the order of the help text.
 func commands() []command {
-	return []command{}
+	return []command{
+		{"replay", "one allocation trace on one allocator: validity, memory, time", runReplay},
+	}
 }
 
 func main() {

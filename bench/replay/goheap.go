@@ -1,0 +1,54 @@
+package replay
+
+import (
+	"math/bits"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// goHeap is Go's own heap behind the Allocator interface: Malloc is make, Free
+// forgets, and the collector does the rest. It detects no misuse.
+type goHeap struct{}
+
+func newGoHeap(Config) (Heap, error) { return goHeap{}, nil }
+
+// Malloc returns a fresh slice. It is zeroed, since make cannot do otherwise.
+func (goHeap) Malloc(size int) ([]byte, error) {
+	if size <= 0 {
+		if size < 0 {
+			return nil, alloc.ErrSize
+		}
+		return make([]byte, 1)[:0:0], nil // a base of its own, as the contract asks
+	}
+	return make([]byte, size), nil
+}
+
+// Calloc returns a fresh slice of count*size bytes.
+func (h goHeap) Calloc(count, size int) ([]byte, error) {
+	hi, lo := bits.Mul(uint(count), uint(size))
+	if count < 0 || size < 0 || hi != 0 || int(lo) < 0 {
+		return nil, alloc.ErrSize
+	}
+	return h.Malloc(int(lo))
+}
+
+// Realloc shrinks in place and grows by copying.
+func (h goHeap) Realloc(b []byte, size int) ([]byte, error) {
+	switch {
+	case b == nil:
+		return h.Malloc(size)
+	case size == 0:
+		return nil, nil
+	case size > 0 && size <= len(b):
+		return b[:size:size], nil
+	}
+	grown, err := h.Malloc(size)
+	copy(grown, b)
+	return grown, err
+}
+
+// Free leaves b to the collector.
+func (goHeap) Free([]byte) {}
+
+// Close does nothing.
+func (goHeap) Close() error { return nil }

@@ -1,0 +1,68 @@
+package replay
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// A Heap is an allocator that can be ended. A heap may also have a method
+// Stats() [alloc.Stats], and be an [alloc.Walker] and an [alloc.Checker]; what
+// it has is used.
+type Heap interface {
+	alloc.Allocator
+	// Close releases the heap's memory. Its error tells of leaks, which a
+	// replay leaves on purpose.
+	Close() error
+}
+
+// A Config says how to make a [Heap]. The zero value is right for measuring.
+type Config struct {
+	Limit int        // most bytes the heap may commit, 0: no limit
+	Sink  alloc.Sink // receives the heap's events, nil: none
+}
+
+// An Entry is an allocator that can be measured.
+type Entry struct {
+	Name      string // as on the command line
+	About     string // one line
+	Align     int    // what blocks of 16 bytes and more are aligned to; 1: nothing is promised
+	Collected bool   // memory comes back only through Go's collector, which must run
+	New       func(Config) (Heap, error)
+}
+
+// Find returns the entries of known with these names, in this order; no names
+// means all. The error lists the known names.
+func Find(known []Entry, names ...string) ([]Entry, error) {
+	if len(names) == 0 {
+		return known, nil
+	}
+	var out []Entry
+	for _, name := range names {
+		i := slices.IndexFunc(known, func(e Entry) bool { return e.Name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("unknown allocator %q; known are %s", name, strings.Join(Names(known), ", "))
+		}
+		out = append(out, known[i])
+	}
+	return out, nil
+}
+
+// Names returns the names of the entries, in their order.
+func Names(known []Entry) []string {
+	var out []string
+	for _, e := range known {
+		out = append(out, e.Name)
+	}
+	return out
+}
+
+// stats returns what h says of itself, if it says anything.
+func stats(h Heap) (alloc.Stats, bool) {
+	if s, ok := h.(interface{ Stats() alloc.Stats }); ok {
+		return s.Stats(), true
+	}
+	return alloc.Stats{}, false
+}

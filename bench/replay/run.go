@@ -1,0 +1,81 @@
+package replay
+
+import (
+	"fmt"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// An OpError says at which operation of a trace an allocator failed.
+type OpError struct {
+	Trace string
+	Op    int // from 1
+	Err   error
+}
+
+// Error formats e as "git-log: operation 17: alloc: …".
+func (e *OpError) Error() string {
+	return fmt.Sprintf("%s: operation %d: %v", e.Trace, e.Op, e.Err)
+}
+
+// Unwrap returns what the allocator said.
+func (e *OpError) Unwrap() error { return e.Err }
+
+// run executes p on a. It writes the first byte of each block it gets. This is
+// the loop that is timed: one indirect call and one table access an operation.
+func (p *Program) run(a alloc.Allocator, tab table) error {
+	for i := range p.code {
+		in := &p.code[i]
+		var b []byte
+		var err error
+		switch in.op {
+		case opMalloc:
+			b, err = a.Malloc(int(in.a))
+		case opFree:
+			q := tab[in.slot]
+			tab[in.slot] = nil
+			a.Free(view(q, int(in.b)))
+			continue
+		case opRealloc:
+			b, err = a.Realloc(view(tab[in.slot], int(in.b)), int(in.a))
+		case opCalloc:
+			b, err = a.Calloc(int(in.a), int(in.b))
+		default:
+			b, err = p.bigOp(a, tab, in)
+		}
+		if err != nil {
+			return &OpError{p.Name, i + 1, err}
+		}
+		if len(b) > 0 {
+			b[0] = byte(i)
+		}
+		tab[in.slot] = base(b)
+	}
+	return nil
+}
+
+// bigOp executes an operation whose sizes do not fit its instruction.
+func (p *Program) bigOp(a alloc.Allocator, tab table, in *instr) ([]byte, error) {
+	op, x, y := p.unpack(in)
+	switch op {
+	case opMalloc:
+		return a.Malloc(int(x))
+	case opRealloc:
+		return a.Realloc(view(tab[in.slot], int(y)), int(x))
+	case opCalloc:
+		return a.Calloc(int(x), int(y))
+	default:
+		a.Free(view(tab[in.slot], int(y)))
+		return nil, nil
+	}
+}
+
+// freeLeft frees what p leaves live, so that it can run again.
+func (p *Program) freeLeft(a alloc.Allocator, tab table) {
+	for i := range p.left {
+		in := &p.left[i]
+		_, _, size := p.unpack(in)
+		a.Free(view(tab[in.slot], int(size)))
+		tab[in.slot] = nil
+	}
+}

@@ -1,0 +1,78 @@
+package replay
+
+import (
+	"runtime"
+	"runtime/debug"
+	"time"
+)
+
+// Timing is what [Throughput] measured, in nanoseconds of wall time an
+// operation. The slices have one figure per repetition.
+type Timing struct {
+	Cold []float64 // first pass of a fresh heap
+	Warm []float64 // later passes in the same heap
+}
+
+// A repetition of a short trace is made of as many passes as take this long,
+// so that the clock's grain and a single interrupt do not show.
+const leastRepetition = 20 * time.Millisecond
+
+// Throughput times p on heaps of e: reps times a cold pass on a fresh heap, and
+// reps times at least one warm pass in the last of these. Now is the clock,
+// [time.Now] outside tests.
+func Throughput(p *Program, e Entry, cfg Config, reps int, now func() time.Time) (Timing, error) {
+	if !e.Collected {
+		defer debug.SetGCPercent(debug.SetGCPercent(-1))
+	}
+	var out Timing
+	tab := make(table, p.Slots)
+	for rep := range reps {
+		clear(tab)
+		if e.Collected {
+			debug.FreeOSMemory() // a fresh heap is one whose pages are gone
+		} else if rep == 0 {
+			runtime.GC()
+		}
+		h, err := e.New(cfg)
+		if err != nil {
+			return out, err
+		}
+		start := now()
+		if err := p.run(h, tab); err != nil {
+			h.Close()
+			return out, err
+		}
+		cold := now().Sub(start)
+		out.Cold = append(out.Cold, p.perOp(cold, 1))
+		if rep == reps-1 {
+			err = p.warm(h, tab, reps, cold, now, &out)
+		}
+		h.Close() // its error tells of the blocks left, on purpose
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// warm repeats p in h, which has run it once.
+func (p *Program) warm(h Heap, tab table, reps int, cold time.Duration, now func() time.Time, out *Timing) error {
+	passes := int(min(max(leastRepetition/max(cold, 1), 1), 1000))
+	for range reps {
+		var spent time.Duration
+		for range passes {
+			p.freeLeft(h, tab)
+			start := now()
+			if err := p.run(h, tab); err != nil {
+				return err
+			}
+			spent += now().Sub(start)
+		}
+		out.Warm = append(out.Warm, p.perOp(spent, passes))
+	}
+	return nil
+}
+
+func (p *Program) perOp(d time.Duration, passes int) float64 {
+	return float64(d.Nanoseconds()) / float64(max(p.Ops, 1)*passes)
+}
