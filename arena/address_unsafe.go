@@ -15,9 +15,9 @@ func offsetIn(mem, b []byte) (Offset, bool) {
 	return Offset(off), off < uintptr(len(mem)) || off == uintptr(len(mem)) && len(b) == 0
 }
 
-// misalignment returns how many bytes b's base lies past a multiple of align,
-// a power of two.
-func misalignment(b []byte, align int) int {
-	// SAFETY: the address is used as a number and not turned back into a pointer.
-	return int(uintptr(unsafe.Pointer(unsafe.SliceData(b))) & uintptr(align-1))
+// address returns the address of b's base as a number, for aligning and for
+// system calls.
+func address(b []byte) uintptr {
+	// SAFETY: a number from here on; never turned back into a pointer.
+	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 }

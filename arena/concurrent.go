@@ -1,7 +1,6 @@
 package arena
 
 import (
-	"math/bits"
 	"sync"
 	"sync/atomic"
 )
@@ -20,7 +19,8 @@ type Concurrent struct {
 	r     *Region
 	mem   []byte
 	owned bool
-	step  int // bytes by which memory is committed
+	base  uintptr // address of the first byte, for aligning; never made a pointer
+	step  int     // bytes by which memory is committed
 
 	used      atomic.Int64 // bytes handed out, start and padding included
 	committed atomic.Int64 // bytes from the start that may be touched
@@ -49,13 +49,13 @@ func NewConcurrent(size int, o *Options) (*Concurrent, error) {
 // of which may be in use. The region stays the caller's: Close decommits it
 // and no more.
 func ConcurrentIn(r *Region) *Concurrent {
-	c := &Concurrent{r: r, mem: r.Bytes(), step: roundUp(commitStep, r.PageSize())}
+	mem := r.Bytes()
+	c := &Concurrent{r: r, mem: mem, base: address(mem), step: roundUp(commitStep, r.PageSize())}
 	c.used.Store(concurrentStart)
 	return c
 }
 
-// Alloc returns size zeroed bytes at a multiple of align, a power of two of at
-// most the page size, as an offset and as a view with cap == len. The offset
+// Alloc returns size zeroed bytes at a multiple of align, a power of two, as an offset and as a view with cap == len. The offset
 // is never 0; it is what should be stored inside the arena. The view and the
 // offset are good until Reset or Close.
 //
@@ -67,12 +67,12 @@ func (c *Concurrent) Alloc(size, align int) (Offset, []byte, error) {
 	if size < 0 {
 		return 0, nil, &Error{Op: "alloc", Size: size, Err: ErrSize}
 	}
-	if align <= 0 || bits.OnesCount(uint(align)) != 1 || align > int(c.r.page) {
+	if !validAlign(align) {
 		return 0, nil, &Error{Op: "alloc", Size: size, Err: ErrAlign}
 	}
 	for {
 		used := c.used.Load()
-		start := (used + int64(align) - 1) &^ int64(align-1)
+		start := alignOffset(c.base, used, align)
 		if int64(size) > int64(len(c.mem))-start {
 			return 0, nil, c.full(size, used)
 		}
@@ -161,11 +161,11 @@ func (c *Concurrent) Trim() error {
 }
 
 // Close ends the arena: it releases a region of its own and decommits one of
-// the caller's. Every view is dead. Closing twice is fine. Not safe beside
-// other calls.
+// the caller's. Every view is dead. Closing twice is fine and returns nil
+// (under the invariants build tag it panics). Not safe beside other calls.
 func (c *Concurrent) Close() error {
 	if c.mem == nil {
-		return nil
+		return closedTwice("close concurrent")
 	}
 	var err error
 	if c.owned {

@@ -33,7 +33,7 @@ var (
 	ErrPointers = errors.New("type has pointers")
 	// ErrUnsupported says that the backing or the system cannot do this. It is
 	// an [errors.ErrUnsupported].
-	ErrUnsupported = fmt.Errorf("arena: %w", errors.ErrUnsupported)
+	ErrUnsupported = fmt.Errorf("backing or system: %w", errors.ErrUnsupported)
 )
 
 // An Error is a failed operation on a region or an arena with what is known of
@@ -50,7 +50,14 @@ type Error struct {
 // Error formats e as "arena: commit 8192 bytes at 0x1000: out of room: byte
 // limit reached (have 4096, limit 8192)".
 func (e *Error) Error() string {
-	s := fmt.Sprintf("arena: %s %d bytes at %#x: %v", e.Op, e.Size, uint64(e.Off), e.Err)
+	s := "arena: " + e.Op
+	if e.Size != 0 {
+		s += fmt.Sprintf(" %d bytes", e.Size)
+	}
+	if e.Off != 0 {
+		s += fmt.Sprintf(" at %#x", uint64(e.Off))
+	}
+	s += ": " + e.Err.Error()
 	if e.Limit > 0 {
 		s += fmt.Sprintf(" (have %d, limit %d)", e.Have, e.Limit)
 	}

@@ -31,7 +31,7 @@ func (m *memory) close() error                       { return nil }
 
 // resident asks the system about the bytes if they start on a page.
 func (m *memory) resident(lo, hi int64) (int, error) {
-	if misalignment(m.r.Bytes(), int(m.r.page)) != 0 {
+	if address(m.r.Bytes())%uintptr(m.r.page) != 0 {
 		return 0, ErrUnsupported
 	}
 	return systemPager{}.Resident(m.r.bytes(lo, hi))

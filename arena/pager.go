@@ -36,6 +36,11 @@ type Pager interface {
 	Resident(mem []byte) (int, error)
 }
 
+// SystemPager returns the pager that makes this system's calls, for pagers
+// that wrap it. Where the system has no mappings every call of it is
+// [ErrUnsupported].
+func SystemPager() Pager { return systemPager{} }
+
 // A MapRequest says what mapping a [Pager] should make.
 type MapRequest struct {
 	Size int      // bytes, whole pages

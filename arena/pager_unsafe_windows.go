@@ -106,12 +106,6 @@ func (systemPager) Resident(mem []byte) (int, error) {
 // residentStep is the number of pages asked about in one system call.
 const residentStep = 1 << 12
 
-// address returns the address of mem for a system call.
-func address(mem []byte) uintptr {
-	// SAFETY: memory of the system's, which does not move; never turned back into a pointer.
-	return uintptr(unsafe.Pointer(unsafe.SliceData(mem)))
-}
-
 func windowsProt(p Prot) uint32 {
 	switch p {
 	case ProtRead:

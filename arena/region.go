@@ -221,10 +221,7 @@ func (r *Region) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.mem.Load() == nil {
-		if invariants.Enabled {
-			panic(&Error{Op: "close", Size: r.size, Err: ErrClosed})
-		}
-		return nil
+		return closedTwice("close region")
 	}
 	if err := r.back.close(); err != nil {
 		return r.fail("close", 0, r.size, err)
@@ -233,6 +230,15 @@ func (r *Region) Close() error {
 	r.cleanup.Stop()
 	r.committed = pageSet{}
 	r.account()
+	return nil
+}
+
+// closedTwice is what a second Close returns: nil, or a panic in builds that
+// look for mistakes.
+func closedTwice(op string) error {
+	if invariants.Enabled {
+		panic(&Error{Op: op, Err: ErrClosed})
+	}
 	return nil
 }
 

@@ -199,7 +199,7 @@ func (m *mapped) prepare(guard int, o *Options) error {
 // alignedHeap returns size zero bytes of the Go heap that start on a page.
 func alignedHeap(size, page int) []byte {
 	b := make([]byte, size+page)
-	skip := (page - misalignment(b, page)) % page
+	skip := int(alignOffset(address(b), 0, page))
 	return b[skip : skip+size : skip+size]
 }
 
