@@ -1,0 +1,139 @@
+package segregated
+
+import "math/bits"
+
+// Free spans are kept in bins by size: one bin for each size below exactBins
+// granules, eight a doubling above. A bin is a doubly linked list, newest
+// first; a bitmap says which bins have spans (Masmano et al., TLSF: a new
+// dynamic memory allocator for real-time systems, ECRTS 2004, section 4).
+
+// links returns the links of the free span at g in the given bin.
+func (h *Heap) links(g uint64, bin int) *links {
+	if bin >= largeBin {
+		return &h.info(g).links
+	}
+	return h.smallLinks(g)
+}
+
+// link puts the free span [g, g+n) first in its bin.
+func (h *Heap) link(g, n uint64) bool {
+	bin := binOf(n)
+	l := h.links(g, bin)
+	next := h.hdr.bins[bin]
+	*l = links{next: next}
+	if next != 0 {
+		if !h.isFree(next) {
+			return h.fail("bin %d starts at %#x, which is not a free span", bin, next<<granuleShift)
+		}
+		h.links(next, bin).prev = g
+	}
+	h.hdr.bins[bin] = g
+	h.hdr.binSet[bin/64] |= 1 << (bin % 64)
+	h.freeSpans++
+	return true
+}
+
+// unlink takes the free span [g, g+n) out of its bin. The links may have been
+// overwritten by a stray write of the caller's: they are followed only to
+// other free spans that point back.
+func (h *Heap) unlink(g, n uint64) bool {
+	bin := binOf(n)
+	l := *h.links(g, bin)
+	if l.next != 0 && (!h.isFree(l.next) || h.links(l.next, bin).prev != g) {
+		return h.fail("free span %#x: next link %#x is damaged", g<<granuleShift, l.next<<granuleShift)
+	}
+	if l.prev == 0 {
+		if h.hdr.bins[bin] != g {
+			return h.fail("free span %#x: previous link is damaged", g<<granuleShift)
+		}
+		h.hdr.bins[bin] = l.next
+		if l.next == 0 {
+			h.hdr.binSet[bin/64] &^= 1 << (bin % 64)
+		}
+	} else {
+		if !h.isFree(l.prev) || h.links(l.prev, bin).next != g {
+			return h.fail("free span %#x: previous link %#x is damaged", g<<granuleShift, l.prev<<granuleShift)
+		}
+		h.links(l.prev, bin).next = l.next
+	}
+	if l.next != 0 {
+		h.links(l.next, bin).prev = l.prev
+	}
+	h.freeSpans--
+	return true
+}
+
+// nextBin returns the first bin from bin on that has spans, or numBins.
+func (h *Heap) nextBin(bin int) int {
+	w := bin / 64
+	if w >= binWords {
+		return numBins
+	}
+	if s := h.hdr.binSet[w] >> (bin % 64); s != 0 {
+		return bin + bits.TrailingZeros64(s)
+	}
+	for w++; w < binWords; w++ {
+		if s := h.hdr.binSet[w]; s != 0 {
+			return w*64 + bits.TrailingZeros64(s)
+		}
+	}
+	return numBins
+}
+
+// find returns a free span of at least n granules that is not yet unlinked and
+// its size, or 0: better fit, the closest of a bounded number of spans in the
+// bin of n, else of the next bin that has any.
+func (h *Heap) find(n uint64) (g, size uint64) {
+	bin := binOf(n)
+	if bin >= exactBins && h.hdr.bins[bin] != 0 {
+		if g, size := h.closest(bin, n, searchOwn); g != 0 || h.err != nil {
+			return g, size
+		}
+		bin++
+	}
+	if bin = h.nextBin(bin); bin == numBins {
+		return 0, 0
+	}
+	if bin < exactBins {
+		h.searched++
+		g := h.hdr.bins[bin]
+		if !h.isFree(g) || h.spanSize(g) != uint64(bin) {
+			h.fail("bin %d starts at %#x, which is not a free span of its size", bin, g<<granuleShift)
+			return 0, 0
+		}
+		return g, uint64(bin)
+	}
+	return h.closest(bin, n, searchNext)
+}
+
+// How many spans of a bin find looks at: in the bin of the request, where some
+// may be too small, and in the next one, where all fit.
+const (
+	searchOwn  = 32
+	searchNext = 8
+)
+
+// closest returns the smallest of the first limit spans of bin that have at
+// least n granules, the lower address among equals.
+func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
+	g := h.hdr.bins[bin]
+	for i := 0; i < limit && g != 0; i++ {
+		h.searched++
+		var size uint64
+		if h.isFree(g) {
+			size = h.spanSize(g)
+		}
+		if size == 0 || binOf(size) != bin {
+			h.fail("bin %d has %#x, which is not a free span of its size", bin, g<<granuleShift)
+			return 0, 0
+		}
+		if size >= n && (best == 0 || size < bestSize || size == bestSize && g < best) {
+			best, bestSize = g, size
+			if size == n {
+				break
+			}
+		}
+		g = h.links(g, bin).next
+	}
+	return best, bestSize
+}

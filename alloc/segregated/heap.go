@@ -1,0 +1,128 @@
+package segregated
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// A Heap is a general-purpose allocator in one region. It is not safe for
+// concurrent use. The package comment describes how it works; every method of
+// [alloc.Allocator] is O(1) but for the bounded searches named there, and for
+// bytes that are copied or cleared.
+type Heap struct {
+	view
+	smallState
+
+	region *arena.Region
+	own    bool // Close releases the region
+	closed bool
+	err    *alloc.Fault // sticky: the corruption that was found, nil if none
+	sysErr error        // why the last commit failed, nil if the limit did
+
+	pageSize     uint64
+	pageGranules uint64
+	limit        uint64 // bytes that may be committed, 0: no limit
+	committed    uint64 // bytes that are
+	zeroed       bool   // pages that were never touched are zero
+	zeroOnFree   bool
+	sink         alloc.Sink
+
+	epoch     uint64 // sweeps so far
+	topPeak   uint64 // highest top since the last sweep
+	freeSpans int
+	spanStats
+}
+
+// spanStats are counters kept outside the runs.
+type spanStats struct {
+	searched uint64
+	failed   uint64
+}
+
+// New makes a heap in r, whose contents are lost, or in a region of its own if
+// r is nil: 64 GiB of address space where the system grants it, released by
+// Close. A region that was passed in stays the caller's. nil options mean the
+// defaults.
+//
+// The error is [alloc.ErrSize] for a region too small to hold the metadata and
+// a page, or for options that make no sense, and the region's own error if
+// memory cannot be had.
+func New(r *arena.Region, o *Options) (*Heap, error) {
+	opts, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	h := &Heap{region: r, own: r == nil}
+	if h.own {
+		if h.region, err = reserveOwn(opts.Limit); err != nil {
+			return nil, fmt.Errorf("segregated: %w", err)
+		}
+	}
+	if err := h.format(opts); err != nil {
+		if h.own {
+			h.region.Close()
+		}
+		return nil, err
+	}
+	return h, nil
+}
+
+// ownSize is the address space of a heap of its own.
+const ownSize = 64 << 30
+
+// reserveOwn reserves as much address space as is sensible and granted.
+func reserveOwn(limit int) (*arena.Region, error) {
+	const minOwn = 16 << 20
+	size := uint64(ownSize)
+	if ^uint(0)>>32 == 0 {
+		size = 1 << 30
+	}
+	for {
+		r, err := arena.Reserve(int(size), nil)
+		if err == nil || size <= minOwn {
+			return r, err
+		}
+		size /= 2
+	}
+}
+
+// format writes an empty heap into the region.
+func (h *Heap) format(o Options) error {
+	mem := h.region.Bytes()
+	h.pageSize = uint64(os.Getpagesize())
+	h.pageGranules = h.pageSize >> granuleShift
+	n := len(mem) / unitSize
+	_, _, data := metaOffsets(n, h.pageSize)
+	if data+h.pageSize > uint64(n-1)*unitSize || n < 2 {
+		return fmt.Errorf("segregated: region of %d bytes: %w: at least %d are needed", len(mem), alloc.ErrSize, data+2*h.pageSize)
+	}
+	h.limit, h.zeroOnFree, h.sink = uint64(o.Limit), o.ZeroOnFree, o.Sink
+	h.zeroed = h.own
+	if !h.own {
+		if err := h.region.Decommit(0, int(data)); err != nil {
+			return fmt.Errorf("segregated: %w", err)
+		}
+	}
+	if !h.commitBytes(0, headerSize) {
+		return h.noMemory("new", headerSize)
+	}
+	h.view = newView(mem, h.pageSize)
+	k, u, _ := metaOffsets(n, h.pageSize)
+	first := data >> granuleShift
+	*h.hdr = header{
+		magic: magic, version: version, size: uint64(len(mem)),
+		first: first, end: uint64(n-1) << granuleBits, top: first, dirty: first, commit: first,
+		kindsEnd: (k + first>>granuleBits*kindSize) &^ (h.pageSize - 1),
+		unitsEnd: (u + first>>granuleBits*unitRow) &^ (h.pageSize - 1),
+	}
+	if !h.growMeta(first>>granuleBits + 2) {
+		return h.noMemory("new", int(h.pageSize))
+	}
+	h.hooked = h.sink != nil || h.zeroOnFree
+	h.initSmall(o)
+	h.setTop(first)
+	return nil
+}

@@ -1,0 +1,128 @@
+package segregated
+
+import (
+	"math/bits"
+)
+
+// Units of measure. A granule is what blocks are multiples of; a unit is what
+// one row of the metadata describes.
+const (
+	granuleShift = 4
+	granule      = 1 << granuleShift // bytes
+	unitShift    = 10
+	unitSize     = 1 << unitShift         // bytes
+	unitGranules = unitSize / granule     // 64: one bit each in a word
+	granuleMask  = unitGranules - 1       // of a granule number: its bit
+	granuleBits  = unitShift - granuleShift // granule number >> granuleBits is its unit
+)
+
+// A span is a stretch of granules outside the runs, used or free. Its size
+// decides where its size is kept.
+const (
+	// largeMin is the least span, in granules, that covers two whole units
+	// after its first one, wherever it starts. Such a span keeps its start and
+	// size there; a smaller one is measured by finding the next bound bit.
+	largeMin = 3 * unitGranules
+	// infoMin is the least span that covers four whole units and one more for
+	// its end, so that a free one has room for a whole spanInfo.
+	infoMin = 6 * unitGranules
+)
+
+// Kinds: one uint16 for each unit says how its row is to be read.
+//
+//	0             bitmaps of granules, or the inside of a large span (all zero)
+//	kindLarge     inside a large span; the row is part of its spanInfo or tail
+//	class<<8 | i  unit i of a run of that class; the row of unit 0 is the run's
+const (
+	kindBitmap = 0
+	kindLarge  = 1
+	kindRun    = 1 << 8 // at least this: a run
+)
+
+const (
+	magic       = 0x6765732d6c6d656d // "memlseg" with its length, as a word
+	version     = 1
+	headerSize  = 4096
+	kindSize    = 2  // bytes of a kind
+	unitRow     = 16 // bytes of a unit
+	maxClasses  = 64
+	exactBins   = 128 // bin n holds free spans of exactly n granules
+	subBinShift = 3   // 8 bins a doubling above
+	numBins     = exactBins + (42-7)*(1<<subBinShift)
+	largeBin    = exactBins + largeMin>>(7-subBinShift) - (1 << subBinShift) // first bin of large spans
+	binWords    = (numBins + 63) / 64
+)
+
+// header is the root of the metadata, at offset 0 of the region. Words are in
+// the byte order of the machine, which the magic number reveals.
+type header struct {
+	magic   uint64
+	version uint32
+	classes uint32 // number of size classes
+	size    uint64 // bytes of the region
+	first   uint64 // first granule of the data
+	end     uint64 // granule past the last one
+	top     uint64 // first granule that no span and no run has
+	dirty   uint64 // granules in [top, dirty) may be resident; beyond it nothing was touched or all was given back
+	commit  uint64 // data granules below it may be touched, but for what spanInfo.gone says
+	kindsEnd uint64 // bytes of the region: the kinds may be touched up to here
+	unitsEnd uint64 // the same for the units
+	root    uint64 // offset of the caller's root block, 0 if none
+
+	binSet  [binWords]uint64 // bit set ⇔ the bin has a span
+	bins    [numBins]uint64  // first granule of the bin's first span, 0 if none
+	partial [maxClasses]uint32
+	runs    [maxClasses]uint32 // runs of the class
+}
+
+// unit is one row of the metadata: 16 bytes for each 1024 of data.
+//
+//	bitmaps      live: a used span starts at the granule; bound: a span, used or free, starts at it
+//	unit 0 run   live: bit i is set while slot i is used; bound: links to the partial runs before and after
+//	kindLarge    see spanInfo
+type unit struct {
+	live, bound uint64
+}
+
+// spanInfo overlays the rows of the first whole units inside a large span; the
+// row of the last whole unit repeats start and size, so that the span after it
+// can find them. Spans of fewer than infoMin granules have the first four words.
+//
+//	unit   start+1        start+2        start+3          start+4          …  last
+//	       next   prev    start  size    goneLo  goneHi   epoch  (unused)     start  size
+//	       └ free only ┘                 └────────── free only ──────────┘
+type spanInfo struct {
+	links
+	start, size    uint64 // granules
+	goneLo, goneHi uint64 // granules whose pages have been given back, whole pages; equal: none
+	epoch          uint64 // of the sweep clock, when the span became free
+	_              uint64
+}
+
+// links join the free spans of a bin. Those of a small span are in the span
+// itself and are not trusted: the bitmaps say what is free, see [Heap.unlink].
+type links struct {
+	next, prev uint64 // first granule of the neighbour, 0 if none
+}
+
+// binOf returns the bin for free spans of n granules, n ≥ 1.
+func binOf(n uint64) int {
+	if n < exactBins {
+		return int(n)
+	}
+	e := bits.Len64(n) - 1
+	return exactBins + (e-7)<<subBinShift + int(n>>(e-subBinShift))&(1<<subBinShift-1)
+}
+
+// metaOffsets returns where the kinds, the units and the data of a region of n
+// units begin, in bytes. The tables start on pages, so that each is committed
+// as the data grows.
+func metaOffsets(n int, pageSize uint64) (kinds, units, data uint64) {
+	kinds = roundUp(headerSize, pageSize)
+	units = roundUp(kinds+uint64(n)*kindSize, pageSize)
+	data = roundUp(units+uint64(n)*unitRow, pageSize)
+	return kinds, units, data
+}
+
+// roundUp returns n rounded up to a multiple of a power of two.
+func roundUp(n, to uint64) uint64 { return (n + to - 1) &^ (to - 1) }

@@ -1,0 +1,87 @@
+package segregated
+
+import "github.com/memlab-go/memlab/arena"
+
+// This file talks to the region: which pages may be touched, and which have
+// been given back.
+
+// commitStep is how much the data grows at least at once: it keeps calls rare.
+const commitStep = 64 << 10 >> granuleShift
+
+// grow makes sure that the data granules below to, and the rows that describe
+// them and the top, may be touched.
+func (h *Heap) grow(to uint64) bool {
+	if to <= h.hdr.commit {
+		return true
+	}
+	for _, step := range [...]uint64{commitStep, h.pageGranules} {
+		end := min(roundUp(to, step), h.hdr.end)
+		if h.growMeta(end>>granuleBits+2) && h.commit(gap{h.hdr.commit, end}) {
+			h.hdr.commit = end
+			return true
+		}
+	}
+	return false
+}
+
+// growMeta commits the kinds and rows of the units below n.
+func (h *Heap) growMeta(n uint64) bool {
+	k, u, _ := metaOffsets(len(h.units), h.pageSize)
+	n = min(n, uint64(len(h.units)))
+	return h.growTable(&h.hdr.kindsEnd, k+n*kindSize) && h.growTable(&h.hdr.unitsEnd, u+n*unitRow)
+}
+
+// growTable commits a table of the metadata from its committed end on, whole
+// pages, up to the byte offset to.
+func (h *Heap) growTable(end *uint64, to uint64) bool {
+	if to <= *end {
+		return true
+	}
+	to = roundUp(to, h.pageSize)
+	if !h.commitBytes(*end, to) {
+		return false
+	}
+	*end = to
+	return true
+}
+
+// commit makes the data granules of g usable.
+func (h *Heap) commit(g gap) bool { return h.commitBytes(g.lo<<granuleShift, g.hi<<granuleShift) }
+
+// commitBytes makes the pages that [lo, hi) touches usable, within the limit.
+func (h *Heap) commitBytes(lo, hi uint64) bool {
+	lo, hi = lo&^(h.pageSize-1), roundUp(hi, h.pageSize)
+	if lo >= hi {
+		return true
+	}
+	if h.limit != 0 && hi-lo > h.limit-min(h.limit, h.committed) {
+		h.sysErr = nil
+		return false
+	}
+	if err := h.region.Commit(arena.Offset(lo), int(hi-lo)); err != nil {
+		h.sysErr = err
+		return false
+	}
+	h.committed += hi - lo
+	if h.sink != nil {
+		h.emitPages(lo, hi, true)
+	}
+	return true
+}
+
+// decommit gives the data pages of g back to the system and reports whether it
+// took them.
+func (h *Heap) decommit(g gap) bool {
+	if g.lo >= g.hi {
+		return true
+	}
+	lo, hi := g.lo<<granuleShift, g.hi<<granuleShift
+	if err := h.region.Decommit(arena.Offset(lo), int(hi-lo)); err != nil {
+		return false
+	}
+	h.committed -= min(h.committed, hi-lo)
+	if h.sink != nil {
+		h.emitPages(lo, hi, false)
+	}
+	return true
+}

@@ -1,0 +1,173 @@
+package segregated
+
+// Runs serve the size classes. A run of class c is c.units whole units cut
+// from the best-fit space: up to 64 slots without headers, and a live word in
+// the row of its first unit. It is in one of these states:
+//
+//	current   Malloc takes its slots; at most one per class
+//	partial   on the class's list, joined by the other word of the row
+//	full      on no list; Free puts it on the list
+//
+// An empty run that is not current goes back to the best-fit space.
+
+import "math/bits"
+
+// classHot is how many blocks of a class come from the best-fit space before
+// the class gets runs: a class that is hardly used would waste most of one.
+const classHot = 32
+
+// initSmall sets the classes up for the options and the region.
+func (h *Heap) initSmall(o Options) {
+	h.setBases()
+	h.smallState.classes = [maxClasses]class{}
+	prev := 0
+	for i, size := range o.Classes {
+		h.classes[i+1] = newClass(uintptr(size))
+		for g := prev/granule + 1; g <= size/granule; g++ {
+			h.classOf[g] = uint8(i + 1)
+		}
+		prev = size
+	}
+	h.classOf[0] = h.classOf[1]
+	h.maxSize = uintptr(prev)
+	h.hdr.classes = uint32(len(o.Classes))
+}
+
+// runBytes is the size that runs aim at.
+const runBytes = 4 << 10
+
+// newClass returns the class of the given slot size: the fewest whole units
+// that are at least runBytes, have at most 64 slots, and waste below 1/8.
+func newClass(size uintptr) class {
+	c := class{size: size, recip: (1<<32 + uint64(size) - 1) / uint64(size)}
+	for c.units = 1; ; c.units++ {
+		slots := c.units * unitSize / size
+		next := (c.units + 1) * unitSize / size
+		waste := c.units*unitSize - min(slots, 64)*size
+		if next > 64 || c.units*unitSize >= runBytes && slots >= 8 && waste*8 < c.units*unitSize {
+			slots = min(slots, 64)
+			c.empty = ^(^uint64(0) >> (64 - slots))
+			return c
+		}
+	}
+}
+
+// slots returns how many slots a run of c has.
+func (c *class) numSlots() int { return 64 - bits.OnesCount64(c.empty) }
+
+// refill gives class ci slots to hand out: more of the current run, else the
+// first partial one, else a new run if the class is hot. It reports whether
+// there are any.
+func (h *Heap) refill(ci uintptr) bool {
+	c := &h.classes[ci]
+	if c.cur != 0 {
+		if c.avail = ^*c.live; c.avail != 0 {
+			return true
+		}
+	}
+	run := uintptr(h.hdr.partial[ci])
+	if run != 0 {
+		if !h.unlinkRun(ci, run) {
+			return false
+		}
+	} else if run = h.newRun(ci); run == 0 {
+		return false
+	}
+	h.setCurrent(c, run)
+	c.avail = ^*c.live
+	return true
+}
+
+// newRun cuts a run of class ci from the best-fit space; 0 if there is no room,
+// or if it would lie where a link cannot name it.
+func (h *Heap) newRun(ci uintptr) uintptr {
+	c := &h.classes[ci]
+	g := h.reserveSpan(uint64(c.units)*unitGranules, unitGranules)
+	if g == 0 {
+		return 0
+	}
+	run := uintptr(g >> granuleBits)
+	if uint64(run) > 1<<32-1 {
+		h.freeRange(g, uint64(c.units)*unitGranules)
+		return 0
+	}
+	for i := range c.units {
+		h.kinds[run+i] = uint16(ci<<8 | i)
+	}
+	h.units[run] = unit{live: c.empty}
+	h.hdr.runs[ci]++
+	return run
+}
+
+// dropRun gives the empty run back to the best-fit space.
+func (h *Heap) dropRun(ci, run uintptr) {
+	c := &h.classes[ci]
+	for i := range c.units {
+		h.kinds[run+i] = kindBitmap
+	}
+	h.units[run] = unit{}
+	h.hdr.runs[ci]--
+	h.freeRange(uint64(run)<<granuleBits, uint64(c.units)*unitGranules)
+	h.tick()
+}
+
+// runEdge does what Free leaves over when a slot of a run that is not current
+// was freed and the live word was full, or has become empty.
+func (h *Heap) runEdge(c *class, run uintptr, before uint64) {
+	ci := uintptr(h.kinds[run]) >> 8
+	if before == ^uint64(0) {
+		if c.numSlots() > 1 {
+			h.linkRun(ci, run)
+			return
+		}
+	} else if !h.unlinkRun(ci, run) {
+		return
+	}
+	h.dropRun(ci, run)
+}
+
+// linkRun puts a run on its class's list of partial runs.
+func (h *Heap) linkRun(ci, run uintptr) {
+	next := uintptr(h.hdr.partial[ci])
+	h.units[run].bound = uint64(next)
+	if next != 0 {
+		if !h.isRun(ci, next) {
+			h.fail("partial run %#x of class %d is not a run", next<<unitShift, ci)
+			return
+		}
+		h.units[next].bound |= uint64(run) << 32
+	}
+	h.hdr.partial[ci] = uint32(run)
+}
+
+// unlinkRun takes a run off the list and reports whether the links were sound.
+func (h *Heap) unlinkRun(ci, run uintptr) bool {
+	if !h.isRun(ci, run) {
+		return h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
+	}
+	w := h.units[run].bound
+	next, prev := uintptr(w&(1<<32-1)), uintptr(w>>32)
+	switch {
+	case next != 0 && (!h.isRun(ci, next) || uintptr(h.units[next].bound>>32) != run):
+		return h.fail("partial run %#x: next link %#x is damaged", run<<unitShift, next<<unitShift)
+	case prev == 0 && uintptr(h.hdr.partial[ci]) != run,
+		prev != 0 && (!h.isRun(ci, prev) || uintptr(h.units[prev].bound&(1<<32-1)) != run):
+		return h.fail("partial run %#x: previous link %#x is damaged", run<<unitShift, prev<<unitShift)
+	}
+	if next != 0 {
+		h.units[next].bound = h.units[next].bound&(1<<32-1) | uint64(prev)<<32
+	}
+	if prev != 0 {
+		h.units[prev].bound = h.units[prev].bound&^(1<<32-1) | uint64(next)
+	} else {
+		h.hdr.partial[ci] = uint32(next)
+	}
+	h.units[run].bound = 0
+	return true
+}
+
+// isRun reports whether a run of class ci starts at the unit. It trusts
+// nothing about the unit.
+func (h *Heap) isRun(ci, run uintptr) bool {
+	return uint64(run) < h.hdr.top>>granuleBits && uintptr(h.kinds[run]) == ci<<8
+}

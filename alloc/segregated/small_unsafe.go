@@ -1,0 +1,93 @@
+package segregated
+
+import (
+	"math/bits"
+	"unsafe"
+)
+
+// This file is the small-size path: a Malloc and Free of a class that has a
+// run with room touch a class, one word of metadata and nothing else. It uses
+// unsafe for what a benchmark shows: no bounds checks on rows and blocks.
+
+// smallState is what the small path reads; the rest of the Heap stays out of
+// its cache lines.
+type smallState struct {
+	base    unsafe.Pointer // of the region
+	kindTab unsafe.Pointer // of h.kinds
+	unitTab unsafe.Pointer // of h.units
+	reach   uintptr        // bytes from base that Free may look at without asking: the top, or 0 when hooked, closed or corrupt
+	mallocs uint64
+	frees   uint64
+	maxSize uintptr // largest size that has a class
+	hooked  bool    // every call takes the slow path
+	classOf [128]uint8 // by size in granules
+	classes [maxClasses]class
+}
+
+// class is a size class: runs of up to 64 slots of one size.
+//
+// A run's live word has a bit for each slot. Malloc takes slots of the current
+// run from avail, a copy of the free bits made when the copy before was used
+// up, so that it does not wait for what Free has just written.
+type class struct {
+	avail uint64         // slots of the current run that Malloc may hand out
+	live  *uint64        // the run's live word
+	slots unsafe.Pointer // the run's first slot
+	size  uintptr        // bytes of a slot
+	recip uint64         // ceil(2^32 / size), see slotOf
+	empty uint64         // live word of an empty run: bits of slots that do not exist
+	cur   uintptr        // first unit of the current run, 0 if none
+	units uintptr        // units of a run
+}
+
+// Malloc returns a block of size bytes with unspecified contents.
+// Blocks of 16 bytes and more are aligned to 16, all to at least 8.
+// Malloc(0) is a unique, freeable block of no bytes. Errors: [alloc.ErrSize]
+// for a negative size, [alloc.ErrNoMemory], [alloc.ErrClosed], and
+// [alloc.ErrCorrupt] once damage was found. O(1) but for a bounded search.
+func (h *Heap) Malloc(size int) ([]byte, error) {
+	if uintptr(size) <= h.maxSize {
+		c := &h.classes[h.classOf[uintptr(size+granule-1)/granule%128]%maxClasses]
+		if a := c.avail; a != 0 {
+			c.avail = a & (a - 1)
+			*c.live |= a & -a
+			h.mallocs++
+			// SAFETY: slot i of the current run is ours, free, and holds size bytes.
+			p := unsafe.Add(c.slots, uintptr(bits.TrailingZeros64(a))*c.size)
+			return unsafe.Slice((*byte)(p), size), nil
+		}
+	}
+	return h.mallocSlow(size)
+}
+
+// Free takes b back; any view of it is dead afterwards. Free(nil) does nothing.
+//
+// If b does not start at the base of a live block of h, Free panics with an
+// [*alloc.Fault] before anything is changed: [alloc.ErrDoubleFree],
+// [alloc.ErrInvalidFree], [alloc.ErrForeign]. Detection is exact as long as
+// the address has not been handed out again. After Close it panics with
+// [alloc.ErrClosed].
+func (h *Heap) Free(b []byte) {
+	// SAFETY: the address is compared first and used as an index only.
+	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(h.base)
+	if off < h.reach {
+		u := off >> unitShift
+		// SAFETY: u is below the top, so its kind and row exist.
+		k := uintptr(*(*uint16)(unsafe.Add(h.kindTab, u*kindSize)))
+		c := &h.classes[k>>8%maxClasses]
+		run := u - k&0xff
+		x := uint64(off-run<<unitShift) * c.recip
+		// SAFETY: as above; where the unit is not a run, recip is 0 and the test fails.
+		live := (*uint64)(unsafe.Add(h.unitTab, run*unitRow))
+		m, slot := *live, uint64(1)<<(x>>32%64)
+		if uint32(x) < uint32(c.recip) && m&slot != 0 {
+			*live = m &^ slot
+			h.frees++
+			if (m == ^uint64(0) || m&^slot == c.empty) && run != c.cur {
+				h.runEdge(c, run, m)
+			}
+			return
+		}
+	}
+	h.freeSlow(b)
+}

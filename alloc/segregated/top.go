@@ -1,0 +1,55 @@
+package segregated
+
+// The top is where the spans and runs end. Past it there is nothing but pages
+// that were never touched, or were and are kept for a while, see sweep.
+
+// extend cuts n granules, from a multiple of align on, off the top. It returns
+// 0 if the region, the limit or the system has no room.
+func (h *Heap) extend(n, align uint64) uint64 {
+	top := h.hdr.top
+	at := roundUp(top, align)
+	if at < top || at > h.hdr.end || n > h.hdr.end-at || !h.grow(at+n) {
+		return 0
+	}
+	if at != top {
+		u, m := bit(top)
+		h.units[u].bound &^= m
+		h.hdr.top = at // so that the gap is below it
+		h.setTop(at + n)
+		h.putFree(top, at-top, gap{}, h.epoch)
+		return at
+	}
+	u, m := bit(top)
+	h.units[u].bound &^= m
+	h.setTop(at + n)
+	return at
+}
+
+// setTop moves the top to g and sets the bound bit that ends the last span.
+func (h *Heap) setTop(g uint64) {
+	u, m := bit(g)
+	h.units[u].bound |= m
+	h.hdr.top = g
+	h.reach = uintptr(g << granuleShift)
+	if h.hooked {
+		h.reach = 0
+	}
+	if g > h.topPeak {
+		h.topPeak = g
+		if g > h.hdr.dirty {
+			h.hdr.dirty = g
+		}
+	}
+}
+
+// lowerTop gives [g, top) to the top. gone, inside it, is forgotten.
+func (h *Heap) lowerTop(g uint64, gone gap) {
+	if gone.size() != 0 && !h.commit(gone) {
+		// The system will not give the pages back: give up all above.
+		h.decommit(gap{gone.hi, h.hdr.commit})
+		h.hdr.commit, h.hdr.dirty = gone.lo, gone.lo
+	}
+	u, m := bit(h.hdr.top)
+	h.units[u].bound &^= m
+	h.setTop(g)
+}

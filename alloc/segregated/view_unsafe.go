@@ -1,0 +1,67 @@
+package segregated
+
+import "unsafe"
+
+// view gives typed access to a region's memory. Everything in it is an offset
+// from base; it keeps no state of its own and is remade when a region is
+// opened again at another address.
+type view struct {
+	mem   []byte  // the whole region
+	hdr   *header // at offset 0
+	kinds []uint16
+	units []unit
+}
+
+// newView lays the views over mem, whose first bytes are the header, followed
+// by the kinds and then the units, for as many units as mem has.
+func newView(mem []byte, pageSize uint64) view {
+	n := len(mem) / unitSize
+	base := unsafe.Pointer(unsafe.SliceData(mem))
+	k, u, _ := metaOffsets(n, pageSize)
+	// SAFETY: metaOffsets ends inside mem (checked by the caller), the region
+	// starts on a page, and the types hold no pointers.
+	return view{
+		mem:   mem,
+		hdr:   (*header)(base),
+		kinds: unsafe.Slice((*uint16)(unsafe.Add(base, k)), n),
+		units: unsafe.Slice((*unit)(unsafe.Add(base, u)), n),
+	}
+}
+
+// info returns the record of the large span that starts at granule g. The
+// caller has checked that g is below the top and the span large.
+func (v *view) info(g uint64) *spanInfo {
+	rows := v.units[g>>granuleBits+1:][:4]
+	// SAFETY: four rows are 64 bytes, the size of a spanInfo, and both are
+	// made of uint64 alone.
+	return (*spanInfo)(unsafe.Pointer(unsafe.SliceData(rows)))
+}
+
+// smallLinks returns the links inside the small free span at granule g.
+func (v *view) smallLinks(g uint64) *links {
+	b := v.mem[g<<granuleShift:][:16]
+	// SAFETY: 16 bytes at a multiple of 16 of memory that no caller owns.
+	return (*links)(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// block returns the view of size bytes at off.
+func (v *view) block(off uint64, size int) []byte {
+	p := &v.mem[off]
+	// SAFETY: [off, off+size) is a block of ours. The view is made from the
+	// pointer because slicing to capacity 0 would yield another address.
+	return unsafe.Slice(p, size)
+}
+
+// addrOf returns the base address of b without looking at its bytes.
+func addrOf(b []byte) uintptr {
+	// SAFETY: the address is compared and never turned back.
+	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+}
+
+// The overlay has the size of four rows; the header fits its page.
+const (
+	_ = uint(4*unsafe.Sizeof(unit{}) - unsafe.Sizeof(spanInfo{}))
+	_ = uint(unsafe.Sizeof(spanInfo{}) - 4*unsafe.Sizeof(unit{}))
+	_ = uint(headerSize - unsafe.Sizeof(header{}))
+	_ = uint(unitRow - unsafe.Sizeof(unit{}))
+)
