@@ -10,10 +10,21 @@ type gap struct{ lo, hi uint64 }
 
 func (g gap) size() uint64 { return g.hi - g.lo }
 
-// allocSpan returns a used span of n granules whose first one is a multiple of
-// align, a power of two; 0 if there is no room.
-func (h *Heap) allocSpan(n, align uint64) uint64 {
-	if g := h.reserveSpan(n, align); g != 0 {
+// grid is where a span may start: granules g for which g+bias is a multiple of
+// align, a power of two.
+type grid struct{ align, bias uint64 }
+
+var (
+	anywhere = grid{align: 1}            // any granule
+	onUnit   = grid{align: unitGranules} // what runs need
+)
+
+// up returns the first granule of the grid from g on.
+func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
+
+// allocSpan returns a used span of n granules placed on a; 0 if there is no room.
+func (h *Heap) allocSpan(n uint64, a grid) uint64 {
+	if g := h.reserveSpan(n, a); g != 0 {
 		h.mark(g, n, true)
 		return g
 	}
@@ -22,20 +33,20 @@ func (h *Heap) allocSpan(n, align uint64) uint64 {
 
 // reserveSpan finds n granules as allocSpan does but leaves them without
 // marks, so that the caller can make them a span or a run.
-func (h *Heap) reserveSpan(n, align uint64) uint64 {
+func (h *Heap) reserveSpan(n uint64, a grid) uint64 {
 	var g, size uint64
-	if align == 1 {
+	if a.align == 1 {
 		g, size = h.find(n)
 	} else {
-		g, size = h.findAligned(n, align)
+		g, size = h.findAligned(n, a)
 	}
 	switch {
 	case h.err != nil:
 		return 0
 	case g == 0:
-		return h.extend(n, align)
+		return h.extend(n, a)
 	}
-	at := roundUp(g, align)
+	at := a.up(g)
 	if !h.carve(g, size, at, n) {
 		return 0
 	}
@@ -79,7 +90,14 @@ func (h *Heap) restore(gone gap, at, n, front, back uint64) bool {
 	if back >= infoMin {
 		need.hi = min(need.hi, roundUp(at+n, h.pageGranules))
 	}
-	return need.lo >= need.hi || h.commit(need)
+	if need.lo >= need.hi {
+		return true
+	}
+	if !h.commit(need) {
+		return false
+	}
+	h.restored = need
+	return true
 }
 
 // putFree makes the unmarked granules [g, g+n) a free span. gone is what of it
@@ -172,9 +190,8 @@ func (h *Heap) joinGaps(a, b gap) gap {
 	return gap{min(a.lo, b.lo), max(a.hi, b.hi)}
 }
 
-// findAligned is find for spans that hold n granules from a multiple of align
-// on: a few that may happen to, else one that is large enough to.
-func (h *Heap) findAligned(n, align uint64) (g, size uint64) {
+// findAligned is find for spans that hold n granules placed on a: a few that may happen to, else one that is large enough to.
+func (h *Heap) findAligned(n uint64, a grid) (g, size uint64) {
 	bin := h.nextBin(binOf(n))
 	for range searchNext {
 		if bin == numBins {
@@ -188,12 +205,12 @@ func (h *Heap) findAligned(n, align uint64) (g, size uint64) {
 				return 0, 0
 			}
 			size := h.spanSize(g)
-			if skip := roundUp(g, align) - g; size >= n && skip <= size-n {
+			if skip := a.up(g) - g; size >= n && skip <= size-n {
 				return g, size
 			}
 			g = h.links(g, bin).next
 		}
 		bin = h.nextBin(bin + 1)
 	}
-	return h.find(n + align - 1)
+	return h.find(n + a.align - 1)
 }

@@ -2,7 +2,6 @@ package segregated
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
@@ -24,15 +23,18 @@ type Heap struct {
 
 	pageSize     uint64
 	pageGranules uint64
+	end          uint64 // bytes of the region that data can reach
+	baseGranule  uint64 // address of the region, for alignments of more than a page
 	limit        uint64 // bytes that may be committed, 0: no limit
 	committed    uint64 // bytes that are
-	zeroed       bool   // pages that were never touched are zero
 	zeroOnFree   bool
 	sink         alloc.Sink
 
 	epoch     uint64 // sweeps so far
 	topPeak   uint64 // highest top since the last sweep
+	restored  gap    // what carve committed last
 	freeSpans int
+	demand    [maxClasses]uint32 // blocks of a class without runs that came from spans
 	spanStats
 }
 
@@ -40,6 +42,7 @@ type Heap struct {
 type spanStats struct {
 	searched uint64
 	failed   uint64
+	clock    uint64 // operations on spans and runs, which drive the sweeps
 }
 
 // New makes a heap in r, whose contents are lost, or in a region of its own if
@@ -92,19 +95,20 @@ func reserveOwn(limit int) (*arena.Region, error) {
 // format writes an empty heap into the region.
 func (h *Heap) format(o Options) error {
 	mem := h.region.Bytes()
-	h.pageSize = uint64(os.Getpagesize())
+	h.pageSize = uint64(h.region.PageSize())
 	h.pageGranules = h.pageSize >> granuleShift
 	n := len(mem) / unitSize
 	_, _, data := metaOffsets(n, h.pageSize)
 	if data+h.pageSize > uint64(n-1)*unitSize || n < 2 {
 		return fmt.Errorf("segregated: region of %d bytes: %w: at least %d are needed", len(mem), alloc.ErrSize, data+2*h.pageSize)
 	}
+	if addrOf(mem)%granule != 0 {
+		return fmt.Errorf("segregated: region at %#x: %w: want a multiple of %d", addrOf(mem), alloc.ErrAlign, granule)
+	}
+	h.baseGranule = uint64(addrOf(mem)) >> granuleShift
 	h.limit, h.zeroOnFree, h.sink = uint64(o.Limit), o.ZeroOnFree, o.Sink
-	h.zeroed = h.own
-	if !h.own {
-		if err := h.region.Decommit(0, int(data)); err != nil {
-			return fmt.Errorf("segregated: %w", err)
-		}
+	if err := h.region.Decommit(0, len(mem)); err != nil {
+		return fmt.Errorf("segregated: %w", err)
 	}
 	if !h.commitBytes(0, headerSize) {
 		return h.noMemory("new", headerSize)
@@ -121,6 +125,7 @@ func (h *Heap) format(o Options) error {
 	if !h.growMeta(first>>granuleBits + 2) {
 		return h.noMemory("new", int(h.pageSize))
 	}
+	h.end = h.hdr.end << granuleShift
 	h.hooked = h.sink != nil || h.zeroOnFree
 	h.initSmall(o)
 	h.setTop(first)

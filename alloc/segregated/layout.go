@@ -10,9 +10,9 @@ const (
 	granuleShift = 4
 	granule      = 1 << granuleShift // bytes
 	unitShift    = 10
-	unitSize     = 1 << unitShift         // bytes
-	unitGranules = unitSize / granule     // 64: one bit each in a word
-	granuleMask  = unitGranules - 1       // of a granule number: its bit
+	unitSize     = 1 << unitShift           // bytes
+	unitGranules = unitSize / granule       // 64: one bit each in a word
+	granuleMask  = unitGranules - 1         // of a granule number: its bit
 	granuleBits  = unitShift - granuleShift // granule number >> granuleBits is its unit
 )
 
@@ -56,18 +56,19 @@ const (
 // header is the root of the metadata, at offset 0 of the region. Words are in
 // the byte order of the machine, which the magic number reveals.
 type header struct {
-	magic   uint64
-	version uint32
-	classes uint32 // number of size classes
-	size    uint64 // bytes of the region
-	first   uint64 // first granule of the data
-	end     uint64 // granule past the last one
-	top     uint64 // first granule that no span and no run has
-	dirty   uint64 // granules in [top, dirty) may be resident; beyond it nothing was touched or all was given back
-	commit  uint64 // data granules below it may be touched, but for what spanInfo.gone says
+	magic    uint64
+	version  uint32
+	classes  uint32 // number of size classes
+	size     uint64 // bytes of the region
+	first    uint64 // first granule of the data
+	end      uint64 // granule past the last one
+	top      uint64 // first granule that no span and no run has
+	dirty    uint64 // granules in [top, dirty) may be resident; beyond it nothing was touched or all was given back
+	highest  uint64 // the highest top there ever was: nothing beyond it was handed out
+	commit   uint64 // data granules below it may be touched, but for what spanInfo.gone says
 	kindsEnd uint64 // bytes of the region: the kinds may be touched up to here
 	unitsEnd uint64 // the same for the units
-	root    uint64 // offset of the caller's root block, 0 if none
+	root     uint64 // offset of the caller's root block, 0 if none
 
 	binSet  [binWords]uint64 // bit set ⇔ the bin has a span
 	bins    [numBins]uint64  // first granule of the bin's first span, 0 if none

@@ -4,64 +4,72 @@ import (
 	"math/bits"
 
 	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
 )
 
 // mallocSlow is Malloc when the class has no slot at hand, when the size has
 // no class, and when every call has to come here.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
-	off, err := h.malloc("malloc", size, 1)
+	off, err := h.malloc("malloc", size)
 	if err != nil {
 		return nil, err
 	}
 	if h.sink != nil {
-		h.emit(alloc.Event{Kind: alloc.EventMalloc, Off: off, Size: size, Usable: h.usable(uint64(off))})
+		h.emitBlock(alloc.EventMalloc, off, size)
 	}
-	return h.block(uint64(off), size), nil
+	return h.block(off, size), nil
 }
 
-// malloc finds a block of size bytes at a multiple of align granules.
-func (h *Heap) malloc(op string, size int, align uint64) (off arenaOffset, err error) {
-	if size < 0 {
-		return 0, sizeError(op, size)
-	}
-	if err := h.usableState(op); err != nil {
-		return 0, err
-	}
-	if uint64(size) > h.hdr.end<<granuleShift {
-		h.sysErr = nil
-		return 0, h.noMemory(op, size)
+// malloc finds a block of size bytes and returns its offset.
+func (h *Heap) malloc(op string, size int) (off uint64, err error) {
+	if uint64(size) >= h.end { // negative ones too
+		return 0, h.badSize(op, size)
 	}
 	n := max(1, (uint64(size)+granule-1)>>granuleShift)
-	if align == 1 && uintptr(size) <= h.maxSize {
-		if off := h.mallocClass(uintptr(h.classOf[n]), n); off != 0 {
-			return off, nil
+	if uintptr(size) <= h.maxSize && !h.refused() {
+		if ci := uintptr(h.classOf[n]); ci != 0 {
+			if off := h.mallocClass(ci); off != 0 {
+				return off, nil
+			}
 		}
 	}
-	g := h.allocSpan(n, align)
+	return h.mallocSpan(op, size, n, anywhere)
+}
+
+// mallocSpan finds a block of n granules in the best-fit space, after giving
+// pages back and dropping empty runs if need be.
+func (h *Heap) mallocSpan(op string, size int, n uint64, a grid) (off uint64, err error) {
+	if h.refused() {
+		return 0, h.refusal(op)
+	}
+	g := h.allocSpan(n, a)
+	if g == 0 && h.err == nil && h.purge() {
+		g = h.allocSpan(n, a)
+	}
 	if g == 0 {
-		if g = h.retryAfterPurge(n, align); g == 0 {
-			if h.err != nil {
-				return 0, h.err
-			}
-			return 0, h.noMemory(op, size)
+		if h.err != nil {
+			return 0, h.refusal(op)
 		}
+		return 0, h.noMemory(op, size)
 	}
 	h.tick()
 	h.mallocs++
-	return arenaOffset(g << granuleShift), nil
+	return g << granuleShift, nil
 }
 
-// mallocClass takes a slot of class ci, or returns 0 if the class has no run
-// and is to have none yet.
-func (h *Heap) mallocClass(ci uintptr, n uint64) arenaOffset {
+// mallocClass takes a slot of class ci and returns its offset, or 0 if the
+// class has no run and is to have none yet.
+func (h *Heap) mallocClass(ci uintptr) uint64 {
 	c := &h.classes[ci]
-	if c.cur == 0 && h.hdr.partial[ci] == 0 {
-		if h.demand[ci]++; h.demand[ci] < classHot {
+	if c.avail == 0 {
+		if c.cur == 0 && h.hdr.partial[ci] == 0 {
+			if h.demand[ci]++; h.demand[ci] < classHot {
+				return 0
+			}
+		}
+		if !h.refill(ci) {
 			return 0
 		}
-	}
-	if c.avail == 0 && !h.refill(ci) {
-		return 0
 	}
 	a := c.avail
 	c.avail = a & (a - 1)
@@ -70,17 +78,118 @@ func (h *Heap) mallocClass(ci uintptr, n uint64) arenaOffset {
 	}
 	*c.live |= a & -a
 	h.mallocs++
-	return arenaOffset(uint64(c.cur)<<unitShift + uint64(bits.TrailingZeros64(a))*uint64(c.size))
+	return uint64(c.cur)<<unitShift + uint64(bits.TrailingZeros64(a))*uint64(c.size)
 }
 
 // Calloc returns a block of count*size bytes that are all zero, up to the
-// usable size. Pages that were never touched, or have been given back since,
-// are not cleared again. Errors: [alloc.ErrSize] for a negative factor or a
-// product that overflows, else as [Heap.Malloc]. O(bytes cleared).
+// usable size. Pages that were never touched are not cleared again. Errors:
+// [alloc.ErrSize] for a negative factor or a product that overflows, else as
+// [Heap.Malloc]. O(bytes cleared).
 func (h *Heap) Calloc(count, size int) ([]byte, error) {
-	hi, lo := bits.Mul64(uint64(count), uint64(size))
-	if count < 0 || size < 0 || hi != 0 || lo > uint64(maxInt) {
-		return nil, sizeError("calloc", min(count, size))
+	total, err := alloc.CheckedSize(count, size)
+	if err != nil {
+		return nil, &alloc.Fault{Op: "calloc", Size: size, Err: err}
 	}
-	return h.calloc(int(lo))
+	dirty := h.dirtyEnd()
+	h.restored = gap{}
+	off, err := h.malloc("calloc", total)
+	if err != nil {
+		return nil, err
+	}
+	end := off + uint64(h.usable(off))
+	h.clearDirty(off, end, dirty)
+	if h.sink != nil {
+		h.emitBlock(alloc.EventCalloc, off, total)
+	}
+	return h.block(off, total), nil
+}
+
+// dirtyEnd returns the offset past which all committed pages are zero.
+func (h *Heap) dirtyEnd() uint64 {
+	if h.refused() {
+		return 0
+	}
+	return h.hdr.dirty << granuleShift
+}
+
+// clearDirty clears [off, end) but for what is known to be zero: what lies
+// past dirty, and pages that were given back and have just been committed.
+func (h *Heap) clearDirty(off, end, dirty uint64) {
+	if h.restored.hi > h.restored.lo {
+		lo, hi := h.restored.lo<<granuleShift, h.restored.hi<<granuleShift
+		if lo < end && hi > off {
+			clear(h.mem[off:max(off, min(lo, end))])
+			off = min(max(off, hi), end)
+		}
+	}
+	if end = min(end, dirty); off < end {
+		clear(h.mem[off:end])
+	}
+}
+
+// MallocAligned is [Heap.Malloc] with a base address that is a multiple of
+// align. The error is [alloc.ErrAlign] if align is no power of two, or if no
+// block of the region can have it.
+func (h *Heap) MallocAligned(size, align int) ([]byte, error) {
+	off, err := h.mallocAligned("malloc", size, align)
+	if err != nil {
+		return nil, err
+	}
+	if h.sink != nil {
+		h.emitBlock(alloc.EventMalloc, off, size)
+	}
+	return h.block(off, size), nil
+}
+
+// mallocAligned is malloc with an alignment in bytes.
+func (h *Heap) mallocAligned(op string, size, align int) (off uint64, err error) {
+	if align <= 0 || align&(align-1) != 0 || uint64(align) > max(h.end, granule) {
+		return 0, &alloc.Fault{Op: op, Size: size, Err: alloc.ErrAlign}
+	}
+	if align <= granule {
+		return h.malloc(op, size)
+	}
+	if uint64(size) >= h.end {
+		return 0, h.badSize(op, size)
+	}
+	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	a := uint64(align) >> granuleShift
+	return h.mallocSpan(op, size, n, grid{align: a, bias: h.baseGranule & (a - 1)})
+}
+
+// badSize is the error for a size that is negative or more than the region.
+func (h *Heap) badSize(op string, size int) error {
+	if h.refused() {
+		return h.refusal(op)
+	}
+	if size < 0 {
+		return &alloc.Fault{Op: op, Size: size, Err: alloc.ErrSize}
+	}
+	h.sysErr = nil
+	return h.noMemory(op, size)
+}
+
+// noMemory is the error for a request that found no room.
+func (h *Heap) noMemory(op string, size int) error {
+	h.failed++
+	if h.sink != nil {
+		h.sink(alloc.Event{Kind: alloc.EventFailed, Size: size})
+	}
+	return &alloc.NoMemoryError{
+		Op: op, Requested: size, Limit: int(h.limit), LargestFree: h.largestFree(), Err: h.sysErr,
+	}
+}
+
+// emitBlock reports what was done with the block at off.
+func (h *Heap) emitBlock(k alloc.EventKind, off uint64, size int) {
+	h.sink(alloc.Event{Kind: k, Off: arena.Offset(off), Size: size, Usable: h.usable(off)})
+}
+
+// emitPages reports what was done with the pages of [lo, hi).
+func (h *Heap) emitPages(lo, hi uint64, commit bool) {
+	k := alloc.EventDecommit
+	if commit {
+		k = alloc.EventCommit
+	}
+	h.sink(alloc.Event{Kind: k, Off: arena.Offset(lo), Size: int(hi - lo)})
 }

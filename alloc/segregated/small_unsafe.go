@@ -18,8 +18,8 @@ type smallState struct {
 	reach   uintptr        // bytes from base that Free may look at without asking: the top, or 0 when hooked, closed or corrupt
 	mallocs uint64
 	frees   uint64
-	maxSize uintptr // largest size that has a class
-	hooked  bool    // every call takes the slow path
+	maxSize uintptr    // largest size that has a class
+	hooked  bool       // every call takes the slow path
 	classOf [128]uint8 // by size in granules
 	classes [maxClasses]class
 }
@@ -90,4 +90,18 @@ func (h *Heap) Free(b []byte) {
 		}
 	}
 	h.freeSlow(b)
+}
+
+// setBases derives the base pointers from the view, which may be empty.
+func (h *Heap) setBases() {
+	h.base = unsafe.Pointer(unsafe.SliceData(h.mem))
+	h.kindTab = unsafe.Pointer(unsafe.SliceData(h.kinds))
+	h.unitTab = unsafe.Pointer(unsafe.SliceData(h.units))
+}
+
+// setCurrent makes run the current one of c.
+func (h *Heap) setCurrent(c *class, run uintptr) {
+	c.cur = run
+	c.live = &h.units[run].live
+	c.slots = unsafe.Pointer(&h.mem[run<<unitShift])
 }

@@ -3,11 +3,11 @@ package segregated
 // The top is where the spans and runs end. Past it there is nothing but pages
 // that were never touched, or were and are kept for a while, see sweep.
 
-// extend cuts n granules, from a multiple of align on, off the top. It returns
+// extend cuts n granules, placed on a, off the top. It returns
 // 0 if the region, the limit or the system has no room.
-func (h *Heap) extend(n, align uint64) uint64 {
+func (h *Heap) extend(n uint64, a grid) uint64 {
 	top := h.hdr.top
-	at := roundUp(top, align)
+	at := a.up(top)
 	if at < top || at > h.hdr.end || n > h.hdr.end-at || !h.grow(at+n) {
 		return 0
 	}
@@ -36,9 +36,7 @@ func (h *Heap) setTop(g uint64) {
 	}
 	if g > h.topPeak {
 		h.topPeak = g
-		if g > h.hdr.dirty {
-			h.hdr.dirty = g
-		}
+		h.hdr.dirty, h.hdr.highest = max(h.hdr.dirty, g), max(h.hdr.highest, g)
 	}
 }
 

@@ -1,0 +1,238 @@
+package segregated
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+)
+
+// Check walks the heap read-only and returns every broken law, joined, or nil.
+// It neither loops nor crashes on damaged metadata. O(spans + runs), and
+// O(units) for L3.
+//
+//	L1  spans and runs tile the data from its first granule to the top
+//	L2  no two neighbouring spans are both free, and none before the top is
+//	L3  under a span only its first bit is set, and its rows say its size
+//	L4  bits of slots that do not exist are set, those past a run's first row clear
+//	L5  each bin holds exactly the free spans of its size, joined both ways
+//	L6  the bit of a bin is set ⇔ it has spans
+//	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current
+//	L8  the counters agree: spans free, runs of a class, live blocks
+//	L9  first ≤ top ≤ dirty ≤ committed end ≤ end of the region
+func (h *Heap) Check() error {
+	if h.closed {
+		return nil
+	}
+	if h.err != nil {
+		return h.err
+	}
+	c := checker{Heap: h, free: map[uint64]uint64{}, partial: map[uintptr]uintptr{}}
+	c.counters()
+	if len(c.errs) == 0 {
+		c.walk()
+		c.bins()
+		c.lists()
+	}
+	return errors.Join(c.errs...)
+}
+
+// checker is one Check.
+type checker struct {
+	*Heap
+	errs    []error
+	free    map[uint64]uint64   // free spans the walk saw: size by start
+	partial map[uintptr]uintptr // partial runs it saw: class by unit
+}
+
+// maxErrs bounds a report: damage to a table breaks a law at every row.
+const maxErrs = 64
+
+func (c *checker) report(law int, format string, args ...any) {
+	if len(c.errs) < maxErrs {
+		c.errs = append(c.errs, fmt.Errorf("segregated: L%d: "+format, append([]any{law}, args...)...))
+	}
+}
+
+// counters checks L9, on which the walk relies.
+func (c *checker) counters() {
+	d := c.hdr
+	if d.magic != magic || d.version != version || d.size != uint64(len(c.mem)) {
+		c.report(9, "header %#x version %d size %d is not this heap's", d.magic, d.version, d.size)
+		return
+	}
+	end := uint64(len(c.units)-1) << granuleBits
+	_, _, data := metaOffsets(len(c.units), c.pageSize)
+	if d.end != end || d.first != data>>granuleShift {
+		c.report(9, "data from granule %#x to %#x, want %#x to %#x", d.first, d.end, data>>granuleShift, end)
+	}
+	if d.first > d.top || d.top > d.dirty || d.dirty > d.commit || d.commit > d.end || d.highest < d.dirty {
+		c.report(9, "first %#x top %#x dirty %#x committed %#x end %#x highest %#x are out of order",
+			d.first, d.top, d.dirty, d.commit, d.end, d.highest)
+	}
+	if !c.hooked && uint64(c.reach) != d.top<<granuleShift {
+		c.report(9, "free reaches to %#x, the top is %#x", c.reach, d.top<<granuleShift)
+	}
+}
+
+// walk goes over spans and runs by address: L1 to L4, L8.
+func (c *checker) walk() {
+	live, prevFree := uint64(0), false
+	var runs [maxClasses]uint32
+	end := c.hdr.first
+	for p := range c.pieces() {
+		if p.bad != "" {
+			c.report(1, "%#x %s", p.g<<granuleShift, p.bad)
+			return
+		}
+		end = p.g + p.n
+		if p.class != 0 {
+			runs[p.class]++
+			live += c.run(p)
+			prevFree = false
+			continue
+		}
+		c.span(p)
+		if p.used {
+			live++
+		} else {
+			c.free[p.g] = p.n
+			if prevFree {
+				c.report(2, "the free span at %#x follows another", p.g<<granuleShift)
+			}
+		}
+		prevFree = !p.used
+	}
+	c.top(end, prevFree)
+	if want := c.mallocs - c.frees; live != want {
+		c.report(8, "%d live blocks, the counters say %d", live, want)
+	}
+	if runs != c.hdr.runs {
+		c.report(8, "runs by class are %v, the counters say %v", runs, c.hdr.runs)
+	}
+}
+
+// top checks what follows the last span.
+func (c *checker) top(end uint64, prevFree bool) {
+	if end != c.hdr.top {
+		c.report(1, "spans end at %#x, the top is %#x", end<<granuleShift, c.hdr.top<<granuleShift)
+	}
+	if prevFree {
+		c.report(2, "the span before the top is free")
+	}
+	u, m := bit(c.hdr.top)
+	if row := c.units[u]; row.bound&^(m-1) != m || row.live&^(m-1) != 0 || c.kinds[u] != kindBitmap {
+		c.report(3, "row of the top: live %#x bound %#x", row.live, row.bound)
+	}
+}
+
+// span checks the rows of a span.
+func (c *checker) span(p piece) {
+	u, last := p.g>>granuleBits, (p.g+p.n)>>granuleBits
+	for i := u + 1; i < last; i++ {
+		want, kind := unit{}, uint16(kindBitmap)
+		if p.n >= largeMin {
+			switch {
+			case i == u+1 && !p.used:
+				want, kind = c.units[i], kindLarge // links: see bins
+			case i == u+1:
+				kind = kindLarge
+			case i == u+2 || i == last-1:
+				want, kind = unit{p.g, p.n}, kindLarge
+			case i <= u+4 && p.n >= infoMin && !p.used:
+				want, kind = c.units[i], kindLarge
+			case i <= u+4 && p.n >= infoMin:
+				kind = kindLarge
+			}
+		}
+		if c.units[i] != want || c.kinds[i] != kind {
+			c.report(3, "row %#x inside the span %#x: %#x of kind %d, want %#x of kind %d",
+				i, p.g<<granuleShift, c.units[i], c.kinds[i], want, kind)
+		}
+	}
+	if row := c.units[u]; row.live&^row.bound != 0 {
+		c.report(3, "row %#x: live bits %#x without bound bits", u, row.live&^row.bound)
+	}
+	if !p.used && p.n >= infoMin {
+		in := c.info(p.g)
+		if in.goneLo > in.goneHi || in.goneHi != 0 && (in.goneLo < p.g || in.goneHi > p.g+p.n) {
+			c.report(3, "free span %#x: gap %#x to %#x is outside", p.g<<granuleShift, in.goneLo, in.goneHi)
+		}
+	}
+}
+
+// run checks the rows of a run and returns how many slots are live.
+func (c *checker) run(p piece) uint64 {
+	u, cl := uintptr(p.g>>granuleBits), &c.classes[p.class]
+	live := c.units[u].live
+	if live&cl.empty != cl.empty {
+		c.report(4, "run %#x: live %#x lacks bits of %#x", p.g<<granuleShift, live, cl.empty)
+	}
+	for i := uintptr(1); i < cl.units; i++ {
+		if c.units[u+i] != (unit{}) || c.kinds[u+i] != uint16(p.class<<8)|uint16(i) {
+			c.report(4, "row %d of the run %#x: %#x of kind %#x", i, p.g<<granuleShift, c.units[u+i], c.kinds[u+i])
+		}
+	}
+	switch {
+	case u == cl.cur:
+		if cl.avail&live != 0 {
+			c.report(4, "run %#x: slots %#x are at hand and live", p.g<<granuleShift, cl.avail&live)
+		}
+	case live == cl.empty:
+		c.report(7, "the empty run %#x is kept", p.g<<granuleShift)
+	case live != ^uint64(0):
+		c.partial[u] = uintptr(p.class)
+	}
+	return uint64(bits.OnesCount64(live &^ cl.empty))
+}
+
+// bins compares the free lists with the walk: L5, L6, L8.
+func (c *checker) bins() {
+	seen := 0
+	for bin := range c.hdr.bins {
+		if has := c.hdr.binSet[bin/64]>>(bin%64)&1 != 0; has != (c.hdr.bins[bin] != 0) {
+			c.report(6, "bin %d: bit %v, first span %#x", bin, has, c.hdr.bins[bin]<<granuleShift)
+		}
+		prev := uint64(0)
+		for g := c.hdr.bins[bin]; g != 0; seen++ {
+			n, ok := c.free[g]
+			if !ok || binOf(n) != bin {
+				c.report(5, "bin %d has %#x, which is no free span of its size or is there twice", bin, g<<granuleShift)
+				break
+			}
+			delete(c.free, g)
+			l := c.links(g, bin)
+			if l.prev != prev {
+				c.report(5, "free span %#x: previous link %#x, want %#x", g<<granuleShift, l.prev<<granuleShift, prev<<granuleShift)
+			}
+			prev, g = g, l.next
+		}
+	}
+	for g := range c.free {
+		c.report(5, "free span %#x is in no bin", g<<granuleShift)
+	}
+	if seen != c.freeSpans {
+		c.report(8, "%d free spans in the bins, the counter says %d", seen, c.freeSpans)
+	}
+}
+
+// lists compares the lists of partial runs with the walk: L7.
+func (c *checker) lists() {
+	for ci := range c.hdr.partial {
+		prev := uintptr(0)
+		for run := uintptr(c.hdr.partial[ci]); run != 0; {
+			if class, ok := c.partial[run]; !ok || class != uintptr(ci) {
+				c.report(7, "partial list of class %d has %#x, which is no partial run of it or is there twice", ci, run<<unitShift)
+				break
+			}
+			delete(c.partial, run)
+			w := c.units[run].bound
+			if uintptr(w>>32) != prev {
+				c.report(7, "partial run %#x: previous link %#x, want %#x", run<<unitShift, w>>32<<unitShift, prev<<unitShift)
+			}
+			prev, run = run, uintptr(w&(1<<32-1))
+		}
+	}
+	for run := range c.partial {
+		c.report(7, "partial run %#x is on no list", run<<unitShift)
+	}
+}

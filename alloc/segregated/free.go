@@ -1,0 +1,188 @@
+package segregated
+
+import (
+	"math/bits"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// freeSlow is Free for blocks that are no slots, for bad ones, and when every
+// call has to come here.
+func (h *Heap) freeSlow(b []byte) {
+	off := uint64(addrOf(b) - addrOf(h.mem))
+	if off < uint64(h.reach) && off%granule == 0 {
+		g := off >> granuleShift
+		u, m := bit(g)
+		if h.units[u].live&m != 0 && h.kinds[u] == kindBitmap {
+			h.freeSpan(g, h.spanSize(g))
+			h.frees++
+			h.tick()
+			h.mustBeSound("free", b)
+			return
+		}
+	}
+	if b == nil {
+		return
+	}
+	off = h.locate("free", b)
+	if h.sink != nil {
+		h.emitBlock(alloc.EventFree, off, 0)
+	}
+	if h.zeroOnFree {
+		clear(h.mem[off:][:h.usable(off)])
+	}
+	h.release(off)
+	h.mustBeSound("free", b)
+}
+
+// mustBeSound panics if the call that is about to return found damage.
+func (h *Heap) mustBeSound(op string, b []byte) {
+	if h.err != nil {
+		panic(h.badBlock(op, b, h.err))
+	}
+}
+
+// release frees the live block at off.
+func (h *Heap) release(off uint64) {
+	h.frees++
+	u := off >> unitShift
+	if h.kinds[u] < kindRun {
+		g := off >> granuleShift
+		h.freeSpan(g, h.spanSize(g))
+		h.tick()
+		return
+	}
+	c, run, slot := h.slotOf(off)
+	before := h.units[run].live
+	h.units[run].live = before &^ (1 << slot)
+	if (before == ^uint64(0) || before&^(1<<slot) == c.empty) && run != uint64(c.cur) {
+		h.runEdge(c, uintptr(run), before)
+	}
+}
+
+// slotOf returns the class and the run that hold offset off, in a run's unit,
+// and the number of the slot that contains it.
+func (h *Heap) slotOf(off uint64) (c *class, run, slot uint64) {
+	u := off >> unitShift
+	k := uint64(h.kinds[u])
+	c = &h.classes[k>>8%maxClasses]
+	run = u - k&0xff
+	return c, run, (off - run<<unitShift) / uint64(c.size)
+}
+
+// usable returns the bytes of the live block at off.
+func (h *Heap) usable(off uint64) int {
+	if k := h.kinds[off>>unitShift]; k >= kindRun {
+		return int(h.classes[k>>8%maxClasses].size)
+	}
+	return int(h.spanSize(off>>granuleShift) << granuleShift)
+}
+
+// Usable returns the bytes that block b occupies: its size rounded up to the
+// class or to 16. It panics as [Heap.Free] does if b is not a live block.
+func (h *Heap) Usable(b []byte) int { return h.usable(h.locate("usable", b)) }
+
+// locate returns the offset of the live block that starts at b's base, or
+// panics with what is wrong with b. It dereferences nothing of b.
+func (h *Heap) locate(op string, b []byte) uint64 {
+	if h.refused() {
+		panic(h.badBlock(op, b, h.state()))
+	}
+	off := uint64(addrOf(b) - addrOf(h.mem))
+	top := h.hdr.top << granuleShift
+	if off < top {
+		u := off >> unitShift
+		if k := h.kinds[u]; k >= kindRun {
+			c, run, slot := h.slotOf(off)
+			if slot < 64 && h.units[run].live&^c.empty>>slot&1 != 0 && off == run<<unitShift+slot*uint64(c.size) {
+				return off
+			}
+		} else if _, m := bit(off >> granuleShift); k == kindBitmap && off%granule == 0 && h.units[u].live&m != 0 {
+			return off
+		}
+	}
+	panic(h.classify(op, b, off))
+}
+
+// classify says why off is not the base of a live block.
+func (h *Heap) classify(op string, b []byte, off uint64) *alloc.Fault {
+	if off >= uint64(len(h.mem)) {
+		return h.badBlock(op, b, alloc.ErrForeign)
+	}
+	f := h.badBlock(op, b, alloc.ErrInvalidFree)
+	f.Off, f.InRegion = arena.Offset(off), true
+	g := off >> granuleShift
+	switch {
+	case g < h.hdr.first:
+		f.Owner = "metadata of the heap"
+		return f
+	case g >= h.hdr.highest:
+		return f
+	case g >= h.hdr.top:
+		if off%granule == 0 {
+			f.Err = alloc.ErrDoubleFree
+		}
+		return f
+	}
+	blk, ok := h.containing(off)
+	if !ok {
+		return f
+	}
+	f.Block = &blk
+	if !blk.Used && off%granule == 0 && (blk.Off == f.Off || h.kinds[off>>unitShift] < kindRun) {
+		f.Err = alloc.ErrDoubleFree
+	}
+	return f
+}
+
+// containing returns the block that covers offset off below the top, used or
+// free. It gives up inside spans of more than 64 MiB.
+func (h *Heap) containing(off uint64) (alloc.Block, bool) {
+	u := off >> unitShift
+	if h.kinds[u] >= kindRun {
+		c, run, slot := h.slotOf(off)
+		if c.size == 0 || slot >= uint64(c.numSlots()) {
+			return alloc.Block{}, false
+		}
+		used := h.units[run].live>>slot&1 != 0
+		return alloc.Block{Off: arena.Offset(run<<unitShift + slot*uint64(c.size)), Size: int(c.size), Used: used}, true
+	}
+	g := h.spanAt(off >> granuleShift)
+	if g == 0 {
+		return alloc.Block{}, false
+	}
+	u, m := bit(g)
+	used := h.units[u].live&m != 0
+	return alloc.Block{Off: arena.Offset(g << granuleShift), Size: int(h.spanSize(g) << granuleShift), Used: used}, true
+}
+
+// spanAt returns the start of the span that covers granule g, or 0.
+func (h *Heap) spanAt(g uint64) uint64 {
+	const maxUnits = 64 << 20 >> unitShift
+	u := g >> granuleBits
+	mask := ^uint64(0) >> (granuleMask - g&granuleMask) // bits up to g's
+	for i := 0; i < maxUnits && u > 0; i, u, mask = i+1, u-1, ^uint64(0) {
+		switch k := h.kinds[u]; {
+		case k >= kindRun:
+			return 0
+		case k == kindLarge:
+			// One of the first rows inside a span, or the last: the row before
+			// the first has the span's bit, the others its start.
+			if s := h.units[u].live; s>>granuleBits < u && h.isSpan(s) && s+h.spanSize(s) > g {
+				return s
+			}
+			continue
+		}
+		if w := h.units[u].bound & mask; w != 0 {
+			return u<<granuleBits + 63 - uint64(bits.LeadingZeros64(w))
+		}
+	}
+	return 0
+}
+
+// isSpan reports whether a span, used or free, starts at g.
+func (h *Heap) isSpan(g uint64) bool {
+	u, m := bit(g)
+	return g >= h.hdr.first && g < h.hdr.top && h.kinds[u] == kindBitmap && h.units[u].bound&m != 0
+}

@@ -1,0 +1,145 @@
+package segregated
+
+import "github.com/memlab-go/memlab/alloc"
+
+// Realloc changes the size of b to size bytes and returns the block, which may
+// have moved. The first min(old, size) bytes are kept, where old is the size
+// of the block, whatever part of it b shows; later ones are unspecified.
+//
+// A slot stays where it is while the class fits; a larger block shrinks by
+// giving its tail back and grows into the free block after it, or into the
+// top. Otherwise Realloc allocates, copies and frees.
+//
+// On error b is untouched and still the caller's; errors are those of
+// [Heap.Malloc]. Realloc(nil, n) is Malloc(n), Realloc(b, 0) frees b and
+// returns nil, nil. Realloc panics as [Heap.Free] does if b is not a live
+// block. O(size) when the block moves, else O(1).
+func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
+	if b == nil {
+		return h.Malloc(size)
+	}
+	return h.realloc(b, size, 1)
+}
+
+// ReallocAligned is [Heap.Realloc] with a base address that is a multiple of
+// align afterwards, whether or not the block moves. The error is
+// [alloc.ErrAlign] if align is no power of two.
+func (h *Heap) ReallocAligned(b []byte, size, align int) ([]byte, error) {
+	if b == nil {
+		return h.MallocAligned(size, align)
+	}
+	if align <= 0 || align&(align-1) != 0 {
+		return nil, &alloc.Fault{Op: "realloc", Size: size, Err: alloc.ErrAlign}
+	}
+	return h.realloc(b, size, align)
+}
+
+func (h *Heap) realloc(b []byte, size, align int) ([]byte, error) {
+	if h.closed {
+		return nil, h.refusal("realloc")
+	}
+	off := h.locate("realloc", b)
+	if size <= 0 {
+		if size < 0 {
+			return nil, &alloc.Fault{Op: "realloc", Size: size, Err: alloc.ErrSize}
+		}
+		h.Free(b)
+		return nil, nil
+	}
+	if addrOf(b)&uintptr(align-1) != 0 || !h.resize(off, size) {
+		return h.move(off, size, align)
+	}
+	if h.sink != nil {
+		h.emitMove(off, off, size)
+	}
+	return h.block(off, size), nil
+}
+
+// resize changes the live block at off in place, if it can.
+func (h *Heap) resize(off uint64, size int) bool {
+	if uint64(size) >= h.end {
+		return false
+	}
+	u := off >> unitShift
+	if k := h.kinds[u]; k >= kindRun {
+		c := &h.classes[k>>8%maxClasses]
+		return uintptr(size) <= c.size && uintptr(size) > c.size/2
+	}
+	g, n := off>>granuleShift, (uint64(size)+granule-1)>>granuleShift
+	old := h.spanSize(g)
+	switch {
+	case n == old:
+		return true
+	case n > old:
+		return h.growSpan(g, old, n)
+	}
+	h.shrinkSpan(g, old, n)
+	return true
+}
+
+// shrinkSpan cuts the used span at g from old to n granules.
+func (h *Heap) shrinkSpan(g, old, n uint64) {
+	if h.zeroOnFree {
+		clear(h.mem[(g+n)<<granuleShift : (g+old)<<granuleShift])
+	}
+	h.retag(g, old, n)
+	h.freeRange(g+n, old-n)
+	h.tick()
+}
+
+// growSpan grows the used span at g from old to n granules, into the top or
+// the free span after it, if either has room.
+func (h *Heap) growSpan(g, old, n uint64) bool {
+	end, more := g+old, n-old
+	if end == h.hdr.top {
+		if more > h.hdr.end-end || !h.grow(end+more) {
+			return false
+		}
+		u, m := bit(end)
+		h.units[u].bound &^= m
+		h.retag(g, old, n)
+		h.setTop(g + n)
+		return true
+	}
+	if !h.isFree(end) {
+		return false
+	}
+	if size := h.spanSize(end); size < more || !h.carve(end, size, end, more) {
+		return false
+	}
+	h.retag(g, old, n)
+	return true
+}
+
+// retag changes the rows inside the used span at g from old to n granules.
+func (h *Heap) retag(g, old, n uint64) {
+	if old >= largeMin {
+		h.untag(g, old)
+	}
+	if n >= largeMin {
+		h.tag(g, n)
+	}
+}
+
+// move gives the live block at off a new place.
+func (h *Heap) move(off uint64, size, align int) ([]byte, error) {
+	to, err := h.mallocAligned("realloc", size, align)
+	if err != nil {
+		return nil, err
+	}
+	old := h.usable(off)
+	copy(h.mem[to:][:size], h.mem[off:][:old])
+	if h.sink != nil {
+		h.emitMove(off, to, size)
+	}
+	if h.zeroOnFree {
+		clear(h.mem[off:][:old])
+	}
+	h.release(off)
+	return h.block(to, size), nil
+}
+
+// emitMove reports a Realloc.
+func (h *Heap) emitMove(from, to uint64, size int) {
+	h.sink(alloc.Event{Kind: alloc.EventRealloc, Old: offset(from), Off: offset(to), Size: size, Usable: h.usable(to)})
+}

@@ -1,0 +1,94 @@
+package segregated
+
+import (
+	"math/bits"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// Stats returns the figures of this moment. Live counts blocks at their usable
+// size, and so does Requested, since the heap does not keep the sizes asked
+// for. Retained counts the bytes of free blocks, and of what lies past the
+// top, that have not been given back. It walks the heap: O(spans + runs), and
+// O(pages) for Resident. After Close everything but the counters is 0.
+func (h *Heap) Stats() alloc.Stats {
+	s := alloc.Stats{
+		Mallocs: h.mallocs, Frees: h.frees, Searched: h.searched, Failed: h.failed,
+		LiveBlocks: int(h.mallocs - h.frees),
+	}
+	if h.closed {
+		return s
+	}
+	s.Reserved = h.region.Size()
+	s.Committed = h.region.Stats().Committed
+	s.Resident = -1
+	if r, err := h.region.Resident(); err == nil {
+		s.Resident = r
+	}
+	data, gone := 0, 0
+	for p := range h.pieces() {
+		if p.bad != "" {
+			break
+		}
+		data += int(p.n)
+		switch {
+		case p.class != 0:
+			h.addRun(&s, p)
+		case p.used:
+			s.Live += int(p.n << granuleShift)
+		default:
+			s.FreeBlocks++
+			s.LargestFree = max(s.LargestFree, int(p.n<<granuleShift))
+			if p.n >= infoMin {
+				in := h.info(p.g)
+				gone += int(in.goneHi-in.goneLo) << granuleShift
+			}
+		}
+	}
+	_ = data
+	s.Requested = s.Live
+	s.Metadata = h.metadataBytes()
+	s.Retained = max(0, s.Committed-s.Metadata-s.Live)
+	s.LargestFree = h.largestFree()
+	return s
+}
+
+// addRun counts the slots of a run.
+func (h *Heap) addRun(s *alloc.Stats, p piece) {
+	c := &h.classes[p.class]
+	used := bits.OnesCount64(h.units[p.g>>granuleBits].live &^ c.empty)
+	s.Live += used * int(c.size)
+	s.FreeBlocks += c.numSlots() - used
+}
+
+// metadataBytes returns the committed bytes of the header and the tables.
+func (h *Heap) metadataBytes() int {
+	k, u, _ := metaOffsets(len(h.units), h.pageSize)
+	from := h.hdr.first >> granuleBits
+	return int(h.pageSize + h.hdr.kindsEnd - (k+from*kindSize)&^(h.pageSize-1) +
+		h.hdr.unitsEnd - (u+from*unitRow)&^(h.pageSize-1))
+}
+
+// largestFree returns the size in bytes of the largest block that could be had:
+// of the largest free span, or of what the top can still grow by.
+func (h *Heap) largestFree() int {
+	if h.refused() {
+		return 0
+	}
+	room := (h.hdr.end - h.hdr.top) << granuleShift
+	if h.limit != 0 {
+		room = min(room, (h.hdr.commit-h.hdr.top)<<granuleShift+h.limit-min(h.limit, h.committed))
+	}
+	largest := room
+	for bin := numBins - 1; bin > 0; bin-- {
+		if h.hdr.bins[bin] == 0 {
+			continue
+		}
+		for g, i := h.hdr.bins[bin], 0; g != 0 && i < h.freeSpans && h.isFree(g); i++ {
+			largest = max(largest, h.spanSize(g)<<granuleShift)
+			g = h.links(g, bin).next
+		}
+		break
+	}
+	return int(largest)
+}

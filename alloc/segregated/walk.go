@@ -1,0 +1,97 @@
+package segregated
+
+import (
+	"iter"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// Blocks returns an iterator over every block, used and free, in address
+// order: slots one by one, free spans as one block each. The heap must not
+// change while it runs. It stops at metadata that cannot be walked past;
+// [Heap.Check] says why. A closed heap has no blocks.
+func (h *Heap) Blocks() iter.Seq[alloc.Block] {
+	return func(yield func(alloc.Block) bool) {
+		if h.closed {
+			return
+		}
+		for p := range h.pieces() {
+			if p.class == 0 {
+				if !yield(alloc.Block{Off: offset(p.g << granuleShift), Size: int(p.n << granuleShift), Used: p.used}) {
+					return
+				}
+				continue
+			}
+			if !h.slots(p, yield) {
+				return
+			}
+		}
+	}
+}
+
+// slots yields the slots of the run p and reports whether to go on.
+func (h *Heap) slots(p piece, yield func(alloc.Block) bool) bool {
+	c := &h.classes[p.class]
+	live := h.units[p.g>>granuleBits].live
+	for i := range c.numSlots() {
+		off := p.g<<granuleShift + uint64(i)*uint64(c.size)
+		if !yield(alloc.Block{Off: offset(off), Size: int(c.size), Used: live>>i&1 != 0}) {
+			return false
+		}
+	}
+	return true
+}
+
+// piece is a span or a run.
+type piece struct {
+	g, n  uint64 // granules
+	class uint64 // 0: a span
+	used  bool   // of a span
+	bad   string // why the walk ends here, if it does
+}
+
+// pieces walks spans and runs from the first granule to the top. A damaged
+// one is yielded with bad set, and ends the walk.
+func (h *Heap) pieces() iter.Seq[piece] {
+	return func(yield func(piece) bool) {
+		top := min(h.hdr.top, uint64(len(h.units))<<granuleBits)
+		for g := h.hdr.first; g < top; {
+			p := h.pieceAt(g)
+			if p.bad == "" && (p.n == 0 || p.n > top-g) {
+				p.bad = "reaches past the top"
+			}
+			if !yield(p) || p.bad != "" {
+				return
+			}
+			g += p.n
+		}
+	}
+}
+
+// pieceAt reads the span or run that starts at g.
+func (h *Heap) pieceAt(g uint64) piece {
+	u, m := bit(g)
+	switch k := h.kinds[u]; {
+	case k >= kindRun:
+		ci := uint64(k >> 8)
+		if k&0xff != 0 || g&granuleMask != 0 || ci > uint64(h.hdr.classes) || ci >= maxClasses {
+			return piece{g: g, bad: "is not the start of a run"}
+		}
+		return piece{g: g, n: uint64(h.classes[ci].units) << granuleBits, class: ci}
+	case k == kindLarge:
+		return piece{g: g, bad: "is inside a large span"}
+	}
+	row := h.units[u]
+	if row.bound&m == 0 {
+		return piece{g: g, bad: "is not the start of a span"}
+	}
+	p := piece{g: g, n: h.spanSize(g), used: row.live&m != 0}
+	if p.n == 0 {
+		p.bad = "has no end"
+	}
+	return p
+}
+
+// offset is an offset in the words of package arena.
+func offset(off uint64) arena.Offset { return arena.Offset(off) }
