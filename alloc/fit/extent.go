@@ -1,0 +1,193 @@
+package fit
+
+import (
+	"fmt"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// An extent says which part of the region is what:
+//
+//	0         bitsEnd      start                 end       max
+//	├─────────┼────────────┼─────────────────────┼─┼───────┤
+//	│ start   │ (padding)  │ blocks              │e│ not   │
+//	│ bits    │            │                     │ │ yet   │
+//	└─────────┴────────────┴─────────────────────┴─┴───────┘
+//
+// The start bits have one bit for each multiple of the alignment from start to
+// max; bit 0 is the payload of a block at start. e is the epilogue. In a region
+// of more than a few pages start is on a page of its own, so that both parts
+// are committed as they grow.
+type extent struct {
+	bitsEnd int // bytes of start bits, if all of [start, max) were blocks
+	start   int // the first block
+	end     int // after the last block: the epilogue
+	initial int // end of a fresh heap
+	max     int // most that end may become
+	peak    int // largest end of a block that was ever handed out
+
+	page          int // bytes of a page of the region
+	bitsCommitted int // bytes of start bits that are committed, 0 if they share the blocks' pages
+	committed     int // end of what is committed for blocks
+	commitFrom    int // where the blocks' committed part begins
+}
+
+// layout finds the places for start bits and blocks.
+func (h *Heap) layout() error {
+	size := min(uint64(len(h.mem.bytes)), maxHeap)
+	if h.o.Limit > 0 {
+		size = min(size, uint64(h.o.Limit))
+	}
+	n := int(size)
+	h.page = h.region.PageSize()
+	h.bitsEnd = (n/h.o.Align + 7) / 8
+	from := h.bitsEnd
+	if n >= 64*h.page {
+		from = roundUp(h.bitsEnd, h.page)
+		h.commitFrom = from
+	}
+	// The payload of the first block, from+header, rounds up to the alignment
+	// as an address; the region itself may begin anywhere.
+	payload := from + h.o.Header
+	payload += int(-(h.base + uintptr(payload)) & uintptr(h.o.Align-1))
+	h.start = payload - h.o.Header
+	h.max = n - wordSize
+	if h.max-h.start < h.minBlock {
+		return fmt.Errorf("fit: region of %d bytes: %w: no room for a block of %d and %d bytes of metadata",
+			n, alloc.ErrSize, h.minBlock, h.start+wordSize)
+	}
+	h.max -= (h.max - h.start) % h.o.Align
+	h.initial = h.start + min(h.max-h.start, roundUp(max(h.o.Grow, h.minBlock), h.o.Align))
+	return nil
+}
+
+// fresh makes the heap one free block of the initial size.
+func (h *Heap) fresh() error {
+	if err := h.commit(h.initial); err != nil {
+		return err
+	}
+	h.end = h.initial
+	h.setTag(h.end, tag{used: true})
+	h.addFree(h.start, h.end-h.start, true)
+	return nil
+}
+
+// commit makes the region usable for blocks up to end and an epilogue there,
+// and for their start bits, which become zero.
+func (h *Heap) commit(end int) error {
+	if h.commitFrom > 0 {
+		bits := min(roundUp((end-h.start)/h.o.Align/8+1, h.page), h.commitFrom)
+		if bits > h.bitsCommitted {
+			if err := h.region.Commit(arena.Offset(h.bitsCommitted), bits-h.bitsCommitted); err != nil {
+				return err
+			}
+			clear(h.mem.bytes[h.bitsCommitted:bits])
+			h.bitsCommitted = bits
+		}
+	}
+	upTo := min(roundUp(end+wordSize, h.page), len(h.mem.bytes))
+	if h.committed == 0 {
+		h.committed = h.commitFrom
+	}
+	if upTo <= h.committed {
+		return nil
+	}
+	if err := h.region.Commit(arena.Offset(h.committed), upTo-h.committed); err != nil {
+		return err
+	}
+	if h.commitFrom == 0 && h.committed == 0 {
+		clear(h.mem.bytes[:h.bitsEnd])
+	}
+	h.emit(alloc.Event{Kind: alloc.EventCommit, Off: arena.Offset(h.committed), Size: upTo - h.committed})
+	h.committed = upTo
+	return nil
+}
+
+// grow adds a free block at the end, so that the last block is free and has at
+// least need bytes, and returns it.
+func (h *Heap) grow(op string, need, requested int) (off int, err error) {
+	last, lastFree := h.lastFree()
+	if lastFree >= need {
+		return last, nil // TLSF does not look at every block that fits
+	}
+	missing := need - lastFree
+	if last == 0 {
+		missing = max(missing, h.minBlock)
+	}
+	if missing > h.max-h.end {
+		return 0, h.noMemory(op, requested, nil)
+	}
+	by := min(roundUp(max(missing, min(h.o.Grow, h.max-h.end)), h.o.Align), h.max-h.end)
+	err = h.commit(h.end + by)
+	if err != nil && by > missing {
+		by = missing // the rest would have been nice to have
+		err = h.commit(h.end + by)
+	}
+	if err != nil {
+		return 0, h.noMemory(op, requested, err)
+	}
+	epilogue := h.tagAt(h.end)
+	off, size := h.end, by
+	if last != 0 {
+		h.dropFree(last, lastFree)
+		off, size = last, lastFree+by
+		epilogue = h.tagAt(last)
+	}
+	h.end += by
+	h.setTag(h.end, tag{used: true})
+	h.addFree(off, size, epilogue.prevUsed)
+	return off, nil
+}
+
+// lastFree returns the last block and its size if it is free and may be joined
+// with what comes after it, else 0, 0.
+func (h *Heap) lastFree() (off, size int) {
+	if h.tagAt(h.end).prevUsed || h.o.Coalesce == Never {
+		return 0, 0
+	}
+	off = h.before(h.end)
+	return off, h.end - off
+}
+
+// trim gives the end of the heap back to the region: all beyond the initial
+// size when nothing is live, and otherwise all but Grow bytes of a last free
+// block once it has more than sixteen times that.
+func (h *Heap) trim() {
+	if h.liveBlocks == 0 && h.o.Coalesce == Deferred {
+		h.coalesceAll()
+	}
+	if h.tagAt(h.end).prevUsed || h.end == h.initial {
+		return
+	}
+	last := h.before(h.end)
+	size := h.end - last
+	keep := last + roundUp(max(h.o.Grow, h.minBlock), h.o.Align)
+	switch {
+	case h.liveBlocks == 0 && last == h.start:
+		keep = h.initial
+	case size <= 16*h.o.Grow:
+		return
+	}
+	keep = max(keep, h.initial)
+	if keep >= h.end || keep-last < h.minBlock {
+		return
+	}
+	from := roundUp(keep+wordSize, h.page)
+	if from < h.committed {
+		if err := h.region.Decommit(arena.Offset(from), h.committed-from); err != nil {
+			return // the memory stays ours; nothing has changed
+		}
+		h.emit(alloc.Event{Kind: alloc.EventDecommit, Off: arena.Offset(from), Size: h.committed - from})
+		h.committed = from
+	}
+	prevUsed := h.tagAt(last).prevUsed
+	h.dropFree(last, size)
+	h.end = keep
+	h.setTag(h.end, tag{used: true})
+	h.addFree(last, h.end-last, prevUsed)
+}
+
+// roundUp returns n rounded up to a multiple of align, a power of two. n must
+// be small enough not to overflow.
+func roundUp(n, align int) int { return (n + align - 1) &^ (align - 1) }
