@@ -1,10 +1,8 @@
 package replay
 
 import (
-	"runtime"
+	"errors"
 	"runtime/debug"
-
-	"github.com/memlab-go/memlab/alloc"
 )
 
 // evenPoints is at how many evenly spaced operations resident memory is read.
@@ -59,212 +57,192 @@ func share(a, b int64) float64 {
 	return float64(a) / float64(b)
 }
 
-// Utilisation runs p once on a heap of e, touching every page of every block,
-// and reads the process's memory as it goes. It must be the first thing of its
-// kind in its process: memory that an earlier run left behind would be used
-// again unseen.
+// Utilisation runs p on a heap of e, touching every page of every block, and
+// reads the process's memory as it goes. It must be the first thing of its kind
+// in its process: memory that an earlier run left behind would be used again
+// unseen. Then it runs p once more, on another heap, to ask that for its own
+// statistics, which may cost memory and must not be mixed with the first run.
 func Utilisation(p *Program, e Entry, cfg Config) (*Usage, error) {
-	m := &meter{p: p, u: &Usage{PeakResident: -1, PeakCommitted: -1}, lastPoint: -1}
-	m.u.Points = make([]Point, 0, evenPoints+1)
-	tab := make(table, p.Slots)
-	for i := range tab {
-		tab[i] = nil // so that the table is resident before the first reading
+	u := &Usage{PeakLive: p.PeakLive, PeakResident: -1, PeakCommitted: -1, MeanLiveOverResident: -1, MeanLiveOverCommitted: -1}
+	u.Points = make([]Point, 0, evenPoints+1)
+	resident, err := newResidentReader()
+	if err == nil {
+		defer resident.close()
+		err = u.residentRun(p, e, cfg, resident)
+	} else if errors.Is(err, errors.ErrUnsupported) {
+		err = nil
 	}
-	if err := m.warmUp(e, cfg); err != nil {
+	if err != nil {
 		return nil, err
+	}
+	return u, u.statsRun(p, e, cfg)
+}
+
+// residentRun is the first run.
+func (u *Usage) residentRun(p *Program, e Entry, cfg Config, resident *residentReader) error {
+	tab := make(table, p.Slots)
+	if err := warmUp(p, e, tab); err != nil {
+		return err
 	}
 	if !e.Collected {
 		defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	}
-	clear(tab)
-	if err := m.start(); err != nil {
-		return nil, err
-	}
-	defer m.stop()
-	h, err := e.New(cfg)
+	clear(tab) // also so that the table is resident before the first reading
+	debug.FreeOSMemory()
+	before, err := resident.read()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer h.Close()
-	if err := m.run(h, tab); err != nil {
-		return nil, err
-	}
-	m.finish()
-	runtime.KeepAlive(tab)
-	return m.u, nil
-}
-
-// A meter follows one run.
-type meter struct {
-	p        *Program
-	u        *Usage
-	resident *residentReader // nil where there is none
-	before   int64           // resident bytes before the heap was made
-
-	live      int64
-	lastRise  int64 // live peak at the last reading
-	lastPoint int   // number of the last even point
-	sum       struct{ resident, committed, internal, external float64 }
-	n         struct{ resident, committed, stats int }
-	peakSeen  int64 // live at the even point with most of it
+	var over average
+	err = p.observe(e, cfg, tab, func(_ Heap, pt Point, even bool) error {
+		now, err := resident.read()
+		if err != nil {
+			return err
+		}
+		pt.Resident, pt.Committed = max(now-before, 0), -1
+		u.PeakResident = max(u.PeakResident, pt.Resident)
+		if even {
+			u.Points = append(u.Points, pt)
+			over.add(share(pt.Live, pt.Resident))
+		}
+		return nil
+	})
+	u.MeanLiveOverResident = over.value()
+	return err
 }
 
 // warmUp runs the beginning of the program on a heap that is thrown away, so
 // that pages of code and the runtime's own structures are there before the
 // first reading; they belong to the process, not to the heap.
-func (m *meter) warmUp(e Entry, cfg Config) error {
+func warmUp(p *Program, e Entry, tab table) error {
 	const warmOps = 5000
-	cfg.Sink = nil
-	h, err := e.New(cfg)
+	h, err := e.New(Config{})
 	if err != nil {
 		return err
 	}
-	head := m.p.head(warmOps)
-	err = head.run(h, make(table, m.p.Slots))
-	if s, ok := h.(interface{ Stats() alloc.Stats }); ok {
-		s.Stats()
-	}
+	err = p.head(warmOps).run(h, tab)
 	h.Close() // its error tells of the blocks left, on purpose
 	return err
 }
 
-func (m *meter) start() error {
-	r, err := newResidentReader()
-	if err == nil {
-		m.resident = r
-		if _, err := r.read(); err != nil {
-			return err
+// statsRun is the second run.
+func (u *Usage) statsRun(p *Program, e Entry, cfg Config) error {
+	var over, internal, external average
+	point, peak := 0, int64(-1)
+	err := p.observe(e, cfg, make(table, p.Slots), func(h Heap, pt Point, even bool) error {
+		s, ok := stats(h)
+		if !ok {
+			return errNoStats
 		}
+		u.PeakCommitted = max(u.PeakCommitted, int64(s.Committed))
+		if !even {
+			return nil
+		}
+		if point == len(u.Points) {
+			pt.Resident = -1
+			u.Points = append(u.Points, pt)
+		}
+		u.Points[point].Committed = int64(s.Committed)
+		point++
+		over.add(share(pt.Live, int64(s.Committed)))
+		internal.add(s.InternalFragmentation())
+		external.add(s.ExternalFragmentation())
+		if pt.Live > peak {
+			peak = pt.Live
+			u.Fragmentation.PeakInternal, u.Fragmentation.PeakExternal = s.InternalFragmentation(), s.ExternalFragmentation()
+		}
+		return nil
+	})
+	if errors.Is(err, errNoStats) {
+		return nil
 	}
-	debug.FreeOSMemory()
-	if m.resident != nil {
-		m.before, err = m.resident.read()
+	u.MeanLiveOverCommitted = over.value()
+	u.Fragmentation.MeanInternal, u.Fragmentation.MeanExternal = max(internal.value(), 0), max(external.value(), 0)
+	return err
+}
+
+// errNoStats ends a run on a heap that has no statistics.
+var errNoStats = errors.New("replay: the heap has no statistics")
+
+// An average is of the values that are known, which negative ones are not.
+type average struct {
+	sum float64
+	n   int
+}
+
+func (a *average) add(v float64) {
+	if v >= 0 {
+		a.sum += v
+		a.n++
+	}
+}
+
+// value returns the mean, or -1 of nothing.
+func (a *average) value() float64 {
+	if a.n == 0 {
+		return -1
+	}
+	return a.sum / float64(a.n)
+}
+
+// observe runs p on a heap of e, touches every page of every block, and calls
+// see at the even points and whenever the live peak has grown by 1 %.
+func (p *Program) observe(e Entry, cfg Config, tab table, see func(h Heap, pt Point, even bool) error) error {
+	h, err := e.New(cfg)
+	if err != nil {
 		return err
 	}
-	return nil
-}
-
-func (m *meter) stop() {
-	if m.resident != nil {
-		m.resident.close()
-	}
-}
-
-// run executes the program, touching pages and taking readings.
-func (m *meter) run(h Heap, tab table) error {
-	p := m.p
+	defer h.Close() // its error tells of the blocks left, on purpose
+	var live, lastRise int64
+	done := 0 // even points
 	for i := range p.code {
-		in := &p.code[i]
-		op, x, y := p.unpack(in)
-		var b []byte
-		var err error
-		switch op {
-		case opMalloc:
-			b, err = h.Malloc(int(x))
-			m.live += x
-		case opFree:
-			h.Free(view(tab[in.slot], int(y)))
-			m.live -= y
-		case opRealloc:
-			b, err = h.Realloc(view(tab[in.slot], int(y)), int(x))
-			m.live += x - y
-		case opCalloc:
-			b, err = h.Calloc(int(x), int(y))
-			m.live += x * y
-		}
+		grown, err := p.touching(h, tab, &p.code[i])
 		if err != nil {
 			return &OpError{p.Name, i + 1, err}
 		}
-		tab[in.slot] = base(b)
-		touch(b)
-		if err := m.observe(h, i); err != nil {
+		live += grown
+		due := (i + 1) * evenPoints / len(p.code)
+		even, rise := due > done, live > lastRise+lastRise/100
+		if !even && !rise {
+			continue
+		}
+		done = due
+		lastRise = max(lastRise, live)
+		if err := see(h, Point{Op: i + 1, Live: live, Committed: -1}, even); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// touch writes a byte in every page of b.
-func touch(b []byte) {
+// touching executes one operation, writes a byte in every page of the block it
+// got, and returns by how many bytes the live payload grew.
+func (p *Program) touching(h Heap, tab table, in *instr) (grown int64, err error) {
+	var b []byte
+	op, x, y := p.unpack(in)
+	switch op {
+	case opMalloc:
+		b, err = h.Malloc(int(x))
+		grown = x
+	case opFree:
+		h.Free(view(tab[in.slot], int(y)))
+		grown = -y
+	case opRealloc:
+		b, err = h.Realloc(view(tab[in.slot], int(y)), int(x))
+		grown = x - y
+	case opCalloc:
+		b, err = h.Calloc(int(x), int(y))
+		grown = x * y
+	}
+	if err != nil {
+		return 0, err
+	}
+	tab[in.slot] = base(b)
 	for i := 0; i < len(b); i += pageSize {
 		b[i] = 1
 	}
 	if len(b) > 0 {
 		b[len(b)-1] = 1
 	}
-}
-
-// observe takes a reading after operation i if one is due.
-func (m *meter) observe(h Heap, i int) error {
-	point := (i + 1) * evenPoints / len(m.p.code)
-	even := point != m.lastPoint && (i+1)*evenPoints >= point*len(m.p.code) && point > 0
-	rise := m.live > m.lastRise+m.lastRise/100
-	if !even && !rise {
-		return nil
-	}
-	if rise {
-		m.lastRise = m.live
-	}
-	pt := Point{Op: i + 1, Live: m.live, Resident: -1, Committed: -1}
-	if m.resident != nil {
-		now, err := m.resident.read()
-		if err != nil {
-			return err
-		}
-		pt.Resident = max(now-m.before, 0)
-		m.u.PeakResident = max(m.u.PeakResident, pt.Resident)
-	}
-	s, ok := stats(h)
-	if ok {
-		pt.Committed = int64(s.Committed)
-		m.u.PeakCommitted = max(m.u.PeakCommitted, pt.Committed)
-	}
-	m.u.PeakLive = max(m.u.PeakLive, m.live)
-	if even {
-		m.lastPoint = point
-		m.even(pt, s, ok)
-	}
-	return nil
-}
-
-// even adds an even point to the means.
-func (m *meter) even(pt Point, s alloc.Stats, haveStats bool) {
-	m.u.Points = append(m.u.Points, pt)
-	if pt.Resident > 0 {
-		m.sum.resident += share(pt.Live, pt.Resident)
-		m.n.resident++
-	}
-	if pt.Committed > 0 {
-		m.sum.committed += share(pt.Live, pt.Committed)
-		m.n.committed++
-	}
-	if !haveStats {
-		return
-	}
-	internal, external := s.InternalFragmentation(), s.ExternalFragmentation()
-	m.sum.internal += internal
-	m.sum.external += external
-	m.n.stats++
-	if pt.Live > m.peakSeen {
-		m.peakSeen = pt.Live
-		m.u.Fragmentation.PeakInternal, m.u.Fragmentation.PeakExternal = internal, external
-	}
-}
-
-func (m *meter) finish() {
-	u := m.u
-	u.PeakLive = m.p.PeakLive
-	u.MeanLiveOverResident = mean(m.sum.resident, m.n.resident)
-	u.MeanLiveOverCommitted = mean(m.sum.committed, m.n.committed)
-	if m.n.stats > 0 {
-		u.Fragmentation.MeanInternal = m.sum.internal / float64(m.n.stats)
-		u.Fragmentation.MeanExternal = m.sum.external / float64(m.n.stats)
-	}
-}
-
-func mean(sum float64, n int) float64 {
-	if n == 0 {
-		return -1
-	}
-	return sum / float64(n)
+	return grown, nil
 }
