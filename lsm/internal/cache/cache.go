@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
 	"github.com/memlab-go/memlab/lsm/internal/offheap"
 )
 
@@ -16,8 +17,8 @@ type Options struct {
 	// the caller's.
 	Heap alloc.Allocator
 
-	// Mem is the region that Heap's blocks lie in: its bytes, all of them.
-	Mem []byte
+	// Region is the one that Heap's blocks lie in.
+	Region *arena.Region
 
 	// Budget is the most bytes that blocks, frames and pinned memory take.
 	Budget int
@@ -42,7 +43,7 @@ const noFrame = ^uint32(0)
 // Law: the usage of all frames, plus their own size, plus pinned ≤ budget.
 type Cache struct {
 	heap   alloc.Allocator
-	usable func([]byte) int
+	region *arena.Region
 	mem    []byte
 	frames []frame // off the Go heap
 	raw    []byte  // the block that frames lies in
@@ -75,18 +76,17 @@ func New(o *Options) (*Cache, error) {
 	if block <= 0 {
 		block = defaultBlockSize
 	}
-	if o.Heap == nil || o.Budget < 0 {
-		return nil, errors.New("cache: no heap or a negative budget")
+	if o.Heap == nil || o.Region == nil || o.Budget < 0 {
+		return nil, errors.New("cache: no heap, no region or a negative budget")
 	}
 	n := min(max(minFrames, o.Budget/max(256, block/2)), 1<<31)
 	raw, err := o.Heap.Calloc(n, frameSize)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %d frames: %w", n, err)
 	}
-	c := &Cache{heap: o.Heap, mem: o.Mem, raw: raw, budget: int64(o.Budget)}
-	c.usable = usableOf(o.Heap)
+	c := &Cache{heap: o.Heap, region: o.Region, mem: o.Region.Bytes(), raw: raw, budget: int64(o.Budget)}
 	c.frames = offheap.Slice[frame](raw)
-	c.fixed = int64(c.usable(raw))
+	c.fixed = int64(alloc.Usable(c.heap, raw))
 	shards := 1
 	for shards < maxShards && o.Budget/(2*shards) >= minShardBudget {
 		shards *= 2
@@ -105,14 +105,6 @@ func (c *Cache) initShard(s *shard, first, end int) {
 		c.frames[i].next = s.free
 		s.free = uint32(i) + 1
 	}
-}
-
-// usableOf returns how to ask heap what a block really takes.
-func usableOf(heap alloc.Allocator) func([]byte) int {
-	if u, ok := heap.(interface{ Usable([]byte) int }); ok {
-		return u.Usable
-	}
-	return func(b []byte) int { return (len(b) + 15) &^ 15 }
 }
 
 // A Handle is a pinned block. It is a value: copy it freely, but release it
@@ -195,8 +187,8 @@ func (c *Cache) allocIn(s *shard, n int) (Handle, bool) {
 	if b == nil {
 		return Handle{}, false
 	}
-	off, inside := offheap.Offset(c.mem, b)
-	usage := c.usable(b)
+	off, inside := c.region.OffsetOf(b)
+	usage := alloc.Usable(c.heap, b)
 	for s.used+int64(usage) > c.limit() && c.evict(s) {
 	}
 	if !inside || s.used+int64(usage) > c.limit() {
@@ -309,7 +301,7 @@ func (c *Cache) AllocPinned(n int) ([]byte, error) {
 	for {
 		b, err := c.heap.Calloc(1, max(n, 1))
 		if err == nil {
-			c.pinned.Add(int64(c.usable(b)) - size)
+			c.pinned.Add(int64(alloc.Usable(c.heap, b)) - size)
 			return b[:n:n], nil
 		}
 		if !c.evictAny() {
@@ -324,7 +316,7 @@ func (c *Cache) FreePinned(b []byte) {
 	if b == nil {
 		return
 	}
-	c.pinned.Add(-int64(c.usable(b)))
+	c.pinned.Add(-int64(alloc.Usable(c.heap, b)))
 	c.heap.Free(b)
 }
 

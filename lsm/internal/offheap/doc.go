@@ -1,3 +1,3 @@
-// Package offheap views allocator memory as typed slices and places in a
-// region. It is the only unsafe code of the store's table side.
+// Package offheap views allocator memory as typed slices. It is the only unsafe
+// code of the store's table side.
 package offheap

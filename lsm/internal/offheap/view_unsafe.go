@@ -22,14 +22,3 @@ func Slice[T any](b []byte) []T {
 	// SAFETY: b is aligned and holds n values of T; the slice ends inside b.
 	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(b))), n)
 }
-
-// Offset returns where in mem the slice b begins, and false when b is not
-// inside mem.
-func Offset(mem, b []byte) (int, bool) {
-	// SAFETY: both addresses are only compared, neither is turned back.
-	base, at := uintptr(unsafe.Pointer(unsafe.SliceData(mem))), uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	if at < base || at-base > uintptr(len(mem)) || uintptr(len(b)) > uintptr(len(mem))-(at-base) {
-		return 0, false
-	}
-	return int(at - base), true
-}

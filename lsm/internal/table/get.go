@@ -158,9 +158,6 @@ func searchBytes(data, restarts, seek []byte, res *Result) state {
 			hi = mid
 		}
 	}
-	if hi = len(data); lo < len(restarts)/4 {
-		hi = restartAt(restarts, lo) // in range: restartKey has seen it
-	}
 	off := 0
 	if lo > 0 {
 		off = restartAt(restarts, lo-1)
@@ -181,7 +178,10 @@ func scanBytes(data []byte, off int, user []byte, trailer uint64, res *Result) s
 			continue
 		}
 		if h.shared < m {
-			return absent
+			if h.shared > 0 {
+				return absent
+			}
+			m = 0 // a restart point shares nothing, whatever its key
 		}
 		n := h.unshared - keys.TrailerLen // bytes of the user key behind m
 		if n < 0 {

@@ -54,7 +54,7 @@ func (t *Writer) props() []byte {
 func parseProps(contents []byte) (Properties, error) {
 	p := Properties{Present: true}
 	var it blockIter
-	if err := it.init(contents, keys.Bytewise()); err != nil {
+	if err := it.init(contents, nil); err != nil {
 		return Properties{}, err
 	}
 	for ok := it.first(); ok; ok = it.next() {
