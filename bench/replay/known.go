@@ -1,15 +1,37 @@
 package replay
 
-import "github.com/memlab-go/memlab/alloc/segregated"
+import (
+	"github.com/memlab-go/memlab/alloc/fit"
+	"github.com/memlab-go/memlab/alloc/segregated"
+)
 
 // Known returns every allocator of memlab and, beside them, Go's own heap.
 func Known() []Entry {
 	return []Entry{
 		{Name: "segregated", About: "the production heap: runs of equal slots, best fit above", Align: 16, New: newSegregated},
+		{Name: "tlsf", About: "two-level segregated fit: a bounded number of steps a call", Align: 16, New: newTLSF},
+		{Name: "fit-first", About: "free list, first fit, freed blocks in front", Align: 16, New: newFit(fit.Options{Policy: fit.First})},
+		{Name: "fit-first-address", About: "free list ordered by address, first fit", Align: 16, New: newFit(fit.Options{Policy: fit.First, Order: fit.Address})},
+		{Name: "fit-next", About: "free list, next fit", Align: 16, New: newFit(fit.Options{Policy: fit.Next})},
+		{Name: "fit-best", About: "free list, best fit by full search", Align: 16, New: newFit(fit.Options{Policy: fit.Best})},
+		{Name: "fit-worst", About: "free list, worst fit by full search", Align: 16, New: newFit(fit.Options{Policy: fit.Worst})},
 		{Name: "go", About: "Go's own heap through make, collected", Align: 1, Collected: true, New: newGoHeap},
 	}
 }
 
 func newSegregated(c Config) (Heap, error) {
 	return segregated.New(nil, &segregated.Options{Limit: c.Limit})
+}
+
+func newTLSF(c Config) (Heap, error) {
+	return fit.NewTLSF(nil, &fit.Options{Limit: c.Limit, Sink: c.Sink, Accesses: c.Sink != nil})
+}
+
+// newFit makes heaps with options o.
+func newFit(o fit.Options) func(Config) (Heap, error) {
+	return func(c Config) (Heap, error) {
+		own := o
+		own.Limit, own.Sink, own.Accesses = c.Limit, c.Sink, c.Sink != nil
+		return fit.New(nil, &own)
+	}
 }
