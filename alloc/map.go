@@ -15,8 +15,8 @@ const markSize = 16
 //	|##|.......|###|....................|  used 2  free 2  largest 0x140  (one mark: 16 bytes)
 //
 // A used block is drawn with '#', a free one with '.', a bar stands between
-// blocks. One mark is a power of two of bytes, 16 or more, and every block gets
-// at least one. Where there are too many blocks for that the bars go and each
+// blocks. One mark is a power of two of bytes, 16 or more unless the heap is tiny,
+// and every block gets at least one. Where there are too many blocks for that the bars go and each
 // mark is a stretch of memory, drawn by how much of it is used:
 // ' ' nothing there, '.' free, '-' up to a half, '+' more, '#' all.
 //
@@ -53,14 +53,17 @@ func MapLabel(w Walker, width int, label func(Block) rune) string {
 	} else {
 		line = drawDensity(blocks, width, &unit)
 	}
-	return fmt.Sprintf("%s  used %d  free %d  largest %#x  (one mark: %d bytes)",
-		line, used, free, largest, unit)
+	return fmt.Sprintf("%s  used %d  free %d  largest %#x  (one mark: %d %s)",
+		line, used, free, largest, unit, plural(unit, "byte"))
 }
 
-// markUnit is the smallest power of two, from markSize up, that lets total
-// bytes fit into width marks.
+// markUnit is the smallest power of two, from markSize up (from 1 in a heap of a
+// few dozen bytes), that lets total bytes fit into width marks.
 func markUnit(total, width int) int {
 	unit := markSize
+	if total < 8*markSize {
+		unit = 1
+	}
 	for total/unit > width {
 		unit *= 2
 	}
@@ -124,4 +127,12 @@ func densityMark(used, free int) byte {
 	default:
 		return '+'
 	}
+}
+
+// plural adds an s to word unless n is 1.
+func plural(n int, word string) string {
+	if n == 1 {
+		return word
+	}
+	return word + "s"
 }

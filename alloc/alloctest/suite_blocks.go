@@ -35,7 +35,11 @@ func aligned(h *harness) {
 			blocks = append(blocks, b)
 		}
 	}
-	for align := 1 << 20; align > 0 && align <= 1<<40; align <<= 10 {
+	for _, bits := range []int{20, 30, 40} {
+		if bits >= intBits-1 {
+			break
+		}
+		align := 1 << bits
 		b, err := al.MallocAligned(16, align)
 		if err != nil {
 			h.wantErr("MallocAligned of a huge alignment", err, alloc.ErrAlign, alloc.ErrNoMemory)

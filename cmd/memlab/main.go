@@ -39,6 +39,7 @@ type env struct {
 func commands() []command {
 	return []command{
 		{"replay", "one allocation trace on one allocator: validity, memory, time", runReplay},
+		{"fit", "walk through a free list, in the manner of OSTEP", runFit},
 	}
 }
 
