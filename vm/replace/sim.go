@@ -1,0 +1,237 @@
+package replace
+
+import (
+	"fmt"
+
+	"github.com/memlab-go/memlab/vm"
+)
+
+// Counts is what a simulation counted. The laws, after every reference:
+//
+//	Hits + Misses == Refs
+//	Misses - Evictions == resident pages ≤ frames
+//	Writebacks ≤ Writes, and ≤ Evictions unless the policy launders
+type Counts struct {
+	Refs       int64 // references
+	Writes     int64 // of them writes
+	Hits       int64 // references to resident pages
+	Misses     int64 // the others: page faults
+	Evictions  int64 // pages that left memory
+	Writebacks int64 // pages written to disk: evicted or laundered while dirty
+	Resident   int64 // policies that trim: sum over the references of the pages resident after each
+}
+
+// bits of Sim.state.
+const (
+	resident = 1 << iota
+	dirty
+	pinned
+)
+
+// A Sim is a memory of some frames under one policy, fed with a trace. It keeps
+// one byte for every distinct page besides what the policy keeps.
+//
+// Not safe for concurrent use.
+type Sim struct {
+	policy  vm.Policy
+	frames  int
+	used    int     // resident pages, pinned ones included
+	pins    int     // pinned pages
+	state   []uint8 // by page
+	counts  Counts
+	trimmer vm.Trimmer   // policy, if it is one
+	launder vm.Launderer // policy, if it is one
+	batch   batcher      // policy, if it is one
+	onEvict func(victim vm.PageID, dirty bool)
+}
+
+// A batcher is a policy with a loop of its own over a batch of references, for
+// speed. It must do exactly what Sim.step would do with its methods.
+type batcher interface {
+	// runBatch takes refs until the end and counts misses, evictions and
+	// write-backs in s. All pages of refs are below len(s.state), there is at
+	// least one frame, and no page is pinned. It may refuse, having done nothing.
+	runBatch(s *Sim, refs []Ref) bool
+}
+
+// NewSim returns an empty memory of the given number of frames under p, which
+// must be fresh and made for as many frames if it asks for the number. A memory
+// of no frames is allowed; every reference to it fails.
+func NewSim(p vm.Policy, frames int) *Sim {
+	s := &Sim{policy: p, frames: max(frames, 0)}
+	s.trimmer, _ = p.(vm.Trimmer)
+	s.launder, _ = p.(vm.Launderer)
+	s.batch, _ = p.(batcher)
+	return s
+}
+
+// Policy returns the policy.
+func (s *Sim) Policy() vm.Policy { return s.policy }
+
+// Frames returns the number of frames.
+func (s *Sim) Frames() int { return s.frames }
+
+// Counts returns what was counted so far.
+func (s *Sim) Counts() Counts { return s.counts }
+
+// Used returns the number of resident pages.
+func (s *Sim) Used() int { return s.used }
+
+// Contains reports whether p is resident.
+func (s *Sim) Contains(p vm.PageID) bool {
+	return int(p) < len(s.state) && s.state[p]&resident != 0
+}
+
+// Dirty reports whether p is resident and was written since its load.
+func (s *Sim) Dirty(p vm.PageID) bool { return int(p) < len(s.state) && s.state[p]&dirty != 0 }
+
+// OnEvict has f called for every page that leaves memory. Nil switches it off.
+// Batches are slower while it is on.
+func (s *Sim) OnEvict(f func(victim vm.PageID, dirty bool)) { s.onEvict = f }
+
+// Run takes the references in order. It stops with a *[vm.Fault] of kind
+// [vm.NoVictim] at one that needs a frame when there is none to be had; that
+// one has changed nothing. Otherwise O(1) a reference, as far as the policy is.
+func (s *Sim) Run(refs []Ref) error {
+	s.growFor(refs)
+	if s.batch != nil && s.onEvict == nil && s.frames > 0 && s.pins == 0 && s.runFast(refs) {
+		return nil
+	}
+	for _, r := range refs {
+		if _, err := s.Step(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runFast hands the batch to the policy's own loop and does the counting that
+// needs no look at the single reference.
+func (s *Sim) runFast(refs []Ref) bool {
+	misses := s.counts.Misses
+	if !s.batch.runBatch(s, refs) {
+		return false
+	}
+	var writes Ref
+	for _, r := range refs {
+		writes += r & 1
+	}
+	s.counts.Refs += int64(len(refs))
+	s.counts.Writes += int64(writes)
+	s.counts.Hits += int64(len(refs)) - (s.counts.Misses - misses)
+	return true
+}
+
+// growFor makes room for the pages of refs.
+func (s *Sim) growFor(refs []Ref) {
+	var most Ref
+	for _, r := range refs {
+		most = max(most, r)
+	}
+	growTo(&s.state, int(most>>1)+1)
+}
+
+// Step takes one reference and reports whether it hit. Errors are those of
+// [Sim.Run].
+func (s *Sim) Step(r Ref) (hit bool, err error) {
+	p, write := r.Page(), r.Write()
+	growTo(&s.state, int(p)+1)
+	hit = s.state[p]&resident != 0
+	switch {
+	case hit && s.state[p]&pinned != 0:
+	case hit:
+		s.policy.Hit(p, write)
+	default:
+		if s.used >= s.frames {
+			if err := s.replace(p); err != nil {
+				return false, err
+			}
+		}
+		s.policy.Insert(p, write)
+		s.used++
+		s.state[p] = resident
+	}
+	s.count(p, hit, write)
+	return hit, nil
+}
+
+// count books a reference to p, which is resident by now.
+func (s *Sim) count(p vm.PageID, hit, write bool) {
+	c := &s.counts
+	c.Refs++
+	if write {
+		c.Writes++
+		s.state[p] |= dirty
+	}
+	if hit {
+		c.Hits++
+	} else {
+		c.Misses++
+	}
+	if s.trimmer != nil {
+		for v, ok := s.trimmer.Trim(); ok; v, ok = s.trimmer.Trim() {
+			s.evict(v)
+		}
+		c.Resident += int64(s.used)
+	}
+}
+
+// replace frees a frame for next.
+func (s *Sim) replace(next vm.PageID) error {
+	if s.frames == 0 {
+		return &vm.Fault{Kind: vm.NoVictim, Level: -1, Note: "memory has no frames"}
+	}
+	v, ok := s.policy.Victim(next)
+	if s.launder != nil {
+		for q, ok := s.launder.Launder(); ok; q, ok = s.launder.Launder() {
+			s.state[q] &^= dirty
+			s.counts.Writebacks++
+		}
+	}
+	if !ok {
+		return &vm.Fault{Kind: vm.NoVictim, Level: -1, Note: fmt.Sprintf("all %d frames are pinned", s.frames)}
+	}
+	s.evict(v)
+	return nil
+}
+
+// evict books that v left memory.
+func (s *Sim) evict(v vm.PageID) {
+	isDirty := s.state[v]&dirty != 0
+	if isDirty {
+		s.counts.Writebacks++
+	}
+	s.counts.Evictions++
+	s.state[v] = 0
+	s.used--
+	if s.onEvict != nil {
+		s.onEvict(v, isDirty)
+	}
+}
+
+// Pin keeps the resident page p from being evicted until [Sim.Unpin]. It
+// reports false, and does nothing, if p is not resident. Pinning twice is
+// pinning once.
+func (s *Sim) Pin(p vm.PageID) bool {
+	if !s.Contains(p) {
+		return false
+	}
+	if s.state[p]&pinned == 0 {
+		s.state[p] |= pinned
+		s.pins++
+		s.policy.Remove(p)
+	}
+	return true
+}
+
+// Unpin undoes [Sim.Pin]. The policy sees p as loaded now. It reports false,
+// and does nothing, if p is not pinned.
+func (s *Sim) Unpin(p vm.PageID) bool {
+	if !s.Contains(p) || s.state[p]&pinned == 0 {
+		return false
+	}
+	s.state[p] &^= pinned
+	s.pins--
+	s.policy.Insert(p, s.state[p]&dirty != 0)
+	return true
+}
