@@ -57,12 +57,16 @@ func (a *Arena) rewind(cur, pos int) {
 		}
 		c.dirty = max(c.dirty, c.pos)
 		if invariants.Enabled && to < c.pos {
-			fill(c.mem[to:c.pos], 0xDD)
+			fill(c.mem[to:min(c.pos, to+mostFilled)], 0xDD)
 		}
 		c.pos = to
 	}
 	a.cur = cur
 }
+
+// mostFilled is the number of released bytes of a chunk that are filled in
+// builds that look for mistakes: filling touches pages.
+const mostFilled = 1 << 20
 
 // fill sets every byte of b to v.
 func fill(b []byte, v byte) {
