@@ -29,7 +29,7 @@
 // are handles. The metaindex maps names to handles and is never compressed:
 //
 //	filter.leveldb.BuiltinBloomFilter2  the filter block, see package filter; raw
-//	memlab.table                        properties: the table's own number and bounds; raw
+//	rocksdb.properties                  among them memlab.table, the table's own number; raw
 //	rocksdb.range_del                   range tombstones: start key → end key; raw
 //
 // One Get, step by step:

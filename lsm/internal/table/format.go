@@ -14,7 +14,7 @@ const (
 	MaxBlockSize = 1 << 30
 
 	filterKey = "filter."
-	propsKey  = "memlab.table"
+	propsKey  = "rocksdb.properties"
 	rangeKey  = "rocksdb.range_del"
 )
 

@@ -7,14 +7,22 @@ import (
 	"github.com/memlab-go/memlab/lsm/internal/keys"
 )
 
-// Properties are what a table says about itself in its memlab.table block. A
-// table written by others has none: then all fields are zero.
+// Properties are what a table says about itself. They stand in a block under
+// RocksDB's name and with RocksDB's keys where it has them, so that its tools
+// show them; numbers are varints. Ours are added as RocksDB's own users add
+// theirs. A table written by LevelDB has none: then all fields are zero.
 //
-// The block has the form of a data block; its keys are the names below, in
-// ascending order; numbers are u64, little-endian.
+// The block has the form of a data block, keys ascending:
 //
-//	comparer  deletes  entries  file  largest  max-seq  min-seq  range-deletes
-//	raw-keys  raw-values  smallest
+//	memlab.largest       internal key
+//	memlab.seq.max       number
+//	memlab.seq.min       number
+//	memlab.smallest      internal key
+//	memlab.table         number of the table, 0 for none
+//	rocksdb.comparator   name
+//	rocksdb.data.size  rocksdb.deleted.keys  rocksdb.num.data.blocks
+//	rocksdb.num.entries  rocksdb.num.range-deletions
+//	rocksdb.raw.key.size  rocksdb.raw.value.size
 type Properties struct {
 	Present      bool   // the block is there
 	FileNum      uint64 // 0: the table was made without a number
@@ -30,23 +38,42 @@ type Properties struct {
 	Largest      []byte // internal key
 }
 
+// Names in the properties block.
+const (
+	propLargest  = "memlab.largest"
+	propMaxSeq   = "memlab.seq.max"
+	propMinSeq   = "memlab.seq.min"
+	propSmallest = "memlab.smallest"
+	propTable    = "memlab.table"
+	propComparer = "rocksdb.comparator"
+	propDataSize = "rocksdb.data.size"
+	propDeletes  = "rocksdb.deleted.keys"
+	propBlocks   = "rocksdb.num.data.blocks"
+	propEntries  = "rocksdb.num.entries"
+	propRanges   = "rocksdb.num.range-deletions"
+	propRawKeys  = "rocksdb.raw.key.size"
+	propRawVals  = "rocksdb.raw.value.size"
+)
+
 // props returns the properties block.
 func (t *Writer) props() []byte {
 	b := blockBuilder{interval: 1}
 	num := func(name string, v uint64) {
-		b.add([]byte(name), binary.LittleEndian.AppendUint64(nil, v))
+		b.add([]byte(name), binary.AppendUvarint(nil, v))
 	}
-	b.add([]byte("comparer"), []byte(t.o.Comparer.Name))
-	num("deletes", uint64(t.info.Deletes))
-	num("entries", uint64(t.info.Entries))
-	num("file", t.o.FileNum)
-	b.add([]byte("largest"), t.info.Largest)
-	num("max-seq", uint64(t.info.MaxSeq))
-	num("min-seq", uint64(t.info.MinSeq))
-	num("range-deletes", uint64(t.info.RangeDeletes))
-	num("raw-keys", uint64(t.info.RawKeySize))
-	num("raw-values", uint64(t.info.RawValueSize))
-	b.add([]byte("smallest"), t.info.Smallest)
+	b.add([]byte(propLargest), t.info.Largest)
+	num(propMaxSeq, uint64(t.info.MaxSeq))
+	num(propMinSeq, uint64(t.info.MinSeq))
+	b.add([]byte(propSmallest), t.info.Smallest)
+	num(propTable, t.o.FileNum)
+	b.add([]byte(propComparer), []byte(t.o.Comparer.Name))
+	num(propDataSize, t.info.dataSize)
+	num(propDeletes, uint64(t.info.Deletes))
+	num(propBlocks, uint64(t.index.entries))
+	num(propEntries, uint64(t.info.Entries))
+	num(propRanges, uint64(t.info.RangeDeletes))
+	num(propRawKeys, uint64(t.info.RawKeySize))
+	num(propRawVals, uint64(t.info.RawValueSize))
 	return b.finish()
 }
 
@@ -65,26 +92,47 @@ func parseProps(contents []byte) (Properties, error) {
 	return p, it.err
 }
 
+// set takes over one property.
 func (p *Properties) set(name string, v []byte) error {
-	num := map[string]*uint64{
-		"deletes": &p.Deletes, "entries": &p.Entries, "file": &p.FileNum,
-		"max-seq": (*uint64)(&p.MaxSeq), "min-seq": (*uint64)(&p.MinSeq),
-		"range-deletes": &p.RangeDeletes, "raw-keys": &p.RawKeys, "raw-values": &p.RawValues,
-	}[name]
-	if num != nil {
-		if len(v) != 8 {
-			return fmt.Errorf("property %s has %d bytes, want 8", name, len(v))
-		}
-		*num = binary.LittleEndian.Uint64(v)
+	switch name {
+	case propComparer:
+		p.Comparer = string(v)
+	case propSmallest:
+		p.Smallest = append([]byte{}, v...)
+	case propLargest:
+		p.Largest = append([]byte{}, v...)
+	}
+	dst := p.number(name)
+	if dst == nil {
 		return nil
 	}
+	x, n := binary.Uvarint(v)
+	if n <= 0 || n != len(v) {
+		return fmt.Errorf("property %s is no number: %x", name, v)
+	}
+	*dst = x
+	return nil
+}
+
+// number returns where the number with this name goes, nil when nowhere.
+func (p *Properties) number(name string) *uint64 {
 	switch name {
-	case "comparer":
-		p.Comparer = string(v)
-	case "smallest":
-		p.Smallest = append([]byte{}, v...)
-	case "largest":
-		p.Largest = append([]byte{}, v...)
+	case propMaxSeq:
+		return (*uint64)(&p.MaxSeq)
+	case propMinSeq:
+		return (*uint64)(&p.MinSeq)
+	case propTable:
+		return &p.FileNum
+	case propDeletes:
+		return &p.Deletes
+	case propEntries:
+		return &p.Entries
+	case propRanges:
+		return &p.RangeDeletes
+	case propRawKeys:
+		return &p.RawKeys
+	case propRawVals:
+		return &p.RawValues
 	}
 	return nil
 }

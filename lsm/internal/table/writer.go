@@ -35,6 +35,8 @@ type Info struct {
 	Largest      []byte      // last internal key, nil without entries
 	MinSeq       keys.SeqNum // over entries and range tombstones
 	MaxSeq       keys.SeqNum
+
+	dataSize uint64 // bytes of the data blocks with trailers
 }
 
 // A Writer writes one table. Not safe for concurrent use.
@@ -201,6 +203,7 @@ func (t *Writer) Finish() (Info, error) {
 // writeMeta writes the blocks that the metaindex names, and it.
 func (t *Writer) writeMeta() handle {
 	meta := blockBuilder{interval: 1}
+	t.info.dataSize = t.off
 	if t.filter != nil {
 		h := t.writeBlock(t.filter.Finish(), false)
 		meta.add([]byte(filterKey+filter.PolicyName), h.append(nil))
