@@ -73,12 +73,12 @@ type Mapper interface {
 }
 
 // An Aging table keeps accessed and dirty bits that software may read and
-// clear, which is what replacement policies live on.
+// write, which is what replacement policies live on.
 type Aging interface {
 	// Used returns the accessed and dirty bits of the page at va.
 	Used(va VirtAddr) (accessed, dirty bool, f *Fault)
-	// ClearUsed clears the accessed bit, the dirty bit, or both. The TLB is not told.
-	ClearUsed(va VirtAddr, accessed, dirty bool) *Fault
+	// SetUsed sets the bits of the page at va to these values. The TLB is not told.
+	SetUsed(va VirtAddr, accessed, dirty bool) *Fault
 }
 
 // A FrameSource supplies frames for the tables themselves.
@@ -99,9 +99,10 @@ type FrameOwner interface {
 // A WalkStep is what a page-walk cache remembers: a prefix of the address leads
 // to this table.
 type WalkStep struct {
-	Table PhysAddr // the table to go on with
-	Level int8     // its level: 0 is the last
-	Perm  Perm     // what the levels above it grant together
+	Table  PhysAddr // the table to go on with
+	Level  int8     // its level: 0 is the last
+	Perm   Perm     // what the levels above it grant together
+	Global bool     // a level above it makes everything below global
 }
 
 // A WalkCache remembers the upper levels of walks. It is flushed together with

@@ -40,6 +40,7 @@ func commands() []command {
 	return []command{
 		{"replay", "one allocation trace on one allocator: validity, memory, time", runReplay},
 		{"fit", "walk through a free list, in the manner of OSTEP", runFit},
+		{"dump", "page tables in memory, and what an MMU must make of them", runDump},
 	}
 }
 
