@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -22,7 +23,21 @@ type Heap interface {
 type Config struct {
 	Limit int        // most bytes the heap may commit, 0: no limit
 	Sink  alloc.Sink // receives the heap's events, nil: none
+
+	// Stop is asked every few thousand operations whether to end the run, which
+	// then returns an [OpError] with [ErrStopped]. nil: never. A slow allocator
+	// on a long trace would otherwise hold up everything else.
+	Stop func() bool
 }
+
+// ErrStopped says that Config.Stop ended a run.
+var ErrStopped = errors.New("stopped: it takes too long")
+
+// stopEvery is how many operations pass between two questions to Config.Stop.
+const stopEvery = 1 << 12
+
+// stopped asks c.Stop, if there is one.
+func (c *Config) stopped() bool { return c.Stop != nil && c.Stop() }
 
 // An Entry is an allocator that can be measured.
 type Entry struct {

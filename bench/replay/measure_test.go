@@ -74,7 +74,7 @@ func TestProgramAsksWhatTheTraceSays(t *testing.T) {
 	require.NoError(t, err)
 	r := &recorder{testHeap: testHeap{mem: alignedBytes(1 << 20)}}
 	tab := make(table, p.Slots)
-	require.NoError(t, p.run(r, tab))
+	require.NoError(t, p.run(r, tab, new(Config)))
 	want := []trace.Op{
 		{Kind: trace.Malloc, Size: 100}, {Kind: trace.Malloc, Size: 7}, {Kind: trace.Calloc, Count: 3, Size: 8},
 		{Kind: trace.Realloc, Size: 300, Count: 100}, {Kind: trace.Free, Count: 7}, {Kind: trace.Realloc, Size: 20, Count: 300},
@@ -135,6 +135,33 @@ func TestThroughputCountsColdAndWarm(t *testing.T) {
 	require.Len(t, timing.Warm, 4)
 	require.Equal(t, 1e7, timing.Cold[0], "30 ms for three operations")
 	require.Equal(t, 1e7, timing.Warm[3])
+}
+
+func TestSlowRunsAreStopped(t *testing.T) {
+	ops := "a 0 8"
+	for range 3 * stopEvery {
+		ops += ";r 0 8"
+	}
+	tr := program(t, ops)
+	p, err := Compile(tr)
+	require.NoError(t, err)
+	e := entry(func(h *testHeap) { h.sameBlock, h.lossy = true, true })
+	after := func(n int) Config {
+		return Config{Stop: func() bool { n--; return n < 0 }}
+	}
+	for name, measure := range map[string]func() error{
+		"throughput":  func() error { _, err := Throughput(p, e, after(2), 3, time.Now); return err },
+		"utilisation": func() error { _, err := Utilisation(p, e, after(2)); return err },
+		"verify":      func() error { return Verify(tr, e, after(2)) },
+	} {
+		err := measure()
+		require.ErrorIs(t, err, ErrStopped, name)
+		require.EqualError(t, err, "t: operation 8192: stopped: it takes too long", name)
+	}
+	timing, err := Throughput(p, e, after(6), 3, time.Now)
+	require.NoError(t, err, "one pass was finished")
+	require.Len(t, timing.Cold, 1)
+	require.Empty(t, timing.Warm)
 }
 
 func TestThroughputReportsFailure(t *testing.T) {

@@ -16,6 +16,7 @@ type Program struct {
 	Name     string
 	Ops      int   // operations of the trace
 	PeakLive int64 // largest sum of live sizes, in bytes
+	PeakOp   int   // the first operation after which it is reached
 	Slots    int   // blocks live at a time, and slot 0, which is nil for ever
 
 	code []instr
@@ -62,7 +63,9 @@ func Compile(t *trace.Trace) (*Program, error) {
 			return nil, fmt.Errorf("%s: operation %d: %d bytes are more than this system can address", t.Name, i+1, o.Bytes())
 		}
 		c.p.code = append(c.p.code, c.op(o))
-		c.p.PeakLive = max(c.p.PeakLive, c.live)
+		if c.live > c.p.PeakLive {
+			c.p.PeakLive, c.p.PeakOp = c.live, i
+		}
 	}
 	for id, slot := range c.slot {
 		if slot != 0 {

@@ -21,11 +21,25 @@ func (e *OpError) Error() string {
 // Unwrap returns what the allocator said.
 func (e *OpError) Unwrap() error { return e.Err }
 
-// run executes p on a. It writes the first byte of each block it gets. This is
-// the loop that is timed: one indirect call and one table access an operation.
-func (p *Program) run(a alloc.Allocator, tab table) error {
-	for i := range p.code {
-		in := &p.code[i]
+// run executes p on a. It writes the first byte of each block it gets.
+func (p *Program) run(a alloc.Allocator, tab table, cfg *Config) error {
+	for lo := 0; lo < len(p.code); lo += stopEvery {
+		if cfg.stopped() {
+			return &OpError{p.Name, lo, ErrStopped}
+		}
+		if err := p.runPart(a, tab, lo, min(lo+stopEvery, len(p.code))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// runPart executes operations lo to hi. This is the loop that is timed: one
+// indirect call and one table access an operation.
+func (p *Program) runPart(a alloc.Allocator, tab table, lo, hi int) error {
+	code := p.code[lo:hi]
+	for i := range code {
+		in := &code[i]
 		var b []byte
 		var err error
 		switch in.op {
@@ -44,7 +58,7 @@ func (p *Program) run(a alloc.Allocator, tab table) error {
 			b, err = p.bigOp(a, tab, in)
 		}
 		if err != nil {
-			return &OpError{p.Name, i + 1, err}
+			return &OpError{p.Name, lo + i + 1, err}
 		}
 		if len(b) > 0 {
 			b[0] = byte(i)

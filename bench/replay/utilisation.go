@@ -120,7 +120,7 @@ func warmUp(p *Program, e Entry, tab table) error {
 	if err != nil {
 		return err
 	}
-	err = p.head(warmOps).run(h, tab)
+	err = p.head(warmOps).run(h, tab, new(Config))
 	h.Close() // its error tells of the blocks left, on purpose
 	return err
 }
@@ -196,6 +196,9 @@ func (p *Program) observe(e Entry, cfg Config, tab table, see func(h Heap, pt Po
 	var live, lastRise int64
 	done := 0 // even points
 	for i := range p.code {
+		if i%stopEvery == 0 && cfg.stopped() {
+			return &OpError{p.Name, i, ErrStopped}
+		}
 		grown, err := p.touching(h, tab, &p.code[i])
 		if err != nil {
 			return &OpError{p.Name, i + 1, err}

@@ -28,7 +28,7 @@ func Verify(t *trace.Trace, e Entry, cfg Config) error {
 		if err != nil {
 			return err
 		}
-		o := oracle{h: h, align: e.Align, pat: pat, shadow: newShadow(e.Align), blocks: make([]block, t.IDs), trace: t}
+		o := oracle{h: h, align: e.Align, pat: pat, shadow: newShadow(e.Align), blocks: make([]block, t.IDs), trace: t, cfg: &cfg}
 		if err := errors.Join(o.replay(), closeHeap(h)); err != nil {
 			return err
 		}
@@ -58,6 +58,7 @@ type oracle struct {
 	shadow *shadow
 	blocks []block
 	trace  *trace.Trace
+	cfg    *Config
 	gen    uint64
 	op     int // the operation under way, from 1
 }
@@ -72,6 +73,9 @@ func (o *oracle) replay() (err error) {
 	}()
 	for i, op := range o.trace.Ops {
 		o.op = i + 1
+		if i%stopEvery == 0 && o.cfg.stopped() {
+			return &OpError{o.trace.Name, i, ErrStopped}
+		}
 		if err := o.step(op); err != nil {
 			return &OpError{o.trace.Name, o.op, err}
 		}
