@@ -133,9 +133,9 @@ func (c *checker) walkFree(off int, t tag, prevUsed bool) {
 // checkBits proves law L5, over all start bits there are.
 func (c *checker) checkBits() {
 	h := c.h
-	bytes := h.bitsEnd
+	bytes := h.metaEnd
 	if h.commitFrom > 0 {
-		bytes = min(bytes, h.bitsCommitted)
+		bytes = min(bytes, h.metaCommitted)
 	}
 	set := 0
 	for i, b := range h.mem.bytes[:bytes] {

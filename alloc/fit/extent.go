@@ -9,7 +9,7 @@ import (
 
 // An extent says which part of the region is what:
 //
-//	0         bitsEnd      start                 end       max
+//	0         metaEnd      start                 end       max
 //	├─────────┼────────────┼─────────────────────┼─┼───────┤
 //	│ start   │ (padding)  │ blocks              │e│ not   │
 //	│ bits    │            │                     │ │ yet   │
@@ -20,7 +20,11 @@ import (
 // of more than a few pages start is on a page of its own, so that both parts
 // are committed as they grow.
 type extent struct {
-	bitsEnd int // bytes of start bits, if all of [start, max) were blocks
+	region *arena.Region
+	sink   alloc.Sink
+	beyond int // bytes after end that are in use
+
+	metaEnd int // bytes of start bits, if all of [start, max) were blocks
 	start   int // the first block
 	end     int // after the last block: the epilogue
 	initial int // end of a fresh heap
@@ -28,7 +32,7 @@ type extent struct {
 	peak    int // largest end of a block that was ever handed out
 
 	page          int // bytes of a page of the region
-	bitsCommitted int // bytes of start bits that are committed, 0 if they share the blocks' pages
+	metaCommitted int // bytes of start bits that are committed, 0 if they share the blocks' pages
 	committed     int // end of what is committed for blocks
 	commitFrom    int // where the blocks' committed part begins
 }
@@ -40,12 +44,11 @@ func (h *Heap) layout() error {
 		size = min(size, uint64(h.o.Limit))
 	}
 	n := int(size)
-	h.page = h.region.PageSize()
-	h.bitsEnd = (n/h.o.Align + 7) / 8
-	from := h.bitsEnd
+	h.metaEnd = (n/h.o.Align + 7) / 8
+	from := h.metaEnd
 	if n >= 64*h.page {
-		from = roundUp(h.bitsEnd, h.page)
-		h.commitFrom = from
+		h.metaEnd = roundUp(h.metaEnd, h.page)
+		from, h.commitFrom = h.metaEnd, h.metaEnd
 	}
 	// The payload of the first block, from+header, rounds up to the alignment
 	// as an address; the region itself may begin anywhere.
@@ -73,36 +76,77 @@ func (h *Heap) fresh() error {
 	return nil
 }
 
-// commit makes the region usable for blocks up to end and an epilogue there,
-// and for their start bits, which become zero.
-func (h *Heap) commit(end int) error {
-	if h.commitFrom > 0 {
-		bits := min(roundUp((end-h.start)/h.o.Align/8+1, h.page), h.commitFrom)
-		if bits > h.bitsCommitted {
-			if err := h.region.Commit(arena.Offset(h.bitsCommitted), bits-h.bitsCommitted); err != nil {
+// commitTo makes the region usable for blocks up to end, and metaSize bytes of
+// metadata, which become zero when they are new.
+func (x *extent) commitTo(end, metaSize int) error {
+	bytes := x.region.Bytes()
+	if x.commitFrom > 0 {
+		meta := min(roundUp(metaSize, x.page), x.metaEnd)
+		if meta > x.metaCommitted {
+			if err := x.region.Commit(arena.Offset(x.metaCommitted), meta-x.metaCommitted); err != nil {
 				return err
 			}
-			clear(h.mem.bytes[h.bitsCommitted:bits])
-			h.bitsCommitted = bits
+			clear(bytes[x.metaCommitted:meta])
+			x.metaCommitted = meta
 		}
 	}
-	upTo := min(roundUp(end+wordSize, h.page), len(h.mem.bytes))
-	if h.committed == 0 {
-		h.committed = h.commitFrom
+	upTo := min(roundUp(end+x.beyond, x.page), len(bytes))
+	if x.committed == 0 {
+		x.committed = x.commitFrom
 	}
-	if upTo <= h.committed {
+	if upTo <= x.committed {
 		return nil
 	}
-	if err := h.region.Commit(arena.Offset(h.committed), upTo-h.committed); err != nil {
+	if err := x.region.Commit(arena.Offset(x.committed), upTo-x.committed); err != nil {
 		return err
 	}
-	if h.commitFrom == 0 && h.committed == 0 {
-		clear(h.mem.bytes[:h.bitsEnd])
+	if x.committed == 0 {
+		clear(bytes[:x.metaEnd])
 	}
-	h.emit(alloc.Event{Kind: alloc.EventCommit, Off: arena.Offset(h.committed), Size: upTo - h.committed})
-	h.committed = upTo
+	x.tell(alloc.EventCommit, x.committed, upTo-x.committed)
+	x.committed = upTo
 	return nil
 }
+
+// decommitFrom gives back the pages beyond end, and those of the metadata beyond
+// metaSize, which is zero there. It reports whether the system took the first;
+// if not nothing has changed.
+func (x *extent) decommitFrom(end, metaSize int) bool {
+	if from := roundUp(end+x.beyond, x.page); from < x.committed {
+		if err := x.region.Decommit(arena.Offset(from), x.committed-from); err != nil {
+			return false
+		}
+		x.tell(alloc.EventDecommit, from, x.committed-from)
+		x.committed = from
+	}
+	if from := roundUp(metaSize, x.page); from < x.metaCommitted {
+		if err := x.region.Decommit(arena.Offset(from), x.metaCommitted-from); err == nil {
+			x.metaCommitted = from
+		}
+	}
+	return true
+}
+
+func (x *extent) tell(kind alloc.EventKind, off, size int) {
+	if x.sink != nil {
+		x.sink(alloc.Event{Kind: kind, Off: arena.Offset(off), Size: size})
+	}
+}
+
+// committedBytes is what Stats calls committed.
+func (x *extent) committedBytes() int { return x.metaCommitted + x.committed - x.commitFrom }
+
+// Region returns the region that the heap lives in.
+func (x *extent) Region() *arena.Region { return x.region }
+
+// commit makes the region usable for blocks up to end, with an epilogue and the
+// start bits.
+func (h *Heap) commit(end int) error {
+	return h.commitTo(end, h.bitsFor(end))
+}
+
+// bitsFor returns the bytes of start bits for blocks up to end.
+func (h *Heap) bitsFor(end int) int { return (end-h.start)/h.o.Align/8 + 1 }
 
 // grow adds a free block at the end, so that the last block is free and has at
 // least need bytes, and returns it.
@@ -173,13 +217,8 @@ func (h *Heap) trim() {
 	if keep >= h.end || keep-last < h.minBlock {
 		return
 	}
-	from := roundUp(keep+wordSize, h.page)
-	if from < h.committed {
-		if err := h.region.Decommit(arena.Offset(from), h.committed-from); err != nil {
-			return // the memory stays ours; nothing has changed
-		}
-		h.emit(alloc.Event{Kind: alloc.EventDecommit, Off: arena.Offset(from), Size: h.committed - from})
-		h.committed = from
+	if !h.decommitFrom(keep, h.bitsFor(keep)) {
+		return // the memory stays ours
 	}
 	prevUsed := h.tagAt(last).prevUsed
 	h.dropFree(last, size)

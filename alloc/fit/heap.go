@@ -23,19 +23,17 @@ import (
 //	L5  a start bit is set exactly where a used block's payload starts
 //	L6  the counters equal the walk
 type Heap struct {
-	o      Options
-	region *arena.Region
-	own    bool // the region is ours to close
-	mem    memory
-	base   uintptr // address of the region's first byte
-	index  index
+	o     Options
+	own   bool // the region is ours to close
+	mem   memory
+	base  uintptr // address of the region's first byte
+	index index
 	extent
 	counters
 
-	minBlock int   // bytes of the smallest block: room for a free one's words
-	walking  int   // iterators that are running
-	bad      error // the fault that made the heap refuse work
-	closed   bool
+	guard
+
+	minBlock int // bytes of the smallest block: room for a free one's words
 }
 
 // An index knows the free blocks and finds one for a request.
@@ -106,8 +104,9 @@ func newHeap(r *arena.Region, opts Options) (*Heap, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Heap{o: opts, region: r, own: own}
+	h := &Heap{o: opts, own: own}
 	h.mem = memory{bytes: r.Bytes(), seed: opts.Seed}
+	h.extent = extent{region: r, sink: opts.Sink, page: r.PageSize(), beyond: wordSize}
 	if opts.Accesses {
 		h.mem.access = opts.Sink
 	}
@@ -244,6 +243,3 @@ func (h *Heap) Close() error {
 	}
 	return err
 }
-
-// Region returns the region that the heap lives in.
-func (h *Heap) Region() *arena.Region { return h.region }

@@ -52,6 +52,11 @@ func heaps() map[string]maker {
 	m["header=256,align=256,order=address"] = withOptions(Options{Header: 256, Align: 256, Order: Address}, arena.Mmap)
 	m["zero"] = withOptions(Options{Zero: true}, arena.Mmap)
 	m["grow=4096"] = withOptions(Options{Grow: 4096, Policy: Best}, arena.Mmap)
+	m["buddy"] = func(t testing.TB, size int) alloc.Allocator {
+		h, err := NewBuddy(region(t, size, arena.Mmap), nil)
+		require.NoError(t, err)
+		return h
+	}
 	m["tlsf"] = func(t testing.TB, size int) alloc.Allocator {
 		h, err := NewTLSF(region(t, size, arena.Mmap), nil)
 		require.NoError(t, err)

@@ -1,12 +1,10 @@
 package fit
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
-	"github.com/memlab-go/memlab/internal/invariants"
 )
 
 // locate returns the live block whose payload starts at b's address, or panics
@@ -58,73 +56,11 @@ func (h *Heap) containing(p int) (off int, t tag) {
 	}
 }
 
-// corrupt makes the heap refuse all further work and panics with the fault.
-func (h *Heap) corrupt(op string, off int, what string) {
-	f := &alloc.Fault{Op: op, Off: arena.Offset(off), InRegion: true, Err: alloc.ErrCorrupt,
-		Detail: alloc.ErrCorrupt.Error() + ": " + what}
-	h.bad = f
-	panic(f)
-}
-
-// returnCorrupt makes an error of the panic of corrupt, for methods that have
-// an error result. It is called by defer.
-func (h *Heap) returnCorrupt(b *[]byte, err *error) {
-	switch r := recover().(type) {
-	case nil:
-	case *alloc.Fault:
-		if !errors.Is(r, alloc.ErrCorrupt) {
-			panic(r)
-		}
-		*b, *err = nil, r
-	default:
-		panic(r)
-	}
-}
-
-// ready returns the error of a heap that cannot be changed now.
-func (h *Heap) ready() error {
-	switch {
-	case h.closed:
-		return alloc.ErrClosed
-	case h.bad != nil:
-		return h.bad
-	case h.walking > 0:
-		return alloc.ErrBusy
-	}
-	return nil
-}
-
-// mustBeOpen panics with the fault of a heap that is closed or corrupt.
-func (h *Heap) mustBeOpen(op string, b []byte) {
-	switch {
-	case h.closed:
-		panic(&alloc.Fault{Op: op, Addr: addr(b), Size: len(b), Err: alloc.ErrClosed})
-	case h.bad != nil:
-		panic(&alloc.Fault{Op: op, Addr: addr(b), Size: len(b), Err: alloc.ErrCorrupt, Detail: h.bad.Error()})
-	}
-}
-
-// mustBeStill panics with the fault of a heap that is being walked.
-func (h *Heap) mustBeStill(op string, b []byte) {
-	if h.walking > 0 {
-		panic(&alloc.Fault{Op: op, Addr: addr(b), Size: len(b), Err: alloc.ErrBusy})
-	}
-}
-
 // checkAlign returns ErrAlign unless align is a power of two that the region
 // has room for.
 func (h *Heap) checkAlign(align int) error {
 	if align <= 0 || align&(align-1) != 0 || align > max(h.max, maxAlign) && !h.closed {
 		return fmt.Errorf("fit: alignment %d: %w", align, alloc.ErrAlign)
-	}
-	return nil
-}
-
-// closedTwice is what the second Close does: nothing, loudly in builds that
-// check invariants.
-func closedTwice() error {
-	if invariants.Enabled {
-		panic(&alloc.Fault{Op: "close", Err: alloc.ErrClosed})
 	}
 	return nil
 }

@@ -47,8 +47,8 @@ func (h *Heap) Stats() alloc.Stats {
 		return alloc.Stats{Mallocs: h.mallocs, Frees: h.mallocs, Searched: h.searched, Failed: h.failed}
 	}
 	s.Reserved = len(h.mem.bytes)
-	s.Committed = h.bitsCommitted + h.committed - h.commitFrom
-	s.Metadata = h.bitsCommitted + h.start - h.commitFrom + h.liveBlocks*h.o.Header + wordSize
+	s.Committed = h.committedBytes()
+	s.Metadata = h.metaCommitted + h.start - h.commitFrom + h.liveBlocks*h.o.Header + wordSize
 	s.LargestFree = h.largestFree()
 	if n, err := h.region.Resident(); err == nil {
 		s.Resident = n
