@@ -307,17 +307,18 @@ func TestArenaModel(t *testing.T) {
 	}
 }
 
+// fillWith sets every byte of b to v, by copying what is set already.
 func fillWith(b []byte, v byte) {
-	for i := range b {
+	for i := range b[:min(1, len(b))] {
 		b[i] = v
+	}
+	for n := 1; n < len(b); n *= 2 {
+		copy(b[n:], b[:n])
 	}
 }
 
+// isFilledWith reports whether every byte of b is v: the first one is, and each
+// equals the one before it.
 func isFilledWith(b []byte, v byte) bool {
-	for _, x := range b {
-		if x != v {
-			return false
-		}
-	}
-	return true
+	return len(b) == 0 || b[0] == v && bytes.Equal(b[1:], b[:len(b)-1])
 }

@@ -59,15 +59,25 @@ func TestPageSetRanges(t *testing.T) {
 	}
 }
 
+// modelSpan is the number of pages that TestPageSetModel looks at, around a
+// place where a mid ends.
+const modelSpan = 3 * leafPages
+
+// A pageModel is a set of the pages [base, base+modelSpan).
+type pageModel struct {
+	base int64
+	in   [modelSpan]bool
+}
+
 // TestPageSetModel compares the set with a slice of bools. The positions are
 // near the borders of words, leaves and mids, where mistakes live.
 func TestPageSetModel(t *testing.T) {
-	const n = midPages + 2*leafPages
 	rapid.Check(t, func(t *rapid.T) {
-		s, model := newPageSet(n), make([]bool, n)
+		m := &pageModel{base: rapid.SampledFrom([]int64{0, midPages - leafPages}).Draw(t, "window")}
+		s := newPageSet(m.base + modelSpan)
 		near := rapid.Custom(func(t *rapid.T) int64 {
-			base := rapid.SampledFrom([]int64{0, 64, leafPages, 2 * leafPages, midPages, n}).Draw(t, "base")
-			return max(0, min(n, base+rapid.Int64Range(-70, 70).Draw(t, "near")))
+			border := rapid.SampledFrom([]int64{0, 64, leafPages, 2 * leafPages, modelSpan}).Draw(t, "border")
+			return max(0, min(modelSpan, border+rapid.Int64Range(-70, 70).Draw(t, "near")))
 		})
 		for range rapid.IntRange(1, 25).Draw(t, "steps") {
 			a, b := near.Draw(t, "a"), near.Draw(t, "b")
@@ -77,42 +87,43 @@ func TestPageSetModel(t *testing.T) {
 			set := rapid.Bool().Draw(t, "set")
 			var want int64
 			for i := a; i < b; i++ {
-				if model[i] != set {
-					model[i], want = set, want+1
+				if m.in[i] != set {
+					m.in[i], want = set, want+1
 				}
 			}
-			if got := s.change(a, b, set); got != want {
+			if got := s.change(m.base+a, m.base+b, set); got != want {
 				t.Fatalf("change(%d, %d, %v) = %d, want %d", a, b, set, got, want)
 			}
 			a, b = near.Draw(t, "from"), near.Draw(t, "to")
-			compareWithModel(t, &s, model, min(a, b), max(a, b))
+			m.compare(t, &s, min(a, b), max(a, b))
 		}
-		if err := s.check(n); err != nil {
+		if err := s.check(m.base + modelSpan); err != nil {
 			t.Fatal(err)
 		}
 	})
 }
 
-func compareWithModel(t *rapid.T, s *pageSet, model []bool, a, b int64) {
+// compare asks s about [a, b) of the window.
+func (m *pageModel) compare(t *rapid.T, s *pageSet, a, b int64) {
 	var count int64
 	firstIn, firstOut := b, b
 	for i := b - 1; i >= a; i-- {
-		if model[i] {
+		if m.in[i] {
 			count, firstIn = count+1, i
 		} else {
 			firstOut = i
 		}
-		if s.has(i) != model[i] {
-			t.Fatalf("has(%d) = %v", i, s.has(i))
+		if s.has(m.base+i) != m.in[i] {
+			t.Fatalf("has(%d) = %v", i, !m.in[i])
 		}
 	}
-	if got := s.countIn(a, b); got != count {
+	if got := s.countIn(m.base+a, m.base+b); got != count {
 		t.Fatalf("countIn(%d, %d) = %d, want %d", a, b, got, count)
 	}
-	if got := s.nextIn(a, b); got != firstIn {
+	if got := s.nextIn(m.base+a, m.base+b) - m.base; got != firstIn {
 		t.Fatalf("nextIn(%d, %d) = %d, want %d", a, b, got, firstIn)
 	}
-	if got := s.nextOut(a, b); got != firstOut {
+	if got := s.nextOut(m.base+a, m.base+b) - m.base; got != firstOut {
 		t.Fatalf("nextOut(%d, %d) = %d, want %d", a, b, got, firstOut)
 	}
 }

@@ -1,7 +1,6 @@
 package arena_test
 
 import (
-	"bytes"
 	"encoding/binary"
 	"path/filepath"
 	"testing"
@@ -79,10 +78,7 @@ func (m *regionModel) write(a, n int, v byte) {
 	for p := a; p < a+n; p++ {
 		if m.committed[p] {
 			m.fill[p] = v
-			mem := m.r.Bytes()[p*m.page:][:m.page]
-			for i := range mem {
-				mem[i] = v
-			}
+			fillWith(m.r.Bytes()[p*m.page:][:m.page], v)
 		}
 	}
 }
@@ -121,15 +117,11 @@ func (m *regionModel) move(t require.TestingT, dst, src, n int) {
 func (m *regionModel) check(t require.TestingT) {
 	require.NoError(t, m.r.Check())
 	require.Equal(t, m.count()*m.page, m.r.Stats().Committed)
-	want := make([]byte, m.page)
 	for p, c := range m.committed {
 		if !c {
 			continue
 		}
-		for i := range want {
-			want[i] = m.fill[p]
-		}
-		if !bytes.Equal(want, m.r.Bytes()[p*m.page:][:m.page]) {
+		if !isFilledWith(m.r.Bytes()[p*m.page:][:m.page], m.fill[p]) {
 			require.Failf(t, "contents", "page %d should be filled with %#x", p, m.fill[p])
 		}
 	}

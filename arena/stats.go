@@ -1,5 +1,7 @@
 package arena
 
+import "iter"
+
 // Stats is what a region knows of itself at one moment. Sizes are in bytes.
 type Stats struct {
 	Reserved  int `json:"reserved"`  // address space held, without guard pages
@@ -24,4 +26,30 @@ func (r *Region) Stats() Stats {
 		s.Mappings = r.back.mappings()
 	}
 	return s
+}
+
+// Committed returns an iterator over the committed stretches of the region, as
+// pairs of first byte and end, in address order, as long as possible. It sees
+// the region as it is at each step; changing the region meanwhile is allowed.
+func (r *Region) Committed() iter.Seq2[Offset, Offset] {
+	return func(yield func(lo, hi Offset) bool) {
+		for at := int64(0); ; {
+			lo, hi := r.nextCommitted(at)
+			if lo >= hi || !yield(Offset(lo*r.page), Offset(min(hi*r.page, int64(r.size)))) {
+				return
+			}
+			at = hi
+		}
+	}
+}
+
+// nextCommitted returns the first stretch of committed pages from page at on.
+func (r *Region) nextCommitted(at int64) (lo, hi int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.mem.Load() == nil {
+		return 0, 0
+	}
+	lo = r.committed.nextIn(at, r.pages())
+	return lo, r.committed.nextOut(lo, r.pages())
 }
