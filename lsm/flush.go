@@ -1,0 +1,245 @@
+package lsm
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/memlab-go/memlab/lsm/internal/keys"
+	"github.com/memlab-go/memlab/lsm/internal/manifest"
+)
+
+// retryDelay is how long the flusher waits after a failure before it tries again.
+const retryDelay = 50 * time.Millisecond
+
+// rotate makes a new memtable, with room for a batch of need bytes, and a new log,
+// and hands the old memtable to the flusher. The caller leads the commit queue.
+//
+// The old log is synced first: a later log may only hold what comes after
+// everything that is durable of an earlier one, or a power loss would leave a
+// hole instead of a missing suffix.
+func (d *DB) rotate(need int) error {
+	next, err := d.waitForMemtable(need)
+	if err != nil {
+		return err
+	}
+	if d.mem.empty() { // one batch larger than a memtable, or numbers ran out
+		next.logNum = d.mem.logNum
+		return d.swapMemtable(next, nil)
+	}
+	if err := d.finishLog(); err != nil {
+		next.unref()
+		return err
+	}
+	w, err := d.createLog(d.newFileNum())
+	if err != nil {
+		next.unref()
+		return fmt.Errorf("lsm: new log: %w", err)
+	}
+	next.logNum = w.num
+	return d.swapMemtable(next, w)
+}
+
+// finishLog brings the current log to the disk.
+func (d *DB) finishLog() error {
+	mark := d.wal.mark()
+	if err := d.wal.flush(); err != nil {
+		return d.logFailed(mark, "write", err)
+	}
+	if err := d.wal.sync(); err != nil {
+		return d.latch(fmt.Errorf("fsync of %s: %w", d.wal.name, err))
+	}
+	return nil
+}
+
+// swapMemtable installs a new memtable and, if w is not nil, its log.
+func (d *DB) swapMemtable(next *memTable, w *walWriter) error {
+	var err error
+	if w != nil {
+		err = d.wal.f.Close()
+		d.wal = w
+	}
+	d.mu.Lock()
+	old := d.mem
+	d.mem = next
+	if w != nil {
+		d.imms = append(d.imms, old)
+	}
+	d.publish()
+	if w == nil {
+		old.unref()
+	}
+	d.mu.Unlock()
+	d.wakeBackground()
+	return err
+}
+
+// waitForMemtable gets an empty memtable, waiting for flushes and readers while
+// the share of the memtables is used up.
+func (d *DB) waitForMemtable(need int) (*memTable, error) {
+	m, err := d.tryMemtable(need)
+	if m != nil || err != nil {
+		return m, err
+	}
+	defer d.stalled("memtables are full")()
+	deadline := time.Now().Add(d.opts.StallLimit)
+	for {
+		if err := d.backgroundError(); err != nil {
+			return nil, fmt.Errorf("lsm: memtables are full and cannot be flushed: %w", err)
+		}
+		if !d.waitChange(deadline) {
+			return nil, fmt.Errorf("%w: memtables are full after %v: flushes are too slow, or iterators hold old memtables",
+				ErrMemoryLimit, d.opts.StallLimit)
+		}
+		if m, err = d.tryMemtable(need); m != nil || err != nil {
+			return m, err
+		}
+	}
+}
+
+func (d *DB) tryMemtable(need int) (*memTable, error) {
+	d.mu.Lock()
+	full := len(d.imms) >= d.opts.MaxWriteBuffers-1 && !d.mem.empty()
+	d.mu.Unlock()
+	if full {
+		return nil, nil
+	}
+	return d.pool.get(need, d.lastSeq+1, 0)
+}
+
+// flushLoop writes full memtables to level 0, oldest first, until the store
+// closes.
+func (d *DB) flushLoop() {
+	defer d.background.Done()
+	for {
+		d.mu.Lock()
+		for len(d.imms) == 0 && !d.closing {
+			d.change.Wait()
+		}
+		if d.closing {
+			d.mu.Unlock()
+			return
+		}
+		m := d.imms[0]
+		d.mu.Unlock()
+		err := d.writable()
+		if err == nil {
+			err = d.flushMemtable(m)
+		}
+		d.setBackgroundError(errFlush, err)
+		if err != nil && !d.pause(retryDelay) {
+			return
+		}
+	}
+}
+
+// flushMemtable writes m, the oldest memtable that is not being written, to a
+// table on level 0 and retires its log.
+func (d *DB) flushMemtable(m *memTable) error {
+	start := time.Now()
+	d.emit(Event{Kind: FlushBegin, Bytes: int64(m.arena.Size())})
+	e := &manifest.Edit{}
+	fresh := map[uint64]*fileMeta{}
+	files, err := d.writeMemtable(m)
+	if err != nil {
+		d.emit(Event{Kind: FlushEnd, Err: err})
+		return fmt.Errorf("lsm: flush: %w", err)
+	}
+	var bytes uint64
+	for _, f := range files {
+		e.Added = append(e.Added, f.meta(0))
+		fresh[f.num] = f
+		bytes += f.size
+	}
+	d.mu.Lock()
+	after := d.mem
+	if len(d.imms) > 1 {
+		after = d.imms[1]
+	}
+	d.stamp(e, after.logNum, after.baseSeq-1)
+	d.mu.Unlock()
+	oldLogs := d.logsBelow(after.logNum)
+	err = d.logEdit(e, fresh, func() {
+		d.imms = append(d.imms[:0:0], d.imms[1:]...)
+		d.liveLog, d.liveLogSeq = after.logNum, after.baseSeq
+	})
+	if err != nil {
+		d.dropOutputs(files)
+		return err
+	}
+	m.unref()
+	d.removeLogs(oldLogs)
+	d.counters.flushes.Add(1)
+	d.counters.flushBytes.Add(bytes)
+	d.counters.flushNs.Add(int64(time.Since(start)))
+	d.emit(Event{Kind: FlushEnd, Files: len(files), Bytes: int64(bytes), Took: time.Since(start)})
+	d.wakeBackground()
+	return nil
+}
+
+// writeMemtable writes the entries of m that anybody can still see to tables.
+func (d *DB) writeMemtable(m *memTable) ([]*fileMeta, error) {
+	job := &compactionJob{
+		d:         d,
+		input:     m.newIter(),
+		ranges:    m.tombstones().tombstones(),
+		snapshots: d.snapshotSeqs(),
+		keep:      func(lo, hi []byte) bool { return true },
+		level:     0,
+	}
+	return job.run()
+}
+
+// Flush writes everything that was committed before to tables and waits until it
+// is there. Errors are those of Apply and of the file system.
+func (d *DB) Flush() error {
+	var target *memTable
+	err := d.exclusive(func() error {
+		if err := d.writable(); err != nil {
+			return err
+		}
+		if d.mem.empty() {
+			d.mu.Lock()
+			if n := len(d.imms); n > 0 {
+				target = d.imms[n-1]
+			}
+			d.mu.Unlock()
+			return nil
+		}
+		target = d.mem
+		return d.rotate(0)
+	})
+	if err != nil || target == nil {
+		return err
+	}
+	return d.waitFlushed(target)
+}
+
+// waitFlushed waits until m is no longer among the memtables.
+func (d *DB) waitFlushed(m *memTable) error {
+	for {
+		d.mu.Lock()
+		waiting := false
+		for _, i := range d.imms {
+			waiting = waiting || i == m
+		}
+		d.mu.Unlock()
+		if !waiting {
+			return nil
+		}
+		if err := d.backgroundError(); err != nil {
+			return err
+		}
+		if err := d.writable(); err != nil {
+			return err
+		}
+		d.waitChange(time.Now().Add(time.Second))
+	}
+}
+
+// snapshotSeqs returns the sequence numbers that somebody may read at, oldest
+// first, without the current one.
+func (d *DB) snapshotSeqs() []keys.SeqNum {
+	d.snapMu.Lock()
+	defer d.snapMu.Unlock()
+	return d.snapshots.seqs()
+}
