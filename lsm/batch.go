@@ -14,8 +14,8 @@ const (
 
 	// MaxKeyLen is the longest key in bytes: 16 MiB.
 	MaxKeyLen = 16 << 20
-	// MaxValueLen is the longest value in bytes: 1 GiB.
-	MaxValueLen = 1 << 30
+	// MaxValueLen is the longest value in bytes: 256 MiB.
+	MaxValueLen = 256 << 20
 )
 
 // A Batch is a list of writes that are applied together or not at all. Later

@@ -67,6 +67,7 @@ func strongest(a, b Durability) Durability {
 // as before.
 func (d *DB) logGroup(group []*commit, level Durability) error {
 	mark := d.wal.mark()
+	defer func() { d.counters.logBytes.Add(uint64(d.wal.size() - int64(mark))) }()
 	seq := d.lastSeq + 1
 	for _, c := range group {
 		c.seq = seq

@@ -224,13 +224,9 @@ func (d *DB) compact(c *compaction) error {
 		d.emit(Event{Kind: CompactionEnd, Level: c.output, Err: err})
 		return fmt.Errorf("lsm: compaction of level %d: %w", c.level, err)
 	}
-	fresh := map[uint64]*fileMeta{}
-	var outBytes int64
-	for _, f := range files {
-		e.Added = append(e.Added, f.meta(c.output))
-		fresh[f.num] = f
-		outBytes += int64(f.size)
-	}
+	add, fresh := addTo(c.output, files)
+	e.Added = add.Added
+	outBytes := int64(totalSize(files))
 	if err := d.logEdit(e, fresh, nil); err != nil {
 		d.dropUnlessUnknown(files, err)
 		return err

@@ -1,16 +1,13 @@
 package lsm
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/memlab-go/memlab/arena"
 	"github.com/memlab-go/memlab/lsm/internal/cache"
@@ -65,6 +62,7 @@ type DB struct {
 	closing      bool
 	bgErr        [numBackground]error
 	outputs      map[uint64]bool // tables being written, in no version yet
+	logs         []uint64        // logs in the directory
 
 	stateMu    sync.RWMutex
 	state      *readState
@@ -81,6 +79,7 @@ type DB struct {
 	logMem   *arena.Region
 	logBuf   []byte
 	getters  *sync.Pool
+	batches  sync.Pool
 	bucket   *tokenBucket
 	counters counters
 	eventMu  sync.Mutex
@@ -91,6 +90,7 @@ type DB struct {
 	closed     atomic.Bool
 	fatal      atomic.Pointer[error]
 	recovery   RecoveryReport
+	recovered  *replay // between the steps of Open
 }
 
 // The kinds of background work that can fail.
@@ -125,7 +125,7 @@ func (d *DB) DeleteRange(lo, hi []byte) error {
 
 // one applies a batch of one record.
 func (d *DB) one(kind keys.Kind, key, value []byte) error {
-	b, _ := d.batches().Get().(*Batch)
+	b, _ := d.batches.Get().(*Batch)
 	if b == nil {
 		b = new(Batch)
 	}
@@ -133,7 +133,7 @@ func (d *DB) one(kind keys.Kind, key, value []byte) error {
 	b.add(kind, key, value)
 	err := d.Apply(b, nil)
 	if cap(b.rep) <= 64<<10 {
-		d.batches().Put(b)
+		d.batches.Put(b)
 	}
 	return err
 }
@@ -150,148 +150,6 @@ func (d *DB) writable() error {
 		return ErrReadOnly
 	}
 	return nil
-}
-
-// latch makes the store read-only for good, and returns the error that says why.
-// The first reason stays.
-func (d *DB) latch(cause error) error {
-	err := fmt.Errorf("%w until it is opened again: %w", ErrReadOnly, cause)
-	if d.fatal.CompareAndSwap(nil, &err) {
-		d.emit(Event{Kind: Latched, Err: cause})
-	}
-	d.wakeBackground()
-	return *d.fatal.Load()
-}
-
-// wakeBackground tells everybody who waits that something may have changed.
-func (d *DB) wakeBackground() {
-	d.mu.Lock()
-	d.change.Broadcast()
-	d.mu.Unlock()
-}
-
-// waitChange waits until something changes or the deadline passes, and reports
-// whether there is time left.
-func (d *DB) waitChange(deadline time.Time) bool {
-	left := time.Until(deadline)
-	if left <= 0 {
-		return false
-	}
-	t := time.AfterFunc(min(left, 10*time.Millisecond), d.wakeBackground)
-	defer t.Stop()
-	d.mu.Lock()
-	d.change.Wait()
-	d.mu.Unlock()
-	return true
-}
-
-// pause waits after a failure and reports whether the store is still open.
-func (d *DB) pause(t time.Duration) bool {
-	timer := time.NewTimer(t)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-d.closeCh:
-		return false
-	}
-}
-
-func (d *DB) isClosing() bool {
-	select {
-	case <-d.closeCh:
-		return true
-	default:
-		return false
-	}
-}
-
-// setBackgroundError notes how the last background work of a kind ended.
-func (d *DB) setBackgroundError(kind int, err error) {
-	d.mu.Lock()
-	d.bgErr[kind] = err
-	d.change.Broadcast()
-	d.mu.Unlock()
-	if err != nil {
-		d.counters.backgroundErrors.Add(1)
-	}
-}
-
-// backgroundError returns why background work is failing, or nil.
-func (d *DB) backgroundError() error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return errors.Join(d.bgErr[:]...)
-}
-
-// newFileNum gives out a file number.
-func (d *DB) newFileNum() uint64 { return d.nextFile.Add(1) - 1 }
-
-// newOutputNum gives out the number of a table and protects the file from being
-// taken for an orphan.
-func (d *DB) newOutputNum() uint64 {
-	num := d.newFileNum()
-	d.mu.Lock()
-	d.outputs[num] = true
-	d.mu.Unlock()
-	return num
-}
-
-func (d *DB) outputDone(num uint64) {
-	d.mu.Lock()
-	delete(d.outputs, num)
-	d.mu.Unlock()
-}
-
-func (d *DB) outputsDone(files []*fileMeta) {
-	for _, f := range files {
-		d.outputDone(f.num)
-	}
-}
-
-// dropUnlessUnknown removes the outputs of a job whose edit failed, unless the
-// edit may be on the disk after all.
-func (d *DB) dropUnlessUnknown(files []*fileMeta, err error) {
-	if !errors.Is(err, ErrReadOnly) {
-		d.dropOutputs(files)
-	}
-}
-
-// slowDown makes a commit group wait when compactions fall behind: a millisecond
-// from L0SlowdownTrigger on, and at L0StopTrigger until there is room.
-func (d *DB) slowDown() error {
-	n := int(d.counters.l0Files.Load())
-	if n < d.opts.L0SlowdownTrigger || d.opts.MaxCompactions < 0 {
-		return nil
-	}
-	if n < d.opts.L0StopTrigger {
-		defer d.stalled("level 0 grows")()
-		d.waitChange(time.Now().Add(time.Millisecond))
-		return nil
-	}
-	defer d.stalled("level 0 is full")()
-	deadline := time.Now().Add(d.opts.StallLimit)
-	for int(d.counters.l0Files.Load()) >= d.opts.L0StopTrigger {
-		if err := errors.Join(d.writable(), d.backgroundError()); err != nil {
-			return fmt.Errorf("lsm: level 0 is full and cannot be compacted: %w", err)
-		}
-		if !d.waitChange(deadline) {
-			return fmt.Errorf("%w: level 0 is full after %v", ErrMemoryLimit, d.opts.StallLimit)
-		}
-	}
-	return nil
-}
-
-// stalled counts a wait of the commit leader; the function it returns ends it.
-func (d *DB) stalled(why string) func() {
-	start := time.Now()
-	d.counters.stalls.Add(1)
-	d.emit(Event{Kind: StallBegin, Reason: why})
-	return func() {
-		took := time.Since(start)
-		d.counters.stallNs.Add(int64(took))
-		d.emit(Event{Kind: StallEnd, Reason: why, Took: took})
-	}
 }
 
 // Recovery says what Open found and did.
@@ -329,7 +187,7 @@ func (d *DB) Close() error {
 		rs.unref()
 	}
 	d.liveStates.Wait()
-	return errors.Join(err, d.release())
+	return errors.Join(err, d.releaseAll())
 }
 
 // closeLog writes out and closes the log, once nobody commits any more.
@@ -343,7 +201,7 @@ func (d *DB) closeLog() error {
 	return d.wal.close()
 }
 
-// release frees what an open store holds, as far as it was made.
+// releaseAll frees what an open store holds, as far as it was made.
 func (d *DB) releaseAll() error {
 	var errs []error
 	if d.mem != nil {
@@ -352,10 +210,10 @@ func (d *DB) releaseAll() error {
 	for _, m := range d.imms {
 		m.unref()
 	}
-	if d.version != nil {
-		d.version.unref()
+	if d.recovered != nil {
+		d.recovered.discard()
 	}
-	errs = append(errs, d.removeObsolete())
+	errs = append(errs, d.removeObsolete()) // the current version stays referenced: its files are live
 	if d.tables != nil {
 		errs = append(errs, d.tables.close())
 	}

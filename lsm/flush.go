@@ -137,19 +137,13 @@ func (d *DB) flushLoop() {
 func (d *DB) flushMemtable(m *memTable) error {
 	start := time.Now()
 	d.emit(Event{Kind: FlushBegin, Bytes: int64(m.arena.Size())})
-	e := &manifest.Edit{}
-	fresh := map[uint64]*fileMeta{}
 	files, err := d.writeMemtable(m)
 	if err != nil {
 		d.emit(Event{Kind: FlushEnd, Err: err})
 		return fmt.Errorf("lsm: flush: %w", err)
 	}
-	var bytes uint64
-	for _, f := range files {
-		e.Added = append(e.Added, f.meta(0))
-		fresh[f.num] = f
-		bytes += f.size
-	}
+	e, fresh := addTo(0, files)
+	bytes := totalSize(files)
 	d.mu.Lock()
 	after := d.mem
 	if len(d.imms) > 1 {
@@ -157,23 +151,40 @@ func (d *DB) flushMemtable(m *memTable) error {
 	}
 	d.stamp(e, after.logNum, after.baseSeq-1)
 	d.mu.Unlock()
-	oldLogs := d.logsBelow(after.logNum)
 	err = d.logEdit(e, fresh, func() {
 		d.imms = append(d.imms[:0:0], d.imms[1:]...)
 		d.liveLog, d.liveLogSeq = after.logNum, after.baseSeq
 	})
 	if err != nil {
-		d.dropOutputs(files)
+		d.dropUnlessUnknown(files, err)
 		return err
 	}
 	m.unref()
-	d.removeLogs(oldLogs)
+	d.outputsDone(files)
+	d.retireLogs(after.logNum)
 	d.counters.flushes.Add(1)
 	d.counters.flushBytes.Add(bytes)
 	d.counters.flushNs.Add(int64(time.Since(start)))
 	d.emit(Event{Kind: FlushEnd, Files: len(files), Bytes: int64(bytes), Took: time.Since(start)})
 	d.wakeBackground()
 	return nil
+}
+
+// addTo is the edit that adds files to a level.
+func addTo(level int, files []*fileMeta) (*manifest.Edit, map[uint64]*fileMeta) {
+	e, fresh := &manifest.Edit{}, map[uint64]*fileMeta{}
+	for _, f := range files {
+		e.Added = append(e.Added, f.meta(level))
+		fresh[f.num] = f
+	}
+	return e, fresh
+}
+
+func totalSize(files []*fileMeta) (sum uint64) {
+	for _, f := range files {
+		sum += f.size
+	}
+	return sum
 }
 
 // writeMemtable writes the entries of m that anybody can still see to tables.

@@ -168,6 +168,7 @@ func (d *DB) logEdit(e *manifest.Edit, fresh map[uint64]*fileMeta, done func()) 
 	defer d.mu.Unlock()
 	old := d.version
 	d.version = v
+	d.counters.l0Files.Store(int64(len(v.levels[0])))
 	if done != nil {
 		done()
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/memlab-go/memlab/arena"
 	"github.com/memlab-go/memlab/lsm/internal/keys"
+	"github.com/memlab-go/memlab/lsm/internal/table"
 	"github.com/memlab-go/memlab/lsm/vfs"
 )
 
@@ -48,6 +49,16 @@ func ParseDurability(s string) (Durability, error) {
 	}
 	return 0, fmt.Errorf("%w: durability %q is none of sync, os, buffered", ErrOptions, s)
 }
+
+// A Compression is how data blocks are stored.
+type Compression = table.Compression
+
+// The compressions.
+const (
+	Snappy = table.Snappy // fast; every LevelDB reads it
+	None   = table.None
+	Zstd   = table.Zstd // denser and slower; LevelDB's own tools do not read it
+)
 
 // A Comparer orders user keys; see its fields.
 type Comparer = keys.Comparer
@@ -130,6 +141,8 @@ type Options struct {
 	Events func(Event)
 	// Logger receives what an operator wants to read, nil for nothing.
 	Logger *slog.Logger
+
+	limited bool // MemoryLimit was given: memtables may not pass their share either
 }
 
 // A RecoveryMode says what Open does about a damaged log.
@@ -272,6 +285,7 @@ func (o *Options) splitMemory() error {
 		o.MemoryLimit = o.MaxWriteBuffers*o.WriteBufferSize + o.BlockCacheSize + o.TablesSize + o.logBuffer()
 		return nil
 	}
+	o.limited = true
 	if o.WriteBufferSize == 0 {
 		o.WriteBufferSize = max(minWriteBuffer, min(defaultBuffer, o.MemoryLimit/2/o.MaxWriteBuffers))
 	}
@@ -287,6 +301,14 @@ func (o *Options) splitMemory() error {
 			ErrOptions, o.MaxWriteBuffers, o.WriteBufferSize, o.logBuffer(), o.BlockCacheSize, max(0, o.TablesSize), o.MemoryLimit)
 	}
 	return nil
+}
+
+// memtableLimit is what all memtables together may take, 0 for no bound.
+func (o *Options) memtableLimit() int {
+	if !o.limited {
+		return 0
+	}
+	return o.MaxWriteBuffers * o.WriteBufferSize
 }
 
 // logBuffer is the size of the log's buffer: smaller in small stores.

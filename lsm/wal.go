@@ -28,6 +28,7 @@ func (d *DB) createLog(num uint64) (*walWriter, error) {
 	if err := d.dir.Sync(); err != nil {
 		return nil, d.latch(joinClose(err, f))
 	}
+	d.addLog(num)
 	w.f, w.rec = f, record.NewWriter(f, w.buf, 0)
 	return w, nil
 }

@@ -1,6 +1,7 @@
 package record
 
 import (
+	"fmt"
 	"hash/crc32"
 	"io"
 )
@@ -159,3 +160,18 @@ func (w *Writer) Buffered() int { return len(w.buf) }
 
 // Err returns the error that stopped the Writer, or nil.
 func (w *Writer) Err() error { return w.err }
+
+// Rewind takes back what was appended behind size, a value that [Writer.Size]
+// returned earlier, and makes a Writer that has failed usable again. The caller
+// has cut the file to at most size and at most [Writer.Written] bytes; what lies
+// between the two and was not taken back is still in the buffer.
+func (w *Writer) Rewind(size int64) error {
+	written := w.Written()
+	if size > w.size {
+		return fmt.Errorf("record: rewind to %d, behind the end at %d", size, w.size)
+	}
+	w.buf = w.buf[:max(0, size-written)]
+	w.size = size
+	w.err = nil
+	return nil
+}
