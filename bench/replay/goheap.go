@@ -2,15 +2,41 @@ package replay
 
 import (
 	"math/bits"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/memlab-go/memlab/alloc"
 )
 
 // goHeap is Go's own heap behind the Allocator interface: Malloc is make, Free
 // forgets, and the collector does the rest. It detects no misuse.
-type goHeap struct{}
+type goHeap struct {
+	committed, live uint64 // of the process before the heap was made
+}
 
-func newGoHeap(Config) (Heap, error) { return goHeap{}, nil }
+func newGoHeap(Config) (Heap, error) {
+	debug.FreeOSMemory()
+	var h goHeap
+	h.committed, h.live = goMemory()
+	return h, nil
+}
+
+// goMemory returns the bytes that the Go runtime holds and has not given back,
+// and those of its heap that are in use or not yet collected.
+func goMemory() (committed, live uint64) {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Sys - m.HeapReleased, m.HeapAlloc
+}
+
+// Stats returns how the runtime's own figures have grown since the heap was
+// made. Blocks are not counted.
+func (h goHeap) Stats() alloc.Stats {
+	committed, live := goMemory()
+	return alloc.Stats{Committed: grown(committed, h.committed), Live: grown(live, h.live), Requested: grown(live, h.live), Resident: -1}
+}
+
+func grown(now, before uint64) int { return int(max(now, before) - before) }
 
 // Malloc returns a fresh slice. It is zeroed, since make cannot do otherwise.
 func (goHeap) Malloc(size int) ([]byte, error) {

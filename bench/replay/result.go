@@ -1,6 +1,7 @@
 package replay
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -41,9 +42,28 @@ type Result struct {
 	Cold        []float64 `json:"cold_samples_ns,omitempty"`
 
 	Valid bool   `json:"valid"`
-	Error string `json:"error,omitempty"` // why it is not valid, or what stopped the measurement
+	Error string `json:"error,omitempty"` // why it is not valid, or what ended the measurement
+
+	Stopped bool `json:"stopped,omitempty"` // the measurement took too long and was ended
 
 	Points []Point `json:"points,omitempty"`
+}
+
+// Fail notes that err ended the measurement.
+func (r *Result) Fail(err error) {
+	r.Error, r.Valid, r.Stopped = err.Error(), false, errors.Is(err, ErrStopped)
+}
+
+// Err returns the error that Fail noted, or nil. It is ErrStopped if that was.
+func (r *Result) Err() error {
+	switch {
+	case r.Stopped:
+		return ErrStopped
+	case r.Error != "":
+		return errors.New(r.Error)
+	default:
+		return nil
+	}
 }
 
 // AddUsage puts what Utilisation measured into r.

@@ -41,10 +41,8 @@ func Throughput(p *Program, e Entry, cfg Config, reps int, now func() time.Time)
 	tab := make(table, p.Slots)
 	for rep := range reps {
 		clear(tab)
-		if e.Collected {
-			debug.FreeOSMemory() // a fresh heap is one whose pages are gone
-		} else if rep == 0 {
-			runtime.GC()
+		if rep == 0 {
+			runtime.GC() // so that none is under way when the clock runs
 		}
 		h, err := e.New(cfg)
 		if err != nil {

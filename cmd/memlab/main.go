@@ -38,6 +38,7 @@ type env struct {
 // commands lists the subcommands in the order of the help text.
 func commands() []command {
 	return []command{
+		{"compare", "every allocator on real traces: memory, time, a report with pictures", runCompare},
 		{"replay", "one allocation trace on one allocator: validity, memory, time", runReplay},
 		{"fit", "walk through a free list, in the manner of OSTEP", runFit},
 		{"dump", "page tables in memory, and what an MMU must make of them", runDump},

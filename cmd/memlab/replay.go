@@ -38,6 +38,7 @@ type replayFlags struct {
 	points           bool
 	inProcess        bool
 	noVerify         bool
+	patience         time.Duration
 	trace            string
 }
 
@@ -47,6 +48,7 @@ func (f *replayFlags) define(fs *flag.FlagSet) {
 	fs.IntVar(&f.reps, "reps", 5, "repetitions of the timed runs; the least counts")
 	fs.IntVar(&f.ops, "ops", 0, "stop after so many operations of the trace, 0 for all")
 	fs.IntVar(&f.limit, "limit", 0, "most `bytes` the heap may commit, 0 for no limit")
+	fs.DurationVar(&f.patience, "patience", 0, "end a measurement that takes longer than this, 0 for never")
 	fs.BoolVar(&f.json, "json", false, "write JSON ("+replay.ResultSchema+")")
 	fs.BoolVar(&f.bench, "bench", false, "write Go benchmark lines, for benchstat")
 	fs.BoolVar(&f.points, "points", false, "with -json: include the 300 readings of live, resident and committed bytes")
@@ -74,15 +76,18 @@ func runReplay(ctx context.Context, e *env, args []string) int {
 		return exitFound
 	}
 	r, err := f.measure(ctx, entry, t)
+	if ctx.Err() != nil {
+		return exitFound
+	}
 	if err != nil {
-		r.Error = err.Error()
+		r.Fail(err)
 		fmt.Fprintf(e.err, "memlab replay: %s: %v\n", f.alloc, err)
 	}
 	if err := f.print(e, r); err != nil {
 		fmt.Fprintf(e.err, "memlab replay: %v\n", err)
 		return exitFound
 	}
-	if !r.Valid || r.Error != "" {
+	if !r.Valid {
 		return exitFound
 	}
 	return exitOK
@@ -109,31 +114,42 @@ func (f *replayFlags) check(fs *flag.FlagSet) (replay.Entry, error) {
 	return found[0], nil
 }
 
+// config returns the configuration of one measurement that starts now.
+func (f *replayFlags) config(ctx context.Context) replay.Config {
+	return replay.Config{Limit: f.limit, Stop: stopAfter(ctx, f.patience)}
+}
+
+// stopAfter returns a function that says whether ctx has ended or patience,
+// unless it is 0, has run out.
+func stopAfter(ctx context.Context, patience time.Duration) func() bool {
+	start := time.Now()
+	return func() bool {
+		return ctx.Err() != nil || patience > 0 && time.Since(start) > patience
+	}
+}
+
 // measure does what the mode asks for. The result is worth printing also when
 // there is an error.
 func (f *replayFlags) measure(ctx context.Context, entry replay.Entry, t *trace.Trace) (*replay.Result, error) {
 	r := &replay.Result{Schema: replay.ResultSchema, Alloc: f.alloc, Trace: t.Name, Ops: len(t.Ops), PeakLive: t.PeakLive(), Prefix: t.Prefix, FullOps: t.FullOps}
-	cfg := replay.Config{Limit: f.limit}
 	p, err := replay.Compile(t)
 	if err != nil {
 		return r, err
 	}
 	if f.mode != "throughput" {
-		u, err := f.utilisation(ctx, p, entry, cfg)
-		if err != nil {
+		if err := f.utilisation(ctx, p, entry, r); err != nil {
 			return r, err
 		}
-		u.fill(r)
 	}
 	if f.mode != "utilisation" {
-		timing, err := replay.Throughput(p, entry, cfg, f.reps, time.Now)
+		timing, err := replay.Throughput(p, entry, f.config(ctx), f.reps, time.Now)
 		if err != nil {
 			return r, err
 		}
 		r.AddTiming(timing)
 	}
 	if !f.noVerify {
-		if err := replay.Verify(t, entry, cfg); err != nil {
+		if err := replay.Verify(t, entry, f.config(ctx)); err != nil {
 			return r, err
 		}
 	}
@@ -141,46 +157,42 @@ func (f *replayFlags) measure(ctx context.Context, entry replay.Entry, t *trace.
 	return r, nil
 }
 
-// measuredUsage is a utilisation from this process or from a child's report.
-type measuredUsage struct {
-	usage *replay.Usage
-	child *replay.Result
-	keep  bool // keep the points
-}
-
-func (m measuredUsage) fill(r *replay.Result) {
-	if m.usage != nil {
-		r.AddUsage(m.usage)
-	} else {
-		r.TakeUsage(m.child)
-	}
-	if !m.keep {
-		r.Points = nil
-	}
-}
-
 // utilisation measures in this process or, which is the rule, has a fresh one
 // of the same program do it.
-func (f *replayFlags) utilisation(ctx context.Context, p *replay.Program, entry replay.Entry, cfg replay.Config) (measuredUsage, error) {
+func (f *replayFlags) utilisation(ctx context.Context, p *replay.Program, entry replay.Entry, r *replay.Result) error {
 	if f.inProcess {
-		u, err := replay.Utilisation(p, entry, cfg)
-		return measuredUsage{usage: u, keep: f.points}, err
+		u, err := replay.Utilisation(p, entry, f.config(ctx))
+		if err != nil {
+			return err
+		}
+		r.AddUsage(u)
+	} else {
+		child, err := replayInChild(ctx, []string{"-no-verify", "-points", "-mode", "utilisation", "-patience", f.patience.String(),
+			"-alloc", f.alloc, "-ops", strconv.Itoa(f.ops), "-limit", strconv.Itoa(f.limit), f.trace})
+		if err != nil {
+			return err
+		}
+		if err := child.Err(); err != nil {
+			return err
+		}
+		r.TakeUsage(child)
 	}
-	args := []string{"replay", "-in-process", "-no-verify", "-json", "-points", "-mode", "utilisation",
-		"-alloc", f.alloc, "-ops", strconv.Itoa(f.ops), "-limit", strconv.Itoa(f.limit), f.trace}
-	r, err := replayInChild(ctx, args)
-	return measuredUsage{child: r, keep: f.points}, err
+	if !f.points {
+		r.Points = nil
+	}
+	return nil
 }
 
-// replayInChild runs this program again with args, which ask for JSON, and
-// returns what it found.
+// replayInChild has a fresh process of this program replay with args, and
+// returns what it found. The error is about the process: what the replay itself
+// failed of is in the result.
 func replayInChild(ctx context.Context, args []string) (*replay.Result, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, self, args...)
+	cmd := exec.CommandContext(ctx, self, append([]string{"replay", "-in-process", "-json"}, args...)...)
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err = cmd.Run()
 	if ctx.Err() != nil {
@@ -190,10 +202,7 @@ func replayInChild(ctx context.Context, args []string) (*replay.Result, error) {
 	if jsonErr := json.Unmarshal(stdout.Bytes(), r); jsonErr != nil {
 		return nil, fmt.Errorf("measuring process: %w: %s", errors.Join(err, jsonErr), bytes.TrimSpace(stderr.Bytes()))
 	}
-	if r.Error != "" {
-		return nil, errors.New(r.Error)
-	}
-	return r, err
+	return r, nil
 }
 
 func (f *replayFlags) print(e *env, r *replay.Result) error {

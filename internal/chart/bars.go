@@ -13,8 +13,9 @@ type Bars struct {
 	Labels []string // under the groups
 	Names  []string // of the series; one series may leave it nil
 	Values [][]float64
-	Width  int // of the view box, 720 if 0
-	Height int // of the view box, 260 if 0
+	Width  int  // of the view box, 720 if 0
+	Height int  // of the view box, 260 if 0
+	Legend bool // names of the series above the bars
 }
 
 // Size returns the view box.
@@ -39,6 +40,9 @@ func (b *Bars) Draw(c *Canvas) {
 		lo = 0
 	}
 	f := &frame{x0: 74, y0: 12, x1: c.W - 14, y1: c.H - 42, sy: b.Y.fit(lo, hi)}
+	if b.Legend {
+		f.y0 = b.legend(c, f.x0, f.x1) + 12
+	}
 	x := Axis{Label: b.X.Label}
 	f.axes(c, &x, &b.Y)
 	group := (f.x1 - f.x0) / float64(max(len(b.Labels), 1))
@@ -63,6 +67,22 @@ func (b *Bars) Draw(c *Canvas) {
 			room = middle + half
 		}
 	}
+}
+
+// legend writes the names of the series in lines between x0 and x1 and returns
+// where it ends.
+func (b *Bars) legend(c *Canvas, x0, x1 float64) float64 {
+	x, y := x0, 14.0
+	for i, name := range b.Names {
+		width := 26 + float64(len([]rune(shortName(name))))*7
+		if x+width > x1 && x > x0 {
+			x, y = x0, y+18
+		}
+		c.Rect(x, y-10, 12, 12, "f"+strconv.Itoa(i%8), "")
+		c.Text(x+17, y, "start", "label", shortName(name))
+		x += width + 6
+	}
+	return y
 }
 
 // Data returns the values, a row for each label.

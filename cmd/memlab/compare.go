@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/memlab-go/memlab/bench/corpus"
+	"github.com/memlab-go/memlab/bench/replay"
+	"github.com/memlab-go/memlab/bench/trace"
+	"github.com/memlab-go/memlab/internal/cli"
+)
+
+const compareHelp = `
+Replays allocation traces of real programs on every allocator, and on Go's own
+heap, and compares: peak utilisation (live payload over resident memory of a
+process that does nothing else), time of a call, committed and resident bytes.
+Every block is checked by an oracle. A table goes to standard output, a report
+with pictures to a file.
+
+Traces are .rep files, plain or gzipped, or names of embedded traces. Without
+any, the embedded ones are taken, of each the first 200000 operations.`
+
+const compareExample = `
+memlab compare
+memlab compare -alloc segregated,fit-best,go -ops 0 sqlite-sql my.rep.gz`
+
+// defaultOps is how many operations of an embedded trace are compared unless
+// -ops says otherwise: enough to fragment a heap, few enough for the textbook
+// policies whose search is linear.
+const defaultOps = 200_000
+
+// compareFlags is what the command line of compare says.
+type compareFlags struct {
+	alloc, html, picture string
+	json, bench          bool
+	ops, reps, limit     int
+	patience             time.Duration
+}
+
+func (f *compareFlags) define(fs *flag.FlagSet) {
+	fs.StringVar(&f.alloc, "alloc", "", "comma-separated `names` of allocators; all if empty, an unknown one lists them")
+	fs.StringVar(&f.html, "html", "memlab-report.html", "the report's `file`, none if empty")
+	fs.StringVar(&f.picture, "picture", "", "`name` of the trace that the report's pictures show; the first if empty")
+	fs.BoolVar(&f.json, "json", false, "write JSON ("+compareSchema+") instead of the table")
+	fs.BoolVar(&f.bench, "bench", false, "write Go benchmark lines instead of the table, for benchstat")
+	fs.IntVar(&f.ops, "ops", -1, "stop after so many operations of each trace, 0 for all; by default 200000 of embedded traces and all of files")
+	fs.IntVar(&f.reps, "reps", 3, "repetitions of the timed runs; the least counts")
+	fs.IntVar(&f.limit, "limit", 0, "most `bytes` a heap may commit, 0 for no limit")
+	fs.DurationVar(&f.patience, "patience", 2*time.Second, "end a measurement that takes longer than this and leave its figures out, 0 for never")
+}
+
+// comparison is one run of the command.
+type comparison struct {
+	flags   compareFlags
+	entries []replay.Entry
+	traces  []comparedTrace
+	cells   []cell // by trace, then by entry
+}
+
+// A comparedTrace is one trace and how a child process finds it again.
+type comparedTrace struct {
+	*trace.Trace
+	operand string
+	ops     int // for -ops
+}
+
+// A cell is one allocator on one trace.
+type cell struct {
+	entry  replay.Entry
+	trace  *comparedTrace
+	result *replay.Result
+}
+
+// runCompare is the command: exit 1 if a trace is malformed, an oracle finds
+// something wrong, or memory runs out.
+func runCompare(ctx context.Context, e *env, args []string) int {
+	var c comparison
+	fs := cli.Flags(e.err, "compare", "[TRACE…]", compareHelp, compareExample)
+	c.flags.define(fs)
+	if code, ok := cli.Parse(fs, args); !ok {
+		return code
+	}
+	if err := c.check(); err != nil {
+		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
+		return exitUsage
+	}
+	if err := c.open(fs.Args()); err != nil {
+		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
+		return exitFound
+	}
+	if err := c.measure(ctx, e); err != nil {
+		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
+		return exitFound
+	}
+	if err := c.report(ctx, e); err != nil {
+		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
+		return exitFound
+	}
+	return c.verdict(e)
+}
+
+// check says what makes no sense on the command line.
+func (c *comparison) check() (err error) {
+	f := &c.flags
+	if f.reps < 1 {
+		return fmt.Errorf("-reps is %d, want at least 1", f.reps)
+	}
+	if f.ops < -1 || f.limit < 0 || f.patience < 0 {
+		return errors.New("-ops, -limit and -patience cannot be negative")
+	}
+	if f.json && f.bench {
+		return errors.New("-json and -bench exclude each other")
+	}
+	c.entries, err = replay.Find(replay.Known(), cli.List(f.alloc)...)
+	return err
+}
+
+// open reads the traces that the operands name, or the embedded ones.
+func (c *comparison) open(operands []string) error {
+	if len(operands) == 0 {
+		operands = slices.DeleteFunc(corpus.Names(), func(n string) bool { return n == "python-store" }) // one CPython is enough
+	}
+	for _, name := range operands {
+		ops := c.flags.ops
+		if ops < 0 {
+			ops = 0
+			if slices.Contains(corpus.Names(), name) {
+				ops = defaultOps
+			}
+		}
+		t, err := openTrace(name, ops)
+		if err != nil {
+			return err
+		}
+		c.traces = append(c.traces, comparedTrace{t, name, ops})
+	}
+	for i := range c.traces {
+		for _, en := range c.entries {
+			c.cells = append(c.cells, cell{entry: en, trace: &c.traces[i]})
+		}
+	}
+	if c.flags.picture != "" && c.pictured() == nil {
+		return fmt.Errorf("-picture %s: not among the traces compared", c.flags.picture)
+	}
+	return nil
+}
+
+// pictured returns the trace that the pictures show, nil if it is not there.
+func (c *comparison) pictured() *comparedTrace {
+	for i := range c.traces {
+		if t := &c.traces[i]; c.flags.picture == "" || c.flags.picture == t.Name || c.flags.picture == t.operand {
+			return t
+		}
+	}
+	return nil
+}
+
+// of returns the cells of one trace, in the order of the entries.
+func (c *comparison) of(t *comparedTrace) []cell {
+	i := slices.IndexFunc(c.cells, func(x cell) bool { return x.trace == t })
+	return c.cells[i:][:len(c.entries)]
+}
+
+// report writes what was asked for: a table, JSON or benchmark lines, and the
+// HTML file.
+func (c *comparison) report(ctx context.Context, e *env) error {
+	if c.flags.html != "" {
+		page, err := c.page(ctx, e)
+		if err != nil {
+			return err
+		}
+		if err := cli.WriteFile(c.flags.html, func(w io.Writer) error {
+			_, err := page.WriteTo(w)
+			return err
+		}); err != nil {
+			return fmt.Errorf("report: %w", err)
+		}
+	}
+	switch {
+	case c.flags.json:
+		return cli.WriteJSON(e.out, c.json())
+	case c.flags.bench:
+		fmt.Fprint(e.out, replay.BenchHeader)
+		for _, x := range c.cells {
+			if err := x.result.WriteBench(e.out); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err := c.writeTables(e.out); err != nil {
+		return err
+	}
+	if c.flags.html != "" {
+		fmt.Fprintf(e.out, "\nThe report with pictures is %s.\n", c.flags.html)
+	}
+	return nil
+}
+
+// verdict lists what went wrong and returns the exit code. A measurement that
+// took too long is not wrong.
+func (c *comparison) verdict(e *env) int {
+	code := exitOK
+	for _, x := range c.cells {
+		if err := x.result.Err(); err != nil && !errors.Is(err, replay.ErrStopped) {
+			fmt.Fprintf(e.err, "memlab compare: %s: %v\n", x.entry.Name, err)
+			code = exitFound
+		}
+	}
+	return code
+}
+
+// machine says on what the figures were measured.
+func machine() string {
+	return strings.Join([]string{runtime.Version(), runtime.GOOS + "/" + runtime.GOARCH, fmt.Sprintf("%d CPUs", runtime.NumCPU())}, ", ")
+}
