@@ -79,7 +79,7 @@ func New(o *Options) (*Cache, error) {
 	if o.Heap == nil || o.Region == nil || o.Budget < 0 {
 		return nil, errors.New("cache: no heap, no region or a negative budget")
 	}
-	n := min(max(minFrames, o.Budget/max(256, block/2)), 1<<31)
+	n := min(max(minFrames, o.Budget/max(256, block/2)), 1<<30)
 	raw, err := o.Heap.Calloc(n, frameSize)
 	if err != nil {
 		return nil, fmt.Errorf("cache: %d frames: %w", n, err)

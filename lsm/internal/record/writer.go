@@ -18,6 +18,8 @@ type Writer struct {
 	buf   []byte // framed, not written yet; len ≤ cap, never reallocated unless it was nil
 	size  int64  // file length once buf is written
 	err   error
+
+	typeCRC [typeLast + 1]uint32 // checksum of each type byte, with which a chunk's begins
 }
 
 // defaultBuf is the buffer size when the caller brings no memory.
@@ -32,7 +34,11 @@ func NewWriter(w io.Writer, buf []byte, size int64) *Writer {
 	if cap(buf) < 1<<10 {
 		buf = make([]byte, 0, defaultBuf)
 	}
-	return &Writer{w: w, table: castagnoli(), buf: buf[:0], size: size}
+	t := &Writer{w: w, table: castagnoli(), buf: buf[:0], size: size}
+	for typ := range t.typeCRC {
+		t.typeCRC[typ] = crc32.Checksum([]byte{byte(typ)}, t.table)
+	}
+	return t
 }
 
 // Append frames one record, whose payload is the concatenation of parts, into
@@ -89,7 +95,7 @@ func (w *Writer) startChunk() (room int, err error) {
 // chunk frames the next n bytes of parts, from parts[i] on, and returns the
 // first part that is not used up; parts is changed to begin at its rest.
 func (w *Writer) chunk(typ byte, n int, parts [][]byte, i int) (int, error) {
-	crc := crc32.Update(0, w.table, []byte{typ})
+	crc := w.typeCRC[typ]
 	for k, j := n, i; k > 0; j++ {
 		p := parts[j][:min(k, len(parts[j]))]
 		crc = crc32.Update(crc, w.table, p)
