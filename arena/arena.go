@@ -5,10 +5,10 @@ import "github.com/memlab-go/memlab/internal/pointerfree"
 // Sizes of an Arena's chunks: the first, and where doubling stops. On the Go
 // heap a chunk is allocated at once, so there it starts smaller.
 const (
-	firstChunk     = 1 << 20
-	firstHeapChunk = 64 << 10
-	largestChunk   = min(1<<30, defaultReserve/4)
-	largestHeap    = 16 << 20
+	firstChunk       = 1 << 20
+	firstHeapChunk   = 64 << 10
+	largestChunk     = min(1<<30, defaultReserve/4)
+	largestHeapChunk = 16 << 20
 )
 
 // An Arena hands out memory by moving a position forward, and takes it back
@@ -172,7 +172,7 @@ func (a *Arena) reserveChunk(size, align int) (*chunk, error) {
 	case a.opts.Backing == File || a.opts.Backing == Sparse:
 		return nil, &Error{Op: "alloc", Size: size, Err: ErrUnsupported}
 	case a.opts.Backing == GoHeap || !haveMmap:
-		first, largest = firstHeapChunk, largestHeap
+		first, largest = firstHeapChunk, largestHeapChunk
 	}
 	want := largest
 	if n := len(a.chunks); n < 30 {

@@ -15,7 +15,7 @@ func TestRegionCheckFindsBrokenLaws(t *testing.T) {
 	}{
 		{"count of the set", "L1", func(r *Region) { r.committed.count++ }},
 		{"count of a node", "L1", func(r *Region) { r.committed.top[0].count-- }},
-		{"a bit", "L1", func(r *Region) { r.committed.top[0].leaves[0][0] ^= 1 << 40 }},
+		{"a bit", "L1", func(r *Region) { r.committed.top[0].leaves[0][0] ^= 1 }},
 		{"bytes counted", "L1", func(r *Region) { r.stats.Committed += 4096 }},
 		{"more than reserved", "L2", func(r *Region) { r.stats.Peak = r.size + 1 }},
 		{"more than the limit", "L3", func(r *Region) { r.limit = 1 }},
@@ -40,7 +40,7 @@ func TestArenaCheckFindsBrokenLaws(t *testing.T) {
 		{"used past committed", "L1", func(a *Arena) { a.chunks[0].pos = a.chunks[0].committed + 1 }},
 		{"used below zero", "L1", func(a *Arena) { a.chunks[0].pos = -1 }},
 		{"dirty past committed", "L1", func(a *Arena) { a.chunks[0].dirty = a.chunks[0].committed + 1 }},
-		{"region disagrees", "L1", func(a *Arena) { _ = a.chunks[0].r.Decommit(0, 1<<14) }},
+		{"region disagrees", "L1", func(a *Arena) { _ = a.chunks[0].r.Decommit(0, a.chunks[0].committed) }},
 		{"used after the current chunk", "L2", func(a *Arena) { a.cur = 0 }},
 		{"mark out of order", "L3", func(a *Arena) { a.marks[0], a.marks[1] = a.marks[1], a.marks[0] }},
 		{"mark past the position", "L3", func(a *Arena) { a.marks[2].chunk, a.marks[2].pos = a.cur, 1<<30 }},

@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memlab-go/memlab/arena"
-	"github.com/memlab-go/memlab/arena/arenatest"
 )
 
 // newConcurrent returns an arena that the test closes, after checking it.
@@ -123,8 +122,7 @@ func TestConcurrentErrors(t *testing.T) {
 
 func TestConcurrentLimitAndTrim(t *testing.T) {
 	const limit = 1 << 20
-	p := arenatest.New()
-	c := newConcurrent(t, 16<<20, &arena.Options{Limit: limit, Pager: p})
+	c := newConcurrent(t, 16<<20, &arena.Options{Limit: limit})
 	total := 0
 	for {
 		_, _, err := c.Alloc(5000, 16)

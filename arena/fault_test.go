@@ -90,6 +90,7 @@ func TestFault(t *testing.T) {
 
 // faultCloseUnmapsItsOwn closes a region between two others and twice.
 func faultCloseUnmapsItsOwn(t *testing.T) {
+	needMappings(t)
 	p := arenatest.New()
 	var rs [3]*arena.Region
 	for i := range rs {
@@ -111,6 +112,7 @@ func faultCloseUnmapsItsOwn(t *testing.T) {
 // faultDropped drops a region without closing it: the leak is reported and the
 // memory stays, since a view of it is alive.
 func faultDropped(t *testing.T) {
+	needMappings(t)
 	p := arenatest.New()
 	leaks := make(chan arena.Stats, 1)
 	view := func() []byte {
@@ -139,6 +141,7 @@ func faultDropped(t *testing.T) {
 // faultMmapFails makes the system refuse: by injection, and for real in a
 // process with little address space.
 func faultMmapFails(t *testing.T) {
+	needMappings(t)
 	p := arenatest.New()
 	p.FailAt(1, syscall.ENOMEM, arenatest.Map)
 	_, err := arena.Reserve(1<<20, &arena.Options{Pager: p, Backing: arena.Sparse})
@@ -164,6 +167,7 @@ func faultMmapFails(t *testing.T) {
 
 // faultSweep fails every system call of workloads over all parts, in turn.
 func faultSweep(t *testing.T) {
+	needMappings(t)
 	runs := arenatest.Sweep(t, syscall.ENOMEM, sweepRegion)
 	require.Positive(t, runs)
 	runs = arenatest.Sweep(t, syscall.ENOMEM, sweepArena)
@@ -352,7 +356,7 @@ func faultSizes(t *testing.T) {
 // faultCounters holds that counts end where they began.
 func faultCounters(t *testing.T) {
 	for name, o := range backings(t) {
-		r := reserve(t, 1<<20, o)
+		r := reserve(t, 64*pageSizeOf(), o)
 		page := r.PageSize()
 		for i := range 50 {
 			require.NoError(t, r.Commit(arena.Offset(i*page), (1+i%7)*page))

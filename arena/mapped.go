@@ -28,9 +28,6 @@ type mapped struct {
 // on speed: an eighth of Linux's default limit per process.
 const mappingBudget = 8192
 
-// open reports whether page p can be read and written.
-func (m *mapped) open(p int64) bool { return m.eager != m.flip.has(p) }
-
 // setOpen records that the access of [lo, hi) has changed.
 func (m *mapped) setOpen(lo, hi int64, open bool) {
 	m.edges -= m.edgesIn(lo, hi)

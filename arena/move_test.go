@@ -46,7 +46,7 @@ func TestMoveCopiesNothing(t *testing.T) {
 // TestMoveAcrossCuts grows a block in place after a move and moves it again,
 // so that the system has two mappings to move.
 func TestMoveAcrossCuts(t *testing.T) {
-	r := reserve(t, 1<<24, nil)
+	r := reserve(t, 400*pageSizeOf(), nil)
 	page := r.PageSize()
 	require.NoError(t, r.Commit(0, 8*page))
 	r.Bytes()[0] = 1

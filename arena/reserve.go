@@ -20,6 +20,9 @@ const (
 	// defaultHeap is the size of a GoHeap region of size 0. It is allocated at
 	// once and counts for the collector's pace.
 	defaultHeap = 64 << 20
+	// largestHeap is the largest GoHeap region: make ends the process when
+	// the system has no memory, so what cannot be had is refused before.
+	largestHeap = min(1<<36, (math.MaxInt+1)/2) >> (6 * isWasm)
 	// largestSparse is what half of a 47-bit user address space can hold.
 	largestSparse = 1 << 46
 )
@@ -28,6 +31,10 @@ const (
 // commits none of them. A size of 0 means a default: 64 GiB for Mmap and File
 // (512 MiB on 32-bit systems), halved until the system grants it, 64 MiB for
 // GoHeap, 2^46 bytes for Sparse. A nil o means the defaults.
+//
+// A GoHeap region is allocated by make at once, which ends the process when the
+// machine has not enough memory; more than 64 GiB (1 GiB on 32-bit systems and
+// wasm) is ErrSize.
 //
 // A File that exists keeps its contents: what holds data in it is committed
 // from the start, and Stats.Existing is its length.
@@ -41,9 +48,9 @@ func Reserve(size int, o *Options) (*Region, error) {
 	}
 	if opts.Pager == nil {
 		opts.Pager = systemPager{}
-		if opts.Backing == Mmap && !haveMmap {
-			opts.Backing = GoHeap
-		}
+	}
+	if opts.Backing == Mmap && !haveMmap {
+		opts.Backing = GoHeap
 	}
 	r, err := reserve(size, &opts)
 	if err != nil {
@@ -84,6 +91,9 @@ func reserve(size int, o *Options) (*Region, error) {
 	case GoHeap:
 		if size == 0 {
 			size = defaultHeap
+		}
+		if size > largestHeap {
+			return nil, ErrSize
 		}
 		r.adopt(alignedHeap(size, int(page)))
 		r.back = &memory{r: r, zero: true}
@@ -209,7 +219,7 @@ func roundUp(size, align int) int { return (size + align - 1) &^ (align - 1) }
 // openFile opens the file of a File region for reading and writing.
 func openFile(path string) (*os.File, error) {
 	if path == "" {
-		return nil, errors.New("File backing without a Path")
+		return nil, errors.New("no path for the file")
 	}
 	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 }
