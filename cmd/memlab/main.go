@@ -41,6 +41,7 @@ func commands() []command {
 		{"compare", "every allocator on real traces: memory, time, a report with pictures", runCompare},
 		{"replay", "one allocation trace on one allocator: validity, memory, time", runReplay},
 		{"fit", "walk through a free list, in the manner of OSTEP", runFit},
+		{"lsm", "the store from the shell: put, get, scan, load, dump, check, …", runLsm},
 		{"dump", "page tables in memory, and what an MMU must make of them", runDump},
 	}
 }

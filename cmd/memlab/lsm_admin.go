@@ -1,0 +1,107 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/memlab-go/memlab/internal/cli"
+	"github.com/memlab-go/memlab/lsm"
+)
+
+// lsmStatsSchema names the JSON of stats.
+const lsmStatsSchema = "memlab/lsm-stats/v1"
+
+func runLsmStats(_ context.Context, e *env, args []string) int {
+	f := newLsmFlags(e, "stats", "DIR", "Prints levels, memory shares and counters of a store, which is opened read-only.",
+		"memlab lsm stats -json /tmp/db")
+	asJSON := f.fs.Bool("json", false, "write JSON ("+lsmStatsSchema+")")
+	operands, code, ok := f.parse(e, args, 1, 1)
+	if !ok {
+		return code
+	}
+	return f.with(e, operands[0], readOnly, func(d *lsm.DB) error {
+		s := d.Stats()
+		if *asJSON {
+			return cli.WriteJSON(e.out, struct {
+				Schema string `json:"schema"`
+				Dir    string `json:"dir"`
+				lsm.Stats
+			}{lsmStatsSchema, operands[0], s})
+		}
+		return printLsmStats(e.out, &s)
+	})
+}
+
+func printLsmStats(w io.Writer, s *lsm.Stats) error {
+	fmt.Fprintln(w, "level  tables       bytes  score")
+	for _, l := range s.Levels {
+		fmt.Fprintf(w, "%5d  %6d  %10s  %5.2f\n", l.Level, l.Files, cli.Bytes(int64(l.Bytes)), l.Score)
+	}
+	fmt.Fprintf(w, "\nmemory off the Go heap: limit %s\n", cli.Bytes(int64(s.Memory.Limit)))
+	for _, p := range []struct {
+		name string
+		lsm.Share
+	}{
+		{"memtables", s.Memory.Memtables}, {"block cache", s.Memory.BlockCache},
+		{"index and filters", s.Memory.Tables}, {"log buffer", s.Memory.LogBuffer},
+	} {
+		fmt.Fprintf(w, "  %-18s share %10s  used %10s\n", p.name, cli.Bytes(int64(p.Bytes)), cli.Bytes(int64(p.Used)))
+	}
+	fmt.Fprintf(w, "\nentries in memtables %d, last sequence number %d, space amplification %.2f\n",
+		s.Memory.Entries, s.LastSeq, s.SpaceAmplification)
+	for _, warning := range s.Warnings {
+		fmt.Fprintf(w, "warning: %s\n", warning)
+	}
+	return nil
+}
+
+func runLsmCheck(_ context.Context, e *env, args []string) int {
+	f := newLsmFlags(e, "check", "DIR", `
+Reads the whole store, read-only, and prints every broken law: order, checksums,
+bounds, levels, sequence numbers. Exit code 1 if there is any.`,
+		"memlab lsm check /tmp/db")
+	operands, code, ok := f.parse(e, args, 1, 1)
+	if !ok {
+		return code
+	}
+	return f.with(e, operands[0], readOnly, func(d *lsm.DB) error {
+		if err := d.Check(); err != nil {
+			return err
+		}
+		s := d.Stats()
+		tables := 0
+		for _, l := range s.Levels {
+			tables += l.Files
+		}
+		_, err := fmt.Fprintf(e.out, "ok: %d tables, %d entries in logs, last sequence number %d\n",
+			tables, s.Memory.Entries, s.LastSeq)
+		return err
+	})
+}
+
+func runLsmCompact(_ context.Context, e *env, args []string) int {
+	f := newLsmFlags(e, "compact", "DIR [FROM [TO]]", "Compacts the tables that hold keys from FROM to TO, or all.",
+		"memlab lsm compact /tmp/db").withHex()
+	operands, code, ok := f.parse(e, args, 1, 3)
+	if !ok {
+		return code
+	}
+	bounds, err := f.keys(operands[1:])
+	if err != nil {
+		fmt.Fprintf(e.err, "memlab lsm compact: %v\n", err)
+		return exitUsage
+	}
+	bounds = append(bounds, nil, nil)
+	return f.with(e, operands[0], mustExist, func(d *lsm.DB) error {
+		start := time.Now()
+		if err := d.CompactRange(bounds[0], bounds[1]); err != nil {
+			return err
+		}
+		s := d.Stats()
+		_, err := fmt.Fprintf(e.out, "read %s, wrote %s in %v\n", cli.Bytes(int64(s.CompactRead)),
+			cli.Bytes(int64(s.CompactWritten+s.FlushBytes)), time.Since(start).Round(time.Millisecond))
+		return err
+	})
+}
