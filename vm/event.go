@@ -3,7 +3,9 @@ package vm
 // An EventKind says what an [Event] reports.
 type EventKind uint8
 
-// The kinds of event, and the fields of Event that they fill besides ASID.
+// The kinds of event, and the fields of Event that they fill besides ASID. The
+// MMU emits EventLookup, Fault, Done, Flush and Switch; the page table Step and
+// Update; the TLB Fill and Evict (the MMU emits Fill for a TLB that is no Emitter).
 const (
 	EventLookup EventKind = iota + 1 // TLB asked: VA Access Hit, on a hit Entry
 	EventStep                        // walk read an entry: VA Level PTEAddr PTE Stage

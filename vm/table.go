@@ -105,8 +105,15 @@ type WalkStep struct {
 	Global bool     // a level above it makes everything below global
 }
 
-// A WalkCache remembers the upper levels of walks. It is flushed together with
-// the TLB it belongs to.
+// A Flusher drops cached translations.
+type Flusher interface {
+	// Flush drops what f describes and returns how many entries that were.
+	Flush(f Flush) int
+}
+
+// A WalkCache remembers the upper levels of walks. One that is a [Flusher] is
+// flushed by [MMU.Flush] together with the TLB; with [Flush.OneVA] it drops every
+// step on the way to the address.
 type WalkCache interface {
 	// FindStep returns the deepest step known for va.
 	FindStep(asid ASID, va VirtAddr) (WalkStep, bool)

@@ -43,9 +43,10 @@ type dumpMapping struct {
 }
 
 type dumpGMapping struct {
-	GPA  hexa   `json:"gpa"`
-	PA   hexa   `json:"pa"`
-	Size uint64 `json:"size"`
+	GPA   hexa   `json:"gpa"`
+	PA    hexa   `json:"pa"`
+	Size  uint64 `json:"size"`
+	HRoot hexa   `json:"hroot"`
 }
 
 type dumpQuery struct {
@@ -53,7 +54,9 @@ type dumpQuery struct {
 	Acc       string        `json:"acc"`
 	Mode      string        `json:"mode"`
 	Root      hexa          `json:"root"`
+	HRoot     hexa          `json:"hroot,omitempty"`
 	ASID      vm.ASID       `json:"asid,omitempty"`
+	VMID      uint16        `json:"vmid,omitempty"`
 	Flush     any           `json:"flush,omitempty"` // nil: everything
 	SUM       *bool         `json:"sum,omitempty"`
 	MXR       *bool         `json:"mxr,omitempty"`

@@ -80,6 +80,11 @@ func (n *Nested) Probe(va vm.VirtAddr) (vm.Entry, *vm.Fault) {
 	return n.first.walkExact(va, vm.Read, modeProbe)
 }
 
+// WalkDry says how Walk would end and changes nothing; see [vm.DryWalker].
+func (n *Nested) WalkDry(va vm.VirtAddr, acc vm.Access) (vm.Entry, *vm.Fault) {
+	return n.first.walkExact(va, acc, modeCheck)
+}
+
 // Permits returns which combined rights surely allow acc. Where the stages judge
 // by different rules (MXR of the guest only, CR0.WP) it leaves rights out, and the
 // MMU walks again.
@@ -121,7 +126,7 @@ func (w *walker) stage2(gpa vm.PhysAddr, acc vm.Access, mode walkMode, table boo
 	s := w.t.second
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	g := walker{t: s, va: vm.VirtAddr(gpa), acc: acc, mode: mode, quiet: mode == modeAccess}
+	g := walker{t: s, va: vm.VirtAddr(gpa), acc: acc, mode: mode, quiet: w.quiet || mode == modeAccess}
 	ok := g.run()
 	w.refs += g.refs
 	if !ok {

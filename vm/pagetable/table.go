@@ -121,11 +121,16 @@ func (t *Table) Probe(va vm.VirtAddr) (vm.Entry, *vm.Fault) {
 	return t.walkExact(va, vm.Read, modeProbe)
 }
 
+// WalkDry says how Walk would end and changes nothing; see [vm.DryWalker].
+func (t *Table) WalkDry(va vm.VirtAddr, acc vm.Access) (vm.Entry, *vm.Fault) {
+	return t.walkExact(va, acc, modeCheck)
+}
+
 // walkExact walks by all the rules, under the lock.
 func (t *Table) walkExact(va vm.VirtAddr, acc vm.Access, mode walkMode) (vm.Entry, *vm.Fault) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	w := walker{t: t, va: va, acc: acc, mode: mode}
+	w := walker{t: t, va: va, acc: acc, mode: mode, quiet: mode != modeAccess}
 	if w.run() {
 		return w.entry, nil
 	}
