@@ -1,0 +1,315 @@
+package tlb
+
+import (
+	"math/bits"
+	"math/rand/v2"
+
+	"github.com/memlab-go/memlab/vm"
+)
+
+// A slot holds one entry. Its context tells apart what the page number does
+// not: validity, address space or global, and page size.
+//
+//	context bits   0-16 address space + 1, or globalCtx;  0: slot empty
+//	               24-29 log2 of the page size
+type slot struct {
+	vpn   uint64 // page number: address >> shift
+	frame uint64 // physical address of the frame
+	ctx   uint32
+	perm  uint8
+	level int8
+	refs  uint8
+	ahead bool // fetched ahead and not hit yet
+}
+
+const (
+	globalCtx  = 1 << 17
+	shiftShift = 24
+)
+
+// emptyTag is the tag of an empty slot. No page has it: page numbers and
+// contexts leave the top bit of a tag clear.
+const emptyTag = 1 << 63
+
+// context returns the context of an address space's page of 2^shift bytes.
+func context(asid vm.ASID, shift uint8) uint32 {
+	return uint32(asid) + 1 | uint32(shift)<<shiftShift
+}
+
+// entryContext returns the context of e.
+func entryContext(e vm.Entry) uint32 {
+	if e.Global {
+		return globalCtx | uint32(e.Shift)<<shiftShift
+	}
+	return context(e.ASID, e.Shift)
+}
+
+// tagOf mixes page number and context. Equal tags of one context are equal
+// pages; across contexts a look at the slot decides.
+func tagOf(vpn uint64, ctx uint32) uint64 { return vpn ^ uint64(ctx)<<40 }
+
+func (s *slot) shift() uint8 { return uint8(s.ctx >> shiftShift) }
+
+// entry returns what the slot holds, as Insert got it.
+func (s *slot) entry() vm.Entry {
+	sh := s.shift()
+	e := vm.Entry{
+		Page: vm.VirtAddr(s.vpn << sh), Frame: vm.PhysAddr(s.frame), Perm: vm.Perm(s.perm),
+		Shift: sh, Level: s.level, Refs: s.refs, Global: s.ctx&globalCtx != 0,
+	}
+	if !e.Global {
+		e.ASID = vm.ASID(s.ctx&(1<<17-1) - 1)
+	}
+	return e
+}
+
+// newSlot returns the slot that holds e.
+func newSlot(e vm.Entry) slot {
+	return slot{
+		vpn: uint64(e.Page) >> e.Shift, frame: uint64(e.Frame), ctx: entryContext(e),
+		perm: uint8(e.Perm), level: e.Level, refs: e.Refs,
+	}
+}
+
+// An array is one set-associative memory.
+//
+// Laws: tags[i] is the tag of slots[i], emptyTag where that is empty; count[s] is
+// the number of entries with shift s, sizes the set of shifts with count > 0,
+// globals the number of global entries; if only is not 0, every entry has that
+// context.
+type array struct {
+	conf    Array
+	ways    int
+	setMask uint64
+	takes   uint64 // page sizes that may be kept, bit s for 2^s bytes
+
+	tags  []uint64
+	slots []slot
+	stamp []uint64 // by slot: LRU, LFU: last use; FIFO: fill
+	uses  []uint64 // by slot, LFU only
+	tree  []uint64 // by set, PLRU only: bit n of node n (from 1) set: victim on the right
+	hint  []uint16 // by set: a way, the one used last
+	clock uint64
+	rng   *rand.Rand
+
+	count   [64]int
+	sizes   uint64
+	globals int
+	only    uint32
+	valid   int
+}
+
+// newArray returns an empty array; conf has been checked.
+func newArray(conf Array) *array {
+	ways := conf.ways()
+	sets := conf.Entries / ways
+	a := &array{
+		conf: conf, ways: ways, setMask: uint64(sets - 1), takes: conf.sizes(),
+		tags: make([]uint64, conf.Entries), slots: make([]slot, conf.Entries),
+		stamp: make([]uint64, conf.Entries), hint: make([]uint16, sets),
+	}
+	for i := range a.tags {
+		a.tags[i] = emptyTag
+	}
+	switch conf.Policy {
+	case LFU:
+		a.uses = make([]uint64, conf.Entries)
+	case PLRU:
+		a.tree = make([]uint64, sets)
+	case Random:
+		a.rng = rand.New(rand.NewPCG(conf.Seed, 0x746c62))
+	}
+	return a
+}
+
+// quiet reports whether a hit on the way that was hit last in its set leaves
+// the replacement state as it is, so that fast paths may skip [array.touch].
+func (a *array) quiet() bool { return a.uses == nil }
+
+// find returns the index of the slot that translates va under asid, or -1.
+// There is at most one.
+func (a *array) find(asid vm.ASID, va uint64) int {
+	for m := a.sizes; m != 0; m &= m - 1 {
+		shift := uint8(bits.TrailingZeros64(m))
+		vpn := va >> shift
+		if i := a.findPage(vpn, context(asid, shift)); i >= 0 {
+			return i
+		}
+		if a.globals > 0 {
+			if i := a.findPage(vpn, globalCtx|uint32(shift)<<shiftShift); i >= 0 {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// findPage returns the index of the slot of a page, or -1.
+func (a *array) findPage(vpn uint64, ctx uint32) int {
+	tag := tagOf(vpn, ctx)
+	base := int(vpn&a.setMask) * a.ways
+	for i, t := range a.tags[base : base+a.ways] {
+		if t == tag && a.slots[base+i].ctx == ctx {
+			return base + i
+		}
+	}
+	return -1
+}
+
+// touch tells the replacement policy of a hit in slot i.
+func (a *array) touch(i int) {
+	set := int(a.slots[i].vpn & a.setMask)
+	way := i - set*a.ways
+	a.hint[set] = uint16(way)
+	switch a.conf.Policy {
+	case "", LRU:
+		a.clock++
+		a.stamp[i] = a.clock
+	case LFU:
+		a.clock++
+		a.stamp[i] = a.clock
+		a.uses[i]++
+	case PLRU:
+		a.point(set, way)
+	}
+}
+
+// point turns the bits on the path to way so that they lead away from it.
+func (a *array) point(set, way int) {
+	node, tree := 1, a.tree[set]
+	for half := a.ways / 2; half > 0; half /= 2 {
+		right := way&half != 0
+		if right {
+			tree &^= 1 << node
+		} else {
+			tree |= 1 << node
+		}
+		node *= 2
+		if right {
+			node++
+		}
+	}
+	a.tree[set] = tree
+}
+
+// victim returns the index of the slot that the next entry of the set takes.
+func (a *array) victim(set int) int {
+	base := set * a.ways
+	if a.valid < len(a.slots) {
+		for i := base; i < base+a.ways; i++ {
+			if a.slots[i].ctx == 0 {
+				return i
+			}
+		}
+	}
+	switch a.conf.Policy {
+	case PLRU:
+		node := 1
+		for node < a.ways {
+			node = 2*node + int(a.tree[set]>>node&1)
+		}
+		return base + node - a.ways
+	case Random:
+		return base + a.rng.IntN(a.ways)
+	}
+	best := base
+	for i := base + 1; i < base+a.ways; i++ {
+		if a.uses != nil && a.uses[i] != a.uses[best] {
+			if a.uses[i] < a.uses[best] {
+				best = i
+			}
+		} else if a.stamp[i] < a.stamp[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+// fill puts s, which no slot holds, into its set and returns what had to leave.
+func (a *array) fill(s slot) (old slot, evicted bool) {
+	set := int(s.vpn & a.setMask)
+	i := a.victim(set)
+	if old = a.slots[i]; old.ctx != 0 {
+		evicted = true
+		a.drop(i)
+	}
+	shift := s.shift()
+	if a.valid == 0 {
+		a.only = s.ctx
+	} else if a.only != s.ctx {
+		a.only = 0
+	}
+	a.valid++
+	a.count[shift]++
+	a.sizes |= 1 << shift
+	if s.ctx&globalCtx != 0 {
+		a.globals++
+	}
+	a.slots[i], a.tags[i] = s, tagOf(s.vpn, s.ctx)
+	a.clock++
+	a.stamp[i] = a.clock
+	a.hint[set] = uint16(i - set*a.ways)
+	switch {
+	case a.uses != nil:
+		a.uses[i] = 1
+	case a.tree != nil:
+		a.point(set, i-set*a.ways)
+	}
+	return old, evicted
+}
+
+// drop empties slot i, which holds an entry.
+func (a *array) drop(i int) {
+	s := &a.slots[i]
+	shift := s.shift()
+	if a.count[shift]--; a.count[shift] == 0 {
+		a.sizes &^= 1 << shift
+	}
+	if s.ctx&globalCtx != 0 {
+		a.globals--
+	}
+	a.valid--
+	*s = slot{}
+	a.tags[i] = emptyTag
+}
+
+// dropOverlaps empties every slot whose page shares an address with e and that
+// an address space sees beside e, and returns how many.
+func (a *array) dropOverlaps(e vm.Entry) int {
+	n := 0
+	larger := a.sizes &^ (1<<e.Shift - 1)
+	if e.Global || a.sizes&^larger != 0 { // any address space, or pages inside e's
+		for i := range a.slots {
+			if s := &a.slots[i]; s.ctx != 0 && overlaps(s, e) {
+				a.drop(i)
+				n++
+			}
+		}
+		return n
+	}
+	for m := larger; m != 0; m &= m - 1 { // at most one page each covers e
+		shift := uint8(bits.TrailingZeros64(m))
+		vpn := uint64(e.Page) >> shift
+		if i := a.findPage(vpn, context(e.ASID, shift)); i >= 0 {
+			a.drop(i)
+			n++
+		}
+		if a.globals > 0 {
+			if i := a.findPage(vpn, globalCtx|uint32(shift)<<shiftShift); i >= 0 {
+				a.drop(i)
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// overlaps reports whether some address under some address space hits both.
+func overlaps(s *slot, e vm.Entry) bool {
+	o := s.entry()
+	if !o.Global && !e.Global && o.ASID != e.ASID {
+		return false
+	}
+	shift := max(o.Shift, e.Shift)
+	return o.Page>>shift == e.Page>>shift
+}
