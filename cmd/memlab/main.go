@@ -43,6 +43,7 @@ func commands() []command {
 		{"fit", "walk through a free list, in the manner of OSTEP", runFit},
 		{"lsm", "the store from the shell: put, get, scan, load, dump, check, …", runLsm},
 		{"dump", "page tables in memory, and what an MMU must make of them", runDump},
+		{"tlb", "misses of TLBs on a trace of memory references", runTLB},
 	}
 }
 

@@ -32,8 +32,8 @@ type view struct {
 }
 
 // Run looks all references up under asid, as if every page of 2^shift bytes were
-// mapped to the frame of the same address by a table of one level: a miss walks
-// it (one memory reference) and inserts the page. It counts as Lookup and Insert
+// mapped to the frame of the same address by a table of four levels: a miss walks
+// it (four memory references) and inserts the page. It counts as Lookup and Insert
 // do and does not allocate. Shift is 1 to 62.
 func (t *TLB) Run(asid vm.ASID, refs []Ref, shift uint8) {
 	shift &= 63
@@ -99,13 +99,16 @@ func (t *TLB) runSlow(v *view, asid vm.ASID, r Ref, shift uint8, set, tag uint64
 	l := &t.levels[0].stats
 	l.Fills++
 	t.stats.Walks++
-	t.stats.WalkRefs++
+	t.stats.WalkRefs += runWalk
 	vpn := uint64(r) >> shift
-	if _, evicted := a.fill(slot{vpn: vpn, frame: vpn << shift, ctx: context(asid, shift), perm: runPerm, refs: 1}); evicted {
+	if _, evicted := a.fill(slot{vpn: vpn, frame: vpn << shift, ctx: context(asid, shift), perm: runPerm, refs: runWalk}); evicted {
 		l.Evictions++
 	}
 	return true
 }
+
+// runWalk is the number of memory references of Run's walks.
+const runWalk = 4
 
 // runPerm is what Run's pages permit.
 const runPerm = uint8(vm.PermR | vm.PermW | vm.PermX | vm.PermU | vm.PermD)
@@ -120,5 +123,5 @@ func (t *TLB) runOne(asid vm.ASID, r Ref, shift uint8) {
 		return
 	}
 	page := r.VA() &^ (1<<shift - 1)
-	t.Insert(vm.Entry{Page: page, Frame: vm.PhysAddr(page), ASID: asid, Perm: vm.Perm(runPerm), Shift: shift, Refs: 1}, acc)
+	t.Insert(vm.Entry{Page: page, Frame: vm.PhysAddr(page), ASID: asid, Perm: vm.Perm(runPerm), Shift: shift, Refs: runWalk}, acc)
 }
