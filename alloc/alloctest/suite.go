@@ -77,7 +77,7 @@ func Test(t *testing.T, newHeap func(testing.TB) alloc.Allocator, claims ...Clai
 	if s.claims&Restores != 0 {
 		t.Run("restores", s.run(restores))
 	}
-	t.Run("close", s.run(afterClose))
+	t.Run("close", s.afterClose)
 }
 
 // A harness is one subtest's allocator with the calls that must succeed.
@@ -282,7 +282,9 @@ func alignment(h *harness) {
 	}
 }
 
-func afterClose(h *harness) {
+// afterClose closes a heap once, and then uses it.
+func (s *suite) afterClose(t *testing.T) {
+	h := &harness{TB: t, Allocator: s.newHeap(t), claims: s.claims}
 	c, ok := h.Allocator.(io.Closer)
 	if !ok {
 		h.Skip("the allocator cannot be closed")

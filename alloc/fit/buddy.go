@@ -28,7 +28,6 @@ import (
 //	B5  the counters equal the walk
 type Buddy struct {
 	o    Options
-	own  bool
 	mem  memory
 	base uintptr
 	extent
@@ -66,21 +65,19 @@ func NewBuddy(r *arena.Region, o *Options) (*Buddy, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Buddy{o: opts, own: own}
+	h := &Buddy{o: opts}
 	h.mem = memory{bytes: r.Bytes(), seed: opts.Seed}
 	if opts.Accesses {
 		h.mem.access = opts.Sink
 	}
 	h.base = addr(h.mem.bytes)
-	h.extent = extent{region: r, sink: opts.Sink, page: r.PageSize()}
+	h.extent = extent{region: r, own: own, sink: opts.Sink, page: r.PageSize()}
 	h.shift = uint(bits.Len(uint(max(minBuddy, opts.Align)))) - 1
 	if err = h.layout(); err == nil {
 		err = h.growTo(h.initial)
 	}
 	if err != nil {
-		if own {
-			r.Close()
-		}
+		h.closeRegion()
 		return nil, err
 	}
 	return h, nil
@@ -186,7 +183,7 @@ func (h *Buddy) ReallocAligned(b []byte, size, align int) ([]byte, error) {
 // Close ends the heap; see [Heap.Close].
 func (h *Buddy) Close() error {
 	if h.closed {
-		return closedTwice()
+		return h.closeAgain()
 	}
 	var err error
 	if h.bad == nil && h.liveBlocks > 0 {
@@ -194,10 +191,8 @@ func (h *Buddy) Close() error {
 	}
 	h.closed = true
 	h.mem.bytes = nil
-	if h.own {
-		if cerr := h.region.Close(); cerr != nil {
-			return cerr
-		}
+	if cerr := h.closeRegion(); cerr != nil {
+		return cerr
 	}
 	return err
 }

@@ -41,8 +41,9 @@ func (h *Buddy) grow(op string, order, requested int) error {
 		return h.noMemory(op, requested, nil)
 	}
 	to := place + size
-	err := h.growTo(max(to, min(h.max, h.end+roundUp(h.o.Grow, h.size(0)))))
-	if err != nil {
+	more := max(to, min(h.max, h.end+roundUp(h.o.Grow, h.size(0))))
+	err := h.growTo(more)
+	if err != nil && more > to {
 		err = h.growTo(to) // the rest would have been nice to have
 	}
 	if err != nil {

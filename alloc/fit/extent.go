@@ -5,6 +5,7 @@ import (
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
+	"github.com/memlab-go/memlab/internal/invariants"
 )
 
 // An extent says which part of the region is what:
@@ -21,6 +22,7 @@ import (
 // are committed as they grow.
 type extent struct {
 	region *arena.Region
+	own    bool // the region is ours to close
 	sink   alloc.Sink
 	beyond int // bytes after end that are in use
 
@@ -131,6 +133,28 @@ func (x *extent) tell(kind alloc.EventKind, off, size int) {
 	if x.sink != nil {
 		x.sink(alloc.Event{Kind: kind, Off: arena.Offset(off), Size: size})
 	}
+}
+
+// closeRegion closes the region if it is the heap's own. If the system refuses
+// it can be tried again.
+func (x *extent) closeRegion() error {
+	if !x.own {
+		return nil
+	}
+	if err := x.region.Close(); err != nil {
+		return err
+	}
+	x.own = false
+	return nil
+}
+
+// closeAgain is what the second Close does: nothing, loudly in builds that check
+// invariants, unless the region is still to be closed.
+func (x *extent) closeAgain() error {
+	if invariants.Enabled && !x.own {
+		panic(&alloc.Fault{Op: "close", Err: alloc.ErrClosed})
+	}
+	return x.closeRegion()
 }
 
 // committedBytes is what Stats calls committed.

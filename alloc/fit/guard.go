@@ -5,7 +5,6 @@ import (
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
-	"github.com/memlab-go/memlab/internal/invariants"
 )
 
 // A guard says whether a heap may be changed, and reports why not.
@@ -66,13 +65,4 @@ func (g *guard) mustBeStill(op string, b []byte) {
 	if g.walking > 0 {
 		panic(&alloc.Fault{Op: op, Addr: addr(b), Size: len(b), Err: alloc.ErrBusy})
 	}
-}
-
-// closedTwice is what the second Close does: nothing, loudly in builds that
-// check invariants.
-func closedTwice() error {
-	if invariants.Enabled {
-		panic(&alloc.Fault{Op: "close", Err: alloc.ErrClosed})
-	}
-	return nil
 }

@@ -78,7 +78,9 @@ func New(r *arena.Region, o *Options) (*Heap, error) {
 // Malloc and Free take constant time, and a block is at most 1/16 larger than
 // the best one (Masmano, Ripoll, Crespo and Real, TLSF: a New Dynamic Memory
 // Allocator for Real-Time Systems, 2004). It is the "good fit" of the paper:
-// the request is rounded up to the next list, whose first block is taken.
+// the request is rounded up to the next list, whose first block is taken. Only
+// before the heap grows or fails the request's own list is searched, block by
+// block.
 //
 // Policy, Order, Coalesce and Implicit do not apply and must be zero; the rest
 // is as for [New].
@@ -104,9 +106,9 @@ func newHeap(r *arena.Region, opts Options) (*Heap, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Heap{o: opts, own: own}
+	h := &Heap{o: opts}
 	h.mem = memory{bytes: r.Bytes(), seed: opts.Seed}
-	h.extent = extent{region: r, sink: opts.Sink, page: r.PageSize(), beyond: wordSize}
+	h.extent = extent{region: r, own: own, sink: opts.Sink, page: r.PageSize(), beyond: wordSize}
 	if opts.Accesses {
 		h.mem.access = opts.Sink
 	}
@@ -122,9 +124,7 @@ func (h *Heap) open() (*Heap, error) {
 		err = h.fresh()
 	}
 	if err != nil {
-		if h.own {
-			h.region.Close()
-		}
+		h.closeRegion()
 		return nil, err
 	}
 	return h, nil
@@ -227,19 +227,17 @@ func (h *Heap) Usable(b []byte) int {
 // stays as it is.
 func (h *Heap) Close() error {
 	if h.closed {
-		return closedTwice()
+		return h.closeAgain()
 	}
 	var err error
 	if h.bad == nil && h.liveBlocks > 0 {
 		err = alloc.NewLeakError(h)
 	}
 	h.closed = true
-	h.index.reset()
 	h.mem.bytes = nil
-	if h.own {
-		if cerr := h.region.Close(); cerr != nil {
-			return cerr
-		}
+	h.index.reset()
+	if cerr := h.closeRegion(); cerr != nil {
+		return cerr
 	}
 	return err
 }

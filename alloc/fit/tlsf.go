@@ -72,10 +72,38 @@ func (x *tlsfIndex) replace(old, oldSize, off, size int) {
 	x.insert(off, size)
 }
 
-// find takes the first block of the smallest list whose blocks all fit.
+// find takes the first block of the smallest list whose blocks all fit. Only
+// when there is none, and the heap would have to grow, it searches the request's
+// own list, where some may fit.
 func (x *tlsfIndex) find(need int) int {
+	x.h.lastSearched = 0
+	off := x.findLarger(need)
+	if off == 0 {
+		off = x.searchOwn(need)
+	}
+	x.h.searched += uint64(x.h.lastSearched)
+	return off
+}
+
+// searchOwn returns the first block on the list of size need that fits, or 0.
+func (x *tlsfIndex) searchOwn(need int) int {
+	f, s := mapping(need)
+	for off := x.heads[f][s]; off != 0; off = x.h.next(off) {
+		if x.h.lastSearched > x.h.freeBlocks {
+			x.h.corrupt("search", off, "a free list has a cycle")
+		}
+		x.h.lastSearched++
+		if x.h.freeSize(off) >= need {
+			return off
+		}
+	}
+	return 0
+}
+
+// findLarger returns the first block of the smallest list whose blocks all have
+// need bytes, or 0.
+func (x *tlsfIndex) findLarger(need int) int {
 	h := x.h
-	h.lastSearched = 0
 	f, s := mapping(need)
 	if up := need + 1<<(f-secondBits) - 1; up > need {
 		f, s = mapping(up) // blocks of the request's own list may be too small
@@ -93,8 +121,7 @@ func (x *tlsfIndex) find(need int) int {
 		list = x.second[f]
 	}
 	off := x.heads[f][bits.TrailingZeros32(list)]
-	h.lastSearched = 1
-	h.searched++
+	h.lastSearched++
 	if h.freeSize(off) < need {
 		h.corrupt("search", off, "a block is on the list of another size")
 	}
