@@ -133,6 +133,13 @@ func (r *ReferenceAllocator) Free(b []byte) {
 	r.free(b, r.find("free", b))
 }
 
+// Usable returns the bytes that were asked for; it panics if b is not live.
+func (r *ReferenceAllocator) Usable(b []byte) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.find("usable", b).size
+}
+
 // find returns the live block at b's address or panics with the Fault.
 func (r *ReferenceAllocator) find(op string, b []byte) refBlock {
 	blk, ok := r.live[addr(b)]
