@@ -1,6 +1,7 @@
 package table
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 )
@@ -103,13 +104,11 @@ func decodeFooter(b []byte, size int64) (meta, index handle, err error) {
 	if err != nil {
 		return meta, index, fmt.Errorf("metaindex: %w", err)
 	}
-	if index, rest, err = decodeHandle(rest); err != nil {
+	if index, _, err = decodeHandle(rest); err != nil {
 		return meta, index, fmt.Errorf("index: %w", err)
 	}
-	for _, x := range rest {
-		if x != 0 {
-			return meta, index, fmt.Errorf("padding is not zero")
-		}
+	if !bytes.Equal(b, appendFooter(nil, meta, index)) {
+		return meta, index, fmt.Errorf("handles or padding are not as they are written")
 	}
 	if err := meta.check(size - footerLen); err != nil {
 		return meta, index, fmt.Errorf("metaindex: %w", err)
