@@ -1,8 +1,6 @@
 package pagetable
 
 import (
-	"math/bits"
-
 	"github.com/memlab-go/memlab/vm"
 )
 
@@ -395,6 +393,3 @@ func (c *change) cutNapot(pc piece, lo, hi vm.VirtAddr) uint64 {
 	pte, _ := t.mem.Load(pc.addr, 8)
 	return pte
 }
-
-// log2 returns the base-2 logarithm of a power of two.
-func log2(n uint64) uint8 { return uint8(bits.TrailingZeros64(n)) }
