@@ -26,7 +26,8 @@
 //     reads the process's resident size at 300 even points and at each 1 % rise
 //     of the live peak. Peak utilisation is the peak of live payload over the
 //     peak growth of resident memory; mean utilisation is the mean over the
-//     even points of live over resident.
+//     even points of live over resident. Pages of the program's own file do not
+//     count.
 //
 // Limits: resident sizes exist on Linux only; elsewhere utilisation is over
 // committed bytes, as the allocator states them. The Go heap is the exception
