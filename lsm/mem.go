@@ -227,9 +227,13 @@ func (p *memPool) close() error {
 	return first
 }
 
+// hugeFrom is the size from which a memtable asks for huge pages: a search touches
+// a page at every step, and the rounding is lost in the size.
+const hugeFrom = 8 << 20
+
 // reserveCommitted reserves a region and commits all of it.
 func reserveCommitted(size int, b arena.Backing) (*arena.Region, error) {
-	r, err := arena.Reserve(size, &arena.Options{Backing: b})
+	r, err := arena.Reserve(size, &arena.Options{Backing: b, HugePages: size >= hugeFrom})
 	if err != nil {
 		return nil, err
 	}
