@@ -94,6 +94,7 @@ func (h *Heap) Free(b []byte) {
 
 // setBases derives the base pointers from the view, which may be empty.
 func (h *Heap) setBases() {
+	// SAFETY: the bases of slices that h keeps as long as the pointers.
 	h.base = unsafe.Pointer(unsafe.SliceData(h.mem))
 	h.kindTab = unsafe.Pointer(unsafe.SliceData(h.kinds))
 	h.unitTab = unsafe.Pointer(unsafe.SliceData(h.units))
@@ -103,5 +104,6 @@ func (h *Heap) setBases() {
 func (h *Heap) setCurrent(c *class, run uintptr) {
 	c.cur = run
 	c.live = &h.units[run].live
+	// SAFETY: a byte of the region, checked by the index; it is used while run is current.
 	c.slots = unsafe.Pointer(&h.mem[run<<unitShift])
 }

@@ -55,8 +55,11 @@ func (s *SkipList) key(off uint32) []byte {
 	return unsafe.Slice((*byte)(unsafe.Add(p, uintptr(n+m))), int(klen))
 }
 
+// pointer is unsafe.Pointer by a name that other files can use for a field.
+type pointer = unsafe.Pointer
+
 // basePointer returns the address of the arena's first byte.
-func basePointer(mem []byte) unsafe.Pointer {
+func basePointer(mem []byte) pointer {
 	// SAFETY: only the address is taken; NewSkipList checked that mem is not empty.
 	return unsafe.Pointer(unsafe.SliceData(mem))
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
-	"unsafe"
 )
 
 const (
@@ -42,7 +41,7 @@ type Compare func(a, b []byte) int
 //
 // It is safe for concurrent use, by readers and by inserters with an [Inserter] each.
 type SkipList struct {
-	base    unsafe.Pointer // of arena.mem
+	base    pointer // of arena.mem
 	arena   *Arena
 	cmp     Compare // nil: bytes.Compare, called directly
 	baseSeq uint64
