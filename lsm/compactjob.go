@@ -82,6 +82,11 @@ func (j *compactionJob) run() (files []*fileMeta, err error) {
 	if err := j.finish(nil); err != nil {
 		return nil, err
 	}
+	if len(j.files) > 0 {
+		if err := j.d.dir.Sync(); err != nil {
+			return nil, j.d.latch(fmt.Errorf("sync of the directory: %w", err))
+		}
+	}
 	return j.files, nil
 }
 
@@ -222,9 +227,6 @@ func (j *compactionJob) finish(next []byte) error {
 	}
 	j.files = append(j.files, f)
 	j.out = nil
-	if next == nil {
-		return j.d.dir.Sync()
-	}
 	return nil
 }
 
