@@ -97,6 +97,24 @@ func OpenRefs(path string, o *RefOptions) (*RefFile, error) {
 	return rf, nil
 }
 
+// ReadFrom makes a RefFile of the trace in r, which stays the caller's: Close
+// does not close it. See [NewRefReader].
+func ReadFrom(r io.Reader, o *RefOptions) (*RefFile, error) {
+	rf := &RefFile{}
+	var err error
+	if rf.RefReader, err = NewRefReader(&countingReader{r, &rf.pos}, o); err != nil {
+		return nil, err
+	}
+	return rf, nil
+}
+
+// IsList reports whether the trace is a list of plain numbers, page numbers
+// most likely, see [ListReader].
+func (f *RefFile) IsList() bool {
+	_, ok := f.RefReader.(*ListReader)
+	return ok
+}
+
 // Progress returns how many bytes of the file were read and how many there
 // are; the total is 0 when unknown. It may be called from any goroutine.
 func (f *RefFile) Progress() (done, total int64) { return f.pos.Load(), f.size }

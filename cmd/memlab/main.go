@@ -44,6 +44,7 @@ func commands() []command {
 		{"lsm", "the store from the shell: put, get, scan, load, dump, check, …", runLsm},
 		{"dump", "page tables in memory, and what an MMU must make of them", runDump},
 		{"tlb", "misses of TLBs on a trace of memory references", runTLB},
+		{"page", "page faults of replacement policies on a trace", runPage},
 	}
 }
 
