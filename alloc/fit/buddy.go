@@ -157,6 +157,7 @@ func (h *Buddy) Free(b []byte) {
 	usable := h.usable(off, s)
 	h.release(off, s)
 	h.emit(alloc.Event{Kind: alloc.EventFree, Off: arena.Offset(off), Usable: usable})
+	assertSound(h, h.liveBlocks+h.freeBlocks)
 }
 
 // Usable returns the bytes that b's block has room for. It panics as Free does.
@@ -239,9 +240,11 @@ func (h *Buddy) malloc(op string, kind alloc.EventKind, size, align int) ([]byte
 	h.mark(off, order, size)
 	h.mallocs++
 	b := h.view(off, size)
+	fill(b, freshByte)
 	if h.o.Zero {
 		h.clearFrom(b, 0)
 	}
+	assertSound(h, h.liveBlocks+h.freeBlocks)
 	if kind != alloc.EventRealloc && h.o.Sink != nil {
 		h.emit(h.event(kind, b))
 	}
@@ -299,6 +302,7 @@ func (h *Buddy) unmark(off int, s state) {
 // release makes the used block off free and gives memory back when it is time.
 func (h *Buddy) release(off int, s state) {
 	h.unmark(off, s)
+	fill(h.mem.bytes[off:off+h.size(s.order)], freedByte)
 	h.frees++
 	off, order := h.join(off, s.order)
 	h.trim(off, order)

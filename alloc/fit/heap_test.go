@@ -34,19 +34,21 @@ func withOptions(o Options, b arena.Backing) maker {
 	}
 }
 
-// heaps is a heap of every kind: all policies, orders and kinds of coalescing
-// on their own and the ones that interact together.
+// heaps is a heap of every kind: all policies, orders and kinds of coalescing,
+// and the combinations that share state. TestModel combines them all.
 func heaps() map[string]maker {
 	m := map[string]maker{}
 	for p := First; p <= Worst; p++ {
 		m["policy="+p.String()] = withOptions(Options{Policy: p}, arena.GoHeap)
-		m["implicit,policy="+p.String()] = withOptions(Options{Policy: p, Implicit: true}, arena.Mmap)
-		for _, o := range []Order{Back, Address, SizeAscending, SizeDescending} {
-			m[fmt.Sprintf("policy=%v,order=%v", p, o)] = withOptions(Options{Policy: p, Order: o}, arena.Mmap)
-		}
 		m["coalesce=deferred,policy="+p.String()] = withOptions(Options{Policy: p, Coalesce: Deferred}, arena.Mmap)
-		m["coalesce=never,policy="+p.String()] = withOptions(Options{Policy: p, Coalesce: Never}, arena.Mmap)
+		o := Order(p) + Back // each policy with one order, and next fit with all
+		m[fmt.Sprintf("policy=%v,order=%v", p, o)] = withOptions(Options{Policy: p, Order: o}, arena.Mmap)
+		m[fmt.Sprintf("policy=next,order=%v", o)] = withOptions(Options{Policy: Next, Order: o}, arena.Mmap)
 	}
+	m["implicit"] = withOptions(Options{Implicit: true}, arena.Mmap)
+	m["implicit,policy=next"] = withOptions(Options{Policy: Next, Implicit: true}, arena.Mmap)
+	m["coalesce=never,policy=best,order=address"] = withOptions(Options{Policy: Best, Order: Address, Coalesce: Never}, arena.Mmap)
+	m["coalesce=never,policy=next"] = withOptions(Options{Policy: Next, Coalesce: Never}, arena.Mmap)
 	m["header=16,align=32"] = withOptions(Options{Header: 16, Align: 32}, arena.Mmap)
 	m["header=40,align=64"] = withOptions(Options{Header: 40, Align: 64}, arena.GoHeap)
 	m["header=256,align=256,order=address"] = withOptions(Options{Header: 256, Align: 256, Order: Address}, arena.Mmap)
@@ -69,7 +71,7 @@ func heaps() map[string]maker {
 func each(t *testing.T, f func(t *testing.T, name string, newHeap func(testing.TB) alloc.Allocator)) {
 	for name, mk := range heaps() {
 		t.Run(name, func(t *testing.T) {
-			f(t, name, func(t testing.TB) alloc.Allocator { return mk(t, 8<<20) })
+			f(t, name, func(t testing.TB) alloc.Allocator { return mk(t, 3<<20) })
 		})
 	}
 }

@@ -23,9 +23,11 @@ func (h *Heap) malloc(op string, size, align int) ([]byte, error) {
 	}
 	h.take(off, t, need, size)
 	b := h.view(off, size)
+	fill(b, freshByte)
 	if h.o.Zero {
 		h.clearTail(b, 0)
 	}
+	assertSound(h, h.liveBlocks+h.freeBlocks)
 	return b, nil
 }
 
@@ -119,6 +121,7 @@ func (h *Heap) release(off int, t tag) {
 		prev = h.before(off)
 	}
 	h.flipStartBit(off)
+	fill(h.mem.bytes[off+h.o.Header:off+t.size], freedByte)
 	h.countUsed(t.size-h.o.Header, t.slack, -1)
 	h.frees++
 	h.free(off, t, prev, next)
