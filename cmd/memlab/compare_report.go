@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/memlab-go/memlab/bench/replay"
@@ -75,6 +74,7 @@ func (c *comparison) page(ctx context.Context, e *env) (*chart.Page, error) {
 	for i := range c.traces {
 		p.Parts = append(p.Parts, c.traceTable(&c.traces[i]))
 	}
+	p.Parts = append(p.Parts, method()...)
 	return p, nil
 }
 
@@ -88,6 +88,12 @@ func (c *comparison) pictures(shots []shot) []chart.Part {
 		chart.Heading("One trace in pictures: " + t.Label()),
 		chart.Text(fmt.Sprintf("%s operations, at most %s live at a time.", cli.Count(int64(len(t.Ops))), cli.Bytes(t.PeakLive()))),
 		addressMaps(shots), memoryLines(shots), peakStrip(shots), zoomStrip(shots), freeBars(shots),
+	}
+}
+
+// method says how the figures were taken.
+func method() []chart.Part {
+	return []chart.Part{
 		chart.Heading("How this was measured"),
 		chart.Text("Every block of every trace was filled with a pattern and checked, on two fresh heaps. Time is wall time of a call with the block's first byte written: warm in a heap that has run the trace before, cold in a fresh one, page faults included; the least of the repetitions. " +
 			"Memory is read from the kernel in a process of its own, with every page of every block touched and the collector off (on for Go's heap, which frees in no other way), at 300 even points and whenever the live payload reaches a new peak. Committed is what the heap says of itself. " +
@@ -155,7 +161,7 @@ func memoryLines(shots []shot) chart.Grid {
 		return most
 	})
 	for i, s := range shots {
-		l := &chart.Lines{Width: 480, Height: 240, Plain: true, X: chart.Axis{Label: "operations"}, Y: chart.Axis{Unit: chart.Bytes, Max: top[i]}}
+		l := &chart.Lines{Width: 360, Height: 220, Plain: true, X: chart.Axis{Label: "operations"}, Y: chart.Axis{Unit: chart.Bytes, Max: top[i]}}
 		var x, live, resident, committed []float64
 		for _, p := range s.cell.result.Points {
 			x = append(x, float64(p.Op))
@@ -218,8 +224,7 @@ func freeBars(shots []shot) chart.Grid {
 	for _, s := range shots {
 		for i, f := range s.film.Peak.Free {
 			if i == len(labels) {
-				labels = append(labels, strings.TrimSuffix(strings.ReplaceAll(cli.Bytes(int64(f.Min)), ".0 ", " "), "iB"))
-				labels[i] = strings.Replace(strings.Replace(labels[i], ".00 ", " ", 1), " ", "", 1)
+				labels = append(labels, powerLabel(f.Min))
 			}
 		}
 	}
@@ -232,11 +237,22 @@ func freeBars(shots []shot) chart.Grid {
 			counts[i] = float64(f.Blocks)
 		}
 		g.Figures = append(g.Figures, chart.Figure{Title: s.cell.entry.Name, Chart: &chart.Bars{
-			Width: 480, Height: 220, X: chart.Axis{Label: "bytes"}, Y: chart.Axis{Log: true, Min: 0.7, Max: mostFree(shots)},
+			Width: 360, Height: 210, X: chart.Axis{Label: "bytes"}, Y: chart.Axis{Log: true, Min: 0.7, Max: mostFree(shots)},
 			Labels: labels, Names: []string{"free blocks"}, Values: [][]float64{counts},
 		}})
 	}
 	return g
+}
+
+// powerLabel writes a power of two in as few letters as an axis has room for.
+func powerLabel(v int) string {
+	for _, unit := range [...]string{"", "K", "M", "G"} {
+		if v < 1024 {
+			return fmt.Sprint(v) + unit
+		}
+		v /= 1024
+	}
+	return fmt.Sprint(v) + "T"
 }
 
 // mostFree returns the largest number of free blocks of one class, for a common

@@ -13,13 +13,13 @@ type Bars struct {
 	Labels []string // under the groups
 	Names  []string // of the series; one series may leave it nil
 	Values [][]float64
-	Width  int  // of the view box, 720 if 0
+	Width  int  // of the view box, 1080 if 0
 	Height int  // of the view box, 260 if 0
 	Legend bool // names of the series above the bars
 }
 
 // Size returns the view box.
-func (b *Bars) Size() (w, h int) { return cmp.Or(b.Width, 720), cmp.Or(b.Height, 260) }
+func (b *Bars) Size() (w, h int) { return cmp.Or(b.Width, 1080), cmp.Or(b.Height, 260) }
 
 // Draw draws b on c. A value that is missing or not finite has no bar.
 func (b *Bars) Draw(c *Canvas) {
@@ -61,7 +61,7 @@ func (b *Bars) Draw(c *Canvas) {
 			y := f.y(vs[i])
 			c.Rect(left+float64(s)*width, y, max(width-1, 0.5), f.y1-y, "f"+strconv.Itoa(s%8), tip)
 		}
-		middle, half := left+group*0.4, float64(len([]rune(label)))*3.4
+		middle, half := left+group*0.4, float64(len([]rune(label)))*3.4+2
 		if middle-half > room {
 			c.Text(middle, f.y1+17, "middle", "tick", label)
 			room = middle + half

@@ -182,3 +182,16 @@ func ExamplePage() {
 	io.WriteString(os.Stdout, sb.String()[:15])
 	// Output: <!DOCTYPE html>
 }
+
+func TestDotNamesDoNotOverlap(t *testing.T) {
+	var taken []box
+	for i := range 12 {
+		x, y := 300+float64(i%3)*8, 100+float64(i%4)*3
+		taken = append(taken, box{x - 6, x + 6, y + 6, y - 6})
+		b := place(x, y, 60, 700, taken)
+		for k, o := range taken {
+			require.False(t, b.meets(o), "name %d covers %d", i, k)
+		}
+		taken = append(taken, b)
+	}
+}

@@ -30,13 +30,13 @@ type Heat struct {
 	XMax   float64   // what the right edge of the last column stands for
 	YMax   float64   // what the upper edge of the top row stands for
 	Breaks []float64 // rows (0 the lowest edge) above which the y axis jumps: a thin line is drawn
-	Width  int       // of the view box, 480 if 0
-	Height int       // of the view box, 240 if 0
+	Width  int       // of the view box, 360 if 0
+	Height int       // of the view box, 230 if 0
 	Rows   Table     // what the table shows; a map of cells reads badly as numbers
 }
 
 // Size returns the view box.
-func (h *Heat) Size() (w, height int) { return cmp.Or(h.Width, 480), cmp.Or(h.Height, 240) }
+func (h *Heat) Size() (w, height int) { return cmp.Or(h.Width, 360), cmp.Or(h.Height, 230) }
 
 // Draw draws h on c. Cells of one level are one path of horizontal runs, so
 // that a map of ten thousand cells stays a few kilobytes.
@@ -47,6 +47,7 @@ func (h *Heat) Draw(c *Canvas) {
 	f.sx.hi, f.sy.hi = max(h.XMax, 1e-9), max(h.YMax, 1e-9)
 	f.sx.ticks, f.sy.ticks = below(f.sx.ticks, f.sx.hi), below(f.sy.ticks, f.sy.hi)
 	c.Rect(f.x0, f.y0, f.x1-f.x0, f.y1-f.y0, "h0", "")
+	f.axes(c, &x, &y)
 	var d [HeatFull + 1]strings.Builder
 	rows := len(h.Cells)
 	for r, row := range h.Cells {
@@ -74,7 +75,6 @@ func (h *Heat) Draw(c *Canvas) {
 		at := f.y1 - (f.y1-f.y0)*b/float64(max(rows, 1))
 		c.Line(f.x0, at, f.x1, at, "break")
 	}
-	f.axes(c, &x, &y)
 }
 
 func below(ticks []float64, hi float64) []float64 {

@@ -23,13 +23,13 @@ type Lines struct {
 	X, Y   Axis
 	Series []Series
 	Step   bool // a value holds until the next point
-	Width  int  // of the view box, 720 if 0
+	Width  int  // of the view box, 1080 if 0
 	Height int  // of the view box, 300 if 0
 	Plain  bool // no names at the lines: the grid has a common [Legend]
 }
 
 // Size returns the view box.
-func (l *Lines) Size() (w, h int) { return cmp.Or(l.Width, 720), cmp.Or(l.Height, 300) }
+func (l *Lines) Size() (w, h int) { return cmp.Or(l.Width, 1080), cmp.Or(l.Height, 300) }
 
 // Draw draws l on c.
 func (l *Lines) Draw(c *Canvas) {

@@ -18,7 +18,7 @@ type Strip struct {
 	Start, End float64
 	Unit       Unit
 	Bands      []Band
-	Width      int // of the view box, 960 if 0
+	Width      int // of the view box, 1080 if 0
 }
 
 // A Band is one line of a strip.
@@ -33,7 +33,7 @@ const bandHeight, bandGap = 22, 10
 
 // Size returns the view box.
 func (s *Strip) Size() (w, h int) {
-	return cmp.Or(s.Width, 960), 34 + len(s.Bands)*(bandHeight+bandGap)
+	return cmp.Or(s.Width, 1080), 34 + len(s.Bands)*(bandHeight+bandGap)
 }
 
 // Draw draws s on c.
