@@ -10,6 +10,7 @@ func Known() []Entry {
 	return []Entry{
 		{Name: "segregated", About: "the production heap: runs of equal slots, best fit above", Align: 16, New: newSegregated},
 		{Name: "tlsf", About: "two-level segregated fit: a bounded number of steps a call", Align: 16, New: newTLSF},
+		{Name: "buddy", About: "binary buddies: powers of two, split and joined", Align: 16, New: newBuddy},
 		{Name: "fit-first", About: "free list, first fit, freed blocks in front", Align: 16, New: newFit(fit.Options{Policy: fit.First})},
 		{Name: "fit-first-address", About: "free list ordered by address, first fit", Align: 16, New: newFit(fit.Options{Policy: fit.First, Order: fit.Address})},
 		{Name: "fit-next", About: "free list, next fit", Align: 16, New: newFit(fit.Options{Policy: fit.Next})},
@@ -25,6 +26,10 @@ func newSegregated(c Config) (Heap, error) {
 
 func newTLSF(c Config) (Heap, error) {
 	return fit.NewTLSF(nil, &fit.Options{Limit: c.Limit, Sink: c.Sink, Accesses: c.Sink != nil})
+}
+
+func newBuddy(c Config) (Heap, error) {
+	return fit.NewBuddy(nil, &fit.Options{Limit: c.Limit, Sink: c.Sink, Accesses: c.Sink != nil})
 }
 
 // newFit makes heaps with options o.

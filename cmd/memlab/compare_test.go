@@ -1,0 +1,216 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/stretchr/testify/require"
+)
+
+// memlab runs a command line and returns its exit code and what it wrote.
+func memlab(args ...string) (code int, out, errs string) {
+	var o, e bytes.Buffer
+	code = run(context.Background(), &env{in: strings.NewReader(""), out: &o, err: &e}, args)
+	return code, o.String(), e.String()
+}
+
+// writeTrace writes a .rep file into a directory of the test's.
+func writeTrace(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
+	return path
+}
+
+const soundTrace = "1000\n4\n8\n1\na 0 5000\na 1 300\nr 0 9000\nc 2 10 100\nf 1\na 3 0\nf 3\nf -1\n"
+
+// TestBadInput keeps every message and exit code for bad input in a golden
+// file.
+func TestBadInput(t *testing.T) {
+	golden, err := filepath.Abs(filepath.Join("testdata", "badinput"))
+	require.NoError(t, err)
+	t.Chdir(t.TempDir())
+	datadriven.RunTest(t, golden, func(t *testing.T, d *datadriven.TestData) string {
+		switch d.Cmd {
+		case "file":
+			var name string
+			d.ScanArgs(t, "name", &name)
+			require.NoError(t, os.WriteFile(name, []byte(d.Input+"\n"), 0o644))
+			return ""
+		case "memlab":
+			code, out, errs := memlab(strings.Fields(d.Input)...)
+			return strings.TrimSpace(errs) + "\n" + firstLine(out) + "exit " + string(rune('0'+code)) + "\n"
+		}
+		return "unknown command " + d.Cmd
+	})
+	_, err = os.Stat("memlab-report.html")
+	require.ErrorIs(t, err, os.ErrNotExist, "a report was written though nothing was compared")
+}
+
+func firstLine(s string) string {
+	if s == "" {
+		return ""
+	}
+	return strings.SplitN(s, "\n", 2)[0] + " …\n"
+}
+
+func TestReplayJSON(t *testing.T) {
+	path := writeTrace(t, "tiny.rep", soundTrace)
+	code, out, errs := memlab("replay", "-alloc", "segregated", "-json", path)
+	require.Equal(t, exitOK, code, errs)
+	var r map[string]any
+	require.NoError(t, json.Unmarshal([]byte(out), &r))
+	require.Equal(t, "memlab/replay/v1", r["schema"])
+	require.Equal(t, "segregated", r["alloc"])
+	require.Equal(t, "tiny", r["trace"])
+	require.EqualValues(t, 8, r["ops"])
+	require.EqualValues(t, 10300, r["peak_live_bytes"])
+	require.Equal(t, true, r["valid"])
+	for _, field := range []string{"peak_committed_bytes", "peak_resident_bytes", "utilisation", "mean_utilisation", "ns_per_op"} {
+		require.Positive(t, r[field], field)
+	}
+	require.NotContains(t, r, "points")
+}
+
+func TestReplayModes(t *testing.T) {
+	path := writeTrace(t, "tiny.rep", soundTrace)
+	_, out, _ := memlab("replay", "-alloc", "go", "-mode", "throughput", "-json", "-reps", "2", path)
+	require.Contains(t, out, `"ns_per_op"`)
+	require.NotContains(t, out, `"utilisation"`)
+	_, out, _ = memlab("replay", "-alloc", "go", "-mode", "utilisation", "-json", path)
+	require.NotContains(t, out, `"ns_per_op"`)
+	_, out, _ = memlab("replay", "-alloc", "go", "-mode", "throughput", "-bench", "-reps", "2", path)
+	require.Regexp(t, `(?m)^Unit util% better=higher assume=exact$`, out)
+	require.Regexp(t, `(?m)^BenchmarkReplay/alloc=go/trace=tiny/heap=warm 8 [\d.]+ ns/op$`, out)
+}
+
+func TestReplayLimit(t *testing.T) {
+	path := writeTrace(t, "big.rep", "1000\n2\n2\n1\na 0 5000\na 1 100000000\n")
+	for _, name := range []string{"segregated", "fit-first", "tlsf", "buddy"} {
+		code, out, errs := memlab("replay", "-alloc", name, "-limit", "4194304", path)
+		require.Equal(t, exitFound, code, name)
+		require.Regexp(t, `big: operation 2: alloc: malloc 100000000 bytes: out of memory \(limit \d+, largest free block \d+\)`, errs)
+		require.Contains(t, out, "valid         NO", name)
+	}
+}
+
+func TestCompare(t *testing.T) {
+	a, b := writeTrace(t, "one.rep", soundTrace), writeTrace(t, "two.rep", soundTrace)
+	html := filepath.Join(t.TempDir(), "r.html")
+	code, out, errs := memlab("compare", "-alloc", "segregated,fit-best,go", "-reps", "1", "-html", html, a, b)
+	require.Equal(t, exitOK, code, errs)
+	require.Empty(t, errs, "progress is for terminals")
+	for _, want := range []string{"one: 8 ops", "two: 8 ops", "Geometric means", "segregated", "fit-best", "go ", "2 of 2"} {
+		require.Contains(t, out, want)
+	}
+	report, err := os.ReadFile(html)
+	require.NoError(t, err)
+	checkReport(t, string(report))
+}
+
+// checkReport proves that a report is well-formed, loads nothing and has a
+// table behind every chart.
+func checkReport(t *testing.T, html string) {
+	t.Helper()
+	n := map[string]int{}
+	for d := xml.NewDecoder(strings.NewReader(strings.TrimPrefix(html, "<!DOCTYPE html>"))); ; {
+		tok, err := d.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		if e, ok := tok.(xml.StartElement); ok {
+			n[e.Name.Local]++
+			for _, a := range e.Attr {
+				require.NotRegexp(t, `(?i)^(src|href|srcset|poster|action|background|on.*)$`, a.Name.Local)
+				if a.Name.Local != "xmlns" && a.Name.Space != "xmlns" {
+					require.NotRegexp(t, `(?i)(https?:|//|javascript:|url\()`, a.Value)
+				}
+			}
+		}
+	}
+	for _, e := range []string{"script", "link", "img", "image", "iframe", "object", "use"} {
+		require.Zero(t, n[e], e)
+	}
+	require.NotRegexp(t, regexp.MustCompile(`@import|url\(`), html)
+	require.Greater(t, n["figure"], 5)
+	require.Equal(t, n["figure"], n["details"], "a table behind each chart")
+}
+
+func TestCompareJSON(t *testing.T) {
+	path := writeTrace(t, "one.rep", soundTrace)
+	code, out, errs := memlab("compare", "-alloc", "segregated,go", "-reps", "1", "-html", "", "-json", path)
+	require.Equal(t, exitOK, code, errs)
+	var c compareJSON
+	require.NoError(t, json.Unmarshal([]byte(out), &c))
+	require.Equal(t, "memlab/compare/v1", c.Schema)
+	require.Len(t, c.Results, 2)
+	require.Len(t, c.Summary, 2)
+	for _, r := range c.Results {
+		require.True(t, r.Valid)
+		require.NotNil(t, r.Utilisation)
+		require.NotNil(t, r.NsPerOp)
+		require.Nil(t, r.Points)
+	}
+}
+
+func TestCompareReportsALimitAndKeepsTheRest(t *testing.T) {
+	path := writeTrace(t, "big.rep", "1000\n2\n2\n1\na 0 5000\na 1 100000000\n")
+	html := filepath.Join(t.TempDir(), "r.html")
+	code, out, errs := memlab("compare", "-alloc", "segregated,go", "-limit", "4194304", "-reps", "1", "-html", html, path)
+	require.Equal(t, exitFound, code)
+	require.Regexp(t, `segregated: big: operation 2: alloc: malloc 100000000 bytes: out of memory`, errs)
+	require.Regexp(t, `(?m)^go .* yes$`, out)
+	require.FileExists(t, html)
+}
+
+func TestCompareLeavesTheOldReportOnBadInput(t *testing.T) {
+	bad := writeTrace(t, "bad.rep", "1000\n1\n1\n1\na 0 0xZZ\n")
+	html := filepath.Join(t.TempDir(), "r.html")
+	require.NoError(t, os.WriteFile(html, []byte("old"), 0o644))
+	code, _, errs := memlab("compare", "-html", html, bad)
+	require.Equal(t, exitFound, code)
+	require.Contains(t, errs, `bad.rep: line 5: col 5: bad size "0xZZ"`)
+	got, err := os.ReadFile(html)
+	require.NoError(t, err)
+	require.Equal(t, "old", string(got))
+}
+
+func TestCompareEscapesTraceNames(t *testing.T) {
+	path := writeTrace(t, `<script>alert('x')<`+`img>&.rep`, soundTrace)
+	html := filepath.Join(t.TempDir(), "r.html")
+	code, _, errs := memlab("compare", "-alloc", "segregated", "-reps", "1", "-html", html, path)
+	require.Equal(t, exitOK, code, errs)
+	report, err := os.ReadFile(html)
+	require.NoError(t, err)
+	checkReport(t, string(report))
+	require.Contains(t, string(report), "&lt;script&gt;")
+}
+
+func TestCompareStopsWhenAsked(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var o, e bytes.Buffer
+	code := run(ctx, &env{out: &o, err: &e}, []string{"compare", "-alloc", "go", "-html", "", "git-log"})
+	require.Equal(t, exitFound, code)
+	require.Contains(t, e.String(), "context canceled")
+	require.Empty(t, o.String())
+}
+
+func TestHelpHasAnExample(t *testing.T) {
+	for _, name := range []string{"compare", "replay"} {
+		code, _, errs := memlab(name, "-h")
+		require.Equal(t, exitOK, code)
+		require.Contains(t, errs, "Example:\n  memlab "+name)
+	}
+}
