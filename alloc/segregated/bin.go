@@ -109,8 +109,8 @@ func (h *Heap) find(n uint64) (g, size uint64) {
 // How many spans of a bin find looks at: in the bin of the request, where some
 // may be too small, and in the next one, where all fit.
 const (
-	searchOwn  = 32
-	searchNext = 8
+	searchOwn  = 8
+	searchNext = 4
 )
 
 // closest returns the smallest of the first limit spans of bin that have at

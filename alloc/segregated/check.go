@@ -11,7 +11,7 @@ import (
 // O(units) for L3.
 //
 //	L1  spans and runs tile the data from its first granule to the top
-//	L2  no two neighbouring spans are both free, and none before the top is
+//	L2  no two neighbouring spans are both free, but for those in quick lists, and none before the top is
 //	L3  under a span only its first bit is set, and its rows say its size
 //	L4  bits of slots that do not exist are set, those past a run's first row clear
 //	L5  each bin holds exactly the free spans of its size, joined both ways
@@ -76,7 +76,7 @@ func (c *checker) counters() {
 
 // walk goes over spans and runs by address: L1 to L4, L8.
 func (c *checker) walk() {
-	live, prevFree := uint64(0), false
+	live, quick, prevFree := uint64(0), uint64(0), false
 	var runs [maxClasses]uint32
 	end := c.hdr.first
 	for p := range c.pieces() {
@@ -92,15 +92,21 @@ func (c *checker) walk() {
 			continue
 		}
 		c.span(p)
-		if p.used {
+		switch {
+		case p.quick:
+			quick += p.n
+		case p.used:
 			live++
-		} else {
+		default:
 			c.free[p.g] = p.n
 			if prevFree {
 				c.report(2, "the free span at %#x follows another", p.g<<granuleShift)
 			}
 		}
-		prevFree = !p.used
+		prevFree = !p.used && !p.quick
+	}
+	if quick != c.quick.total {
+		c.report(8, "%d granules in the quick lists, the counter says %d", quick, c.quick.total)
 	}
 	c.top(end, prevFree)
 	if want := c.mallocs - c.frees; live != want {
@@ -130,19 +136,13 @@ func (c *checker) span(p piece) {
 	u, last := p.g>>granuleBits, (p.g+p.n)>>granuleBits
 	for i := u + 1; i < last; i++ {
 		want, kind := unit{}, uint16(kindBitmap)
-		if p.n >= largeMin {
-			switch {
-			case i == u+1 && !p.used:
-				want, kind = c.units[i], kindLarge // links: see bins
-			case i == u+1:
-				kind = kindLarge
-			case i == u+2 || i == last-1:
-				want, kind = unit{p.g, p.n}, kindLarge
-			case i <= u+4 && p.n >= infoMin && !p.used:
-				want, kind = c.units[i], kindLarge
-			case i <= u+4 && p.n >= infoMin:
-				kind = kindLarge
-			}
+		info := !p.used && !p.quick && (i == u+2 || p.n >= infoMin && i <= u+4)
+		switch {
+		case p.n < largeMin:
+		case info && i > u+1:
+			want, kind = c.units[i], kindInfo // links and gap: see bins and below
+		case i == u+1 || i == last-1:
+			want, kind = unit{p.g, p.n}, kindLarge
 		}
 		if c.units[i] != want || c.kinds[i] != kind {
 			c.report(3, "row %#x inside the span %#x: %#x of kind %d, want %#x of kind %d",
@@ -152,10 +152,13 @@ func (c *checker) span(p piece) {
 	if row := c.units[u]; row.live&^row.bound != 0 {
 		c.report(3, "row %#x: live bits %#x without bound bits", u, row.live&^row.bound)
 	}
-	if !p.used && p.n >= infoMin {
+	if !p.used && !p.quick && p.n >= infoMin {
 		in := c.info(p.g)
 		if in.goneLo > in.goneHi || in.goneHi != 0 && (in.goneLo < p.g || in.goneHi > p.g+p.n) {
 			c.report(3, "free span %#x: gap %#x to %#x is outside", p.g<<granuleShift, in.goneLo, in.goneHi)
+		}
+		if in.idleLo > in.idleHi || in.idleHi != 0 && (in.idleLo < p.g || in.idleHi > p.g+p.n) {
+			c.report(3, "free span %#x: idle from %#x to %#x is outside", p.g<<granuleShift, in.idleLo, in.idleHi)
 		}
 	}
 }
@@ -226,7 +229,7 @@ func (c *checker) lists() {
 			}
 			delete(c.partial, run)
 			w := c.units[run].bound
-			if uintptr(w>>32) != prev {
+			if prev != 0 && uintptr(w>>32) != prev {
 				c.report(7, "partial run %#x: previous link %#x, want %#x", run<<unitShift, w>>32<<unitShift, prev<<unitShift)
 			}
 			prev, run = run, uintptr(w&(1<<32-1))

@@ -22,22 +22,95 @@ var (
 // up returns the first granule of the grid from g on.
 func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
 
-// allocSpan returns a used span of n granules placed on a; 0 if there is no room.
-func (h *Heap) allocSpan(n uint64, a grid) uint64 {
-	if g := h.reserveSpan(n, a); g != 0 {
-		h.mark(g, n, true)
+// allocSpan returns a used span of n granules, or 0 if there is no room. It
+// takes the end of the span it finds, so that a large one with a large rest
+// keeps its place and, mostly, its bin. The quick lists are emptied first if
+// pages would have to be touched that were not.
+func (h *Heap) allocSpan(n uint64) uint64 {
+	g, size := h.find(n)
+	if g == 0 {
+		if h.err != nil {
+			return 0
+		}
+		if h.hdr.top+n > h.hdr.dirty && h.flushQuick() {
+			return h.allocSpan(n)
+		}
+		if g = h.extend(n, anywhere); g != 0 {
+			h.markUsed(g, n)
+		}
 		return g
 	}
-	return 0
+	rest := size - n
+	switch {
+	case rest == 0:
+		return h.takeWhole(g, n)
+	case rest >= infoMin && h.info(g).goneHi == 0:
+		return h.takeEnd(g, size, n)
+	}
+	if !h.carve(g, size, g+rest, n) {
+		return 0
+	}
+	h.markUsed(g+rest, n)
+	return g + rest
 }
 
-// reserveSpan finds n granules as allocSpan does but leaves them without
-// marks, so that the caller can make them a span or a run.
+// takeWhole makes the free span [g, g+n) used.
+func (h *Heap) takeWhole(g, n uint64) uint64 {
+	if n >= infoMin {
+		in := h.info(g)
+		if gone := (gap{in.goneLo, in.goneHi}); gone.size() != 0 {
+			if !h.commit(gone) {
+				return 0
+			}
+			h.restored = gone
+		}
+	}
+	if !h.unlink(g, n) {
+		return 0
+	}
+	if n >= largeMin {
+		h.closeInfo(g, n)
+		last := (g+n)>>granuleBits - 1
+		h.kinds[last], h.units[last] = kindLarge, unit{g, n}
+	}
+	u, m := bit(g)
+	h.units[u].live |= m
+	return g
+}
+
+// takeEnd cuts the used span of n granules off the end of the free span
+// [g, g+size), of which at least infoMin granules without a gap remain.
+func (h *Heap) takeEnd(g, size, n uint64) uint64 {
+	at := g + size - n
+	if !h.resizeFree(g, size, size-n) {
+		return 0
+	}
+	if in := h.info(g); in.idleHi > at {
+		in.idleHi = max(in.idleLo, at)
+	}
+	h.markUsed(at, n)
+	return at
+}
+
+// resizeFree changes the size of the linked free span at g, at least infoMin
+// granules before and after, and moves it to another bin if need be. The rows
+// past its new end are left clear.
+func (h *Heap) resizeFree(g, old, n uint64) bool {
+	same := binOf(old) == binOf(n)
+	if !same && !h.unlink(g, old) {
+		return false
+	}
+	last := (g+old)>>granuleBits - 1
+	h.kinds[last], h.units[last] = kindBitmap, unit{}
+	h.tag(g, n)
+	return same || h.link(g, n)
+}
+
+// reserveSpan finds n granules placed on a and leaves them without marks, so
+// that the caller can make them a span or a run; 0 if there is no room.
 func (h *Heap) reserveSpan(n uint64, a grid) uint64 {
-	var g, size uint64
-	if a.align == 1 {
-		g, size = h.find(n)
-	} else {
+	g, size := h.findAligned(n, a)
+	if g == 0 && h.err == nil && h.hdr.top+n > h.hdr.dirty && h.flushQuick() {
 		g, size = h.findAligned(n, a)
 	}
 	switch {
@@ -53,16 +126,15 @@ func (h *Heap) reserveSpan(n uint64, a grid) uint64 {
 	return at
 }
 
-// carve takes [at, at+n) out of the linked free span [g, g+size); what is left
-// before and after stays free. It reports whether the pages could be had; if
-// not, nothing has changed.
+// carve takes [at, at+n) out of the linked free span [g, g+size) and leaves it
+// without marks; what is left before and after stays free. It reports whether
+// the pages could be had; if not, nothing has changed.
 func (h *Heap) carve(g, size, at, n uint64) bool {
 	front, back := at-g, g+size-at-n
-	var gone gap
-	var epoch uint64
+	var gone, idle gap
 	if size >= infoMin {
 		in := h.info(g)
-		gone, epoch = gap{in.goneLo, in.goneHi}, in.epoch
+		gone, idle = gap{in.goneLo, in.goneHi}, gap{in.idleLo, in.idleHi}
 		if gone.size() != 0 && !h.restore(gone, at, n, front, back) {
 			return false
 		}
@@ -70,12 +142,12 @@ func (h *Heap) carve(g, size, at, n uint64) bool {
 	if !h.unlink(g, size) {
 		return false
 	}
-	h.unmark(g, size)
+	h.unmarkFree(g, size)
 	if front != 0 {
-		h.putFree(g, front, gap{gone.lo, min(gone.hi, at&^(h.pageGranules-1))}, epoch)
+		h.putFree(g, front, gap{gone.lo, min(gone.hi, at&^(h.pageGranules-1))}, gap{idle.lo, min(idle.hi, at)})
 	}
 	if back != 0 {
-		h.putFree(at+n, back, gap{max(gone.lo, roundUp(at+n, h.pageGranules)), gone.hi}, epoch)
+		h.putFree(at+n, back, gap{max(gone.lo, roundUp(at+n, h.pageGranules)), gone.hi}, gap{max(idle.lo, at+n), idle.hi})
 	}
 	return true
 }
@@ -101,75 +173,98 @@ func (h *Heap) restore(gone gap, at, n, front, back uint64) bool {
 }
 
 // putFree makes the unmarked granules [g, g+n) a free span. gone is what of it
-// is given back; it is ignored where the span is too small to remember it or
-// the gap is empty or inverted.
-func (h *Heap) putFree(g, n uint64, gone gap, epoch uint64) {
-	h.mark(g, n, false)
+// is given back, idle what has been free since the last sweep; both are
+// ignored where the span is too small to remember them, and where they are
+// empty or inverted.
+func (h *Heap) putFree(g, n uint64, gone, idle gap) {
+	h.markFree(g, n)
 	if !h.link(g, n) || n < infoMin {
 		return
 	}
 	in := h.info(g)
-	in.epoch = epoch
 	if gone.lo < gone.hi {
 		in.goneLo, in.goneHi = gone.lo, gone.hi
+	}
+	if idle.lo < idle.hi {
+		in.idleLo, in.idleHi = idle.lo, idle.hi
 	}
 }
 
 // freeSpan takes the marked, used span [g, g+n) back.
 func (h *Heap) freeSpan(g, n uint64) {
-	h.unmark(g, n)
+	h.unmarkUsed(g, n)
 	h.freeRange(g, n)
 }
 
 // freeRange makes the unmarked granules [g, g+n) free: it joins them with the
 // free spans before and after, and gives them to the top if they end there.
 func (h *Heap) freeRange(g, n uint64) {
-	var gone gap
+	var j joined
 	end := g + n
 	if end != h.hdr.top && h.isFree(end) {
 		size := h.spanSize(end)
-		var ok bool
-		if gone, ok = h.absorb(end, size, gone); !ok {
+		if !h.absorb(end, size, &j) {
 			return
 		}
 		end += size
 	}
 	if p := h.spanBefore(g); p != 0 && h.isFree(p) {
-		var ok bool
-		if gone, ok = h.absorb(p, g-p, gone); !ok {
+		size := g - p
+		if size >= infoMin && end != h.hdr.top && j == (joined{}) && n < hugePages*h.pageGranules {
+			h.resizeFree(p, size, end-p)
+			return
+		}
+		if !h.absorb(p, size, &j) {
 			return
 		}
 		g = p
 	}
 	if end == h.hdr.top {
-		h.lowerTop(g, gone)
+		h.lowerTop(g, j.gone)
+		if n >= hugePages*h.pageGranules {
+			h.topPeak = g
+			h.giveBackTop()
+		}
 		return
 	}
-	h.putFree(g, end-g, gone, h.epoch)
+	if n >= hugePages*h.pageGranules {
+		j.idle = gap{g, end}
+	}
+	h.putFree(g, end-g, j.gone, j.idle)
+	if n >= hugePages*h.pageGranules {
+		h.giveBack(h.info(g))
+	}
 }
 
+// joined is what is remembered of the free spans that become one.
+type joined struct{ gone, idle gap }
+
 // absorb removes the free span [g, g+n), which is about to be joined with
-// another one, and returns what is given back of both.
-func (h *Heap) absorb(g, n uint64, other gap) (gap, bool) {
+// another one, and adds what it remembers to j.
+func (h *Heap) absorb(g, n uint64, j *joined) bool {
 	if n == 0 {
-		return gap{}, h.fail("free span %#x has no end", g<<granuleShift)
+		return h.fail("free span %#x has no end", g<<granuleShift)
 	}
-	var own gap
+	var gone gap
 	if n >= infoMin {
 		in := h.info(g)
-		own = gap{in.goneLo, in.goneHi}
+		gone = gap{in.goneLo, in.goneHi}
+		if in.idleHi-in.idleLo > j.idle.size() {
+			j.idle = gap{in.idleLo, in.idleHi}
+		}
 	}
 	if !h.unlink(g, n) {
-		return gap{}, false
+		return false
 	}
-	h.unmark(g, n)
-	if own.size() == 0 {
-		return other, true
+	h.unmarkFree(g, n)
+	switch {
+	case gone.size() == 0:
+	case j.gone.size() == 0:
+		j.gone = gone
+	default:
+		j.gone = h.joinGaps(gone, j.gone)
 	}
-	if other.size() == 0 {
-		return own, true
-	}
-	return h.joinGaps(own, other), true
+	return true
 }
 
 // joinGaps returns one gap for the two of spans that are joined. A span has

@@ -15,9 +15,11 @@ func (h *Heap) freeSlow(b []byte) {
 		g := off >> granuleShift
 		u, m := bit(g)
 		if h.units[u].live&m != 0 && h.kinds[u] == kindBitmap {
-			h.freeSpan(g, h.spanSize(g))
-			h.frees++
-			h.tick()
+			n := h.spanSize(g)
+			if n-1 < quickMax && h.quick.has(g, n) {
+				panic(h.classify("free", b, off))
+			}
+			h.releaseSpan(g, n)
 			h.mustBeSound("free", b)
 			return
 		}
@@ -45,20 +47,32 @@ func (h *Heap) mustBeSound(op string, b []byte) {
 
 // release frees the live block at off.
 func (h *Heap) release(off uint64) {
-	h.frees++
-	u := off >> unitShift
-	if h.kinds[u] < kindRun {
+	if h.kinds[off>>unitShift] < kindRun {
 		g := off >> granuleShift
-		h.freeSpan(g, h.spanSize(g))
-		h.tick()
+		h.releaseSpan(g, h.spanSize(g))
 		return
 	}
+	h.frees++
 	c, run, slot := h.slotOf(off)
 	before := h.units[run].live
 	h.units[run].live = before &^ (1 << slot)
 	if (before == ^uint64(0) || before&^(1<<slot) == c.empty) && run != uint64(c.cur) {
 		h.runEdge(c, uintptr(run), before)
 	}
+}
+
+// releaseSpan frees the live span [g, g+n).
+func (h *Heap) releaseSpan(g, n uint64) {
+	h.frees++
+	if n < uint64(len(h.classOf)) {
+		h.demand[h.classOf[n]%maxClasses].live--
+	}
+	if n-1 < quickMax && !h.hooked {
+		h.putQuick(g, n)
+	} else {
+		h.freeSpan(g, n)
+	}
+	h.tick()
 }
 
 // slotOf returns the class and the run that hold offset off, in a run's unit,
@@ -98,7 +112,8 @@ func (h *Heap) locate(op string, b []byte) uint64 {
 			if slot < 64 && h.units[run].live&^c.empty>>slot&1 != 0 && off == run<<unitShift+slot*uint64(c.size) {
 				return off
 			}
-		} else if _, m := bit(off >> granuleShift); k == kindBitmap && off%granule == 0 && h.units[u].live&m != 0 {
+		} else if _, m := bit(off >> granuleShift); k == kindBitmap && off%granule == 0 &&
+			h.units[u].live&m != 0 && !h.isQuick(off>>granuleShift) {
 			return off
 		}
 	}
@@ -153,7 +168,7 @@ func (h *Heap) containing(off uint64) (alloc.Block, bool) {
 		return alloc.Block{}, false
 	}
 	u, m := bit(g)
-	used := h.units[u].live&m != 0
+	used := h.units[u].live&m != 0 && !h.isQuick(g)
 	return alloc.Block{Off: arena.Offset(g << granuleShift), Size: int(h.spanSize(g) << granuleShift), Used: used}, true
 }
 
@@ -166,13 +181,13 @@ func (h *Heap) spanAt(g uint64) uint64 {
 		switch k := h.kinds[u]; {
 		case k >= kindRun:
 			return 0
+		case k == kindInfo:
+			continue // the row before it has the start
 		case k == kindLarge:
-			// One of the first rows inside a span, or the last: the row before
-			// the first has the span's bit, the others its start.
 			if s := h.units[u].live; s>>granuleBits < u && h.isSpan(s) && s+h.spanSize(s) > g {
 				return s
 			}
-			continue
+			return 0
 		}
 		if w := h.units[u].bound & mask; w != 0 {
 			return u<<granuleBits + 63 - uint64(bits.LeadingZeros64(w))

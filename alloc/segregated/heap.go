@@ -30,19 +30,20 @@ type Heap struct {
 	zeroOnFree   bool
 	sink         alloc.Sink
 
-	epoch     uint64 // sweeps so far
 	topPeak   uint64 // highest top since the last sweep
 	restored  gap    // what carve committed last
 	freeSpans int
-	demand    [maxClasses]uint32 // blocks of a class without runs that came from spans
+	demand    [maxClasses]demand
 	spanStats
+	quick quickLists
 }
 
 // spanStats are counters kept outside the runs.
 type spanStats struct {
 	searched uint64
 	failed   uint64
-	clock    uint64 // operations on spans and runs, which drive the sweeps
+	sweepAt  uint64 // sweep when there were so many Mallocs and Frees
+	credit   uint64 // pages that may be given back
 }
 
 // New makes a heap in r, whose contents are lost, or in a region of its own if
@@ -127,6 +128,7 @@ func (h *Heap) format(o Options) error {
 	}
 	h.end = h.hdr.end << granuleShift
 	h.hooked = h.sink != nil || h.zeroOnFree
+	h.sweepAt = sweepEvery
 	h.initSmall(o)
 	h.setTop(first)
 	return nil

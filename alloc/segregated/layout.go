@@ -31,11 +31,13 @@ const (
 // Kinds: one uint16 for each unit says how its row is to be read.
 //
 //	0             bitmaps of granules, or the inside of a large span (all zero)
-//	kindLarge     inside a large span; the row is part of its spanInfo or tail
+//	kindLarge     inside a large span, its first or last whole unit: the row is the span's start and size
+//	kindInfo      inside a large free span: the row is part of its spanInfo
 //	class<<8 | i  unit i of a run of that class; the row of unit 0 is the run's
 const (
 	kindBitmap = 0
 	kindLarge  = 1
+	kindInfo   = 2
 	kindRun    = 1 << 8 // at least this: a run
 )
 
@@ -80,24 +82,25 @@ type header struct {
 //
 //	bitmaps      live: a used span starts at the granule; bound: a span, used or free, starts at it
 //	unit 0 run   live: bit i is set while slot i is used; bound: links to the partial runs before and after
-//	kindLarge    see spanInfo
+//	others       see spanInfo
 type unit struct {
 	live, bound uint64
 }
 
-// spanInfo overlays the rows of the first whole units inside a large span; the
-// row of the last whole unit repeats start and size, so that the span after it
-// can find them. Spans of fewer than infoMin granules have the first four words.
+// spanInfo overlays the rows of the first whole units inside a large free
+// span. A used one has start and size only. The row of the last whole unit
+// repeats them, so that the span after it can find them; where that is the
+// second one, as it may be in the smallest large spans, the links of a free
+// span take its place. Spans of fewer than infoMin granules end after prev.
 //
-//	unit   start+1        start+2        start+3          start+4          …  last
-//	       next   prev    start  size    goneLo  goneHi   epoch  (unused)     start  size
-//	       └ free only ┘                 └────────── free only ──────────┘
+//	unit   +1             +2             +3               +4               …  last
+//	       start  size    next   prev    goneLo  goneHi   idleLo  idleHi      start  size
+//	                      └ free only ────────────────────────────────┘
 type spanInfo struct {
+	start, size uint64 // granules
 	links
-	start, size    uint64 // granules
 	goneLo, goneHi uint64 // granules whose pages have been given back, whole pages; equal: none
-	epoch          uint64 // of the sweep clock, when the span became free
-	_              uint64
+	idleLo, idleHi uint64 // granules that have been free since the last sweep
 }
 
 // links join the free spans of a bin. Those of a small span are in the span

@@ -10,6 +10,35 @@ import (
 // mallocSlow is Malloc when the class has no slot at hand, when the size has
 // no class, and when every call has to come here.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
+	if h.hooked || uint64(size) >= h.end {
+		return h.mallocRare(size)
+	}
+	if uintptr(size) <= h.maxSize {
+		if ci := uintptr(h.classOf[(size+granule-1)/granule]); ci != 0 && h.refill(ci) {
+			return h.block(h.takeSlot(ci), size), nil
+		}
+	}
+	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	g := h.quickOrFit(n)
+	if g == 0 {
+		return h.mallocRare(size)
+	}
+	h.countSpan(n)
+	return h.block(g<<granuleShift, size), nil
+}
+
+// countSpan counts a block of n granules that came from the best-fit space.
+func (h *Heap) countSpan(n uint64) {
+	if n < uint64(len(h.classOf)) {
+		h.demand[h.classOf[n]%maxClasses].live++
+	}
+	h.mallocs++
+	h.tick()
+}
+
+// mallocRare is mallocSlow for bad sizes, for heaps that report events, are
+// closed or damaged, and for those that have run out of memory.
+func (h *Heap) mallocRare(size int) ([]byte, error) {
 	off, err := h.malloc("malloc", size)
 	if err != nil {
 		return nil, err
@@ -25,14 +54,17 @@ func (h *Heap) malloc(op string, size int) (off uint64, err error) {
 	if uint64(size) >= h.end { // negative ones too
 		return 0, h.badSize(op, size)
 	}
-	n := max(1, (uint64(size)+granule-1)>>granuleShift)
 	if uintptr(size) <= h.maxSize && !h.refused() {
-		if ci := uintptr(h.classOf[n]); ci != 0 {
-			if off := h.mallocClass(ci); off != 0 {
-				return off, nil
+		ci := uintptr(h.classOf[(size+granule-1)/granule])
+		if ci != 0 && (h.classes[ci].avail != 0 || h.refill(ci)) {
+			off := h.takeSlot(ci)
+			if h.hooked {
+				h.classes[ci].avail = 0
 			}
+			return off, nil
 		}
 	}
+	n := max(1, (uint64(size)+granule-1)>>granuleShift)
 	return h.mallocSpan(op, size, n, anywhere)
 }
 
@@ -42,9 +74,9 @@ func (h *Heap) mallocSpan(op string, size int, n uint64, a grid) (off uint64, er
 	if h.refused() {
 		return 0, h.refusal(op)
 	}
-	g := h.allocSpan(n, a)
+	g := h.takeSpan(n, a)
 	if g == 0 && h.err == nil && h.purge() {
-		g = h.allocSpan(n, a)
+		g = h.takeSpan(n, a)
 	}
 	if g == 0 {
 		if h.err != nil {
@@ -52,30 +84,37 @@ func (h *Heap) mallocSpan(op string, size int, n uint64, a grid) (off uint64, er
 		}
 		return 0, h.noMemory(op, size)
 	}
-	h.tick()
-	h.mallocs++
+	h.countSpan(n)
 	return g << granuleShift, nil
 }
 
-// mallocClass takes a slot of class ci and returns its offset, or 0 if the
-// class has no run and is to have none yet.
-func (h *Heap) mallocClass(ci uintptr) uint64 {
-	c := &h.classes[ci]
-	if c.avail == 0 {
-		if c.cur == 0 && h.hdr.partial[ci] == 0 {
-			if h.demand[ci]++; h.demand[ci] < classHot {
-				return 0
-			}
-		}
-		if !h.refill(ci) {
-			return 0
+// takeSpan returns a used span of n granules placed on a, or 0.
+func (h *Heap) takeSpan(n uint64, a grid) uint64 {
+	if a.align == 1 {
+		return h.quickOrFit(n)
+	}
+	g := h.reserveSpan(n, a)
+	if g != 0 {
+		h.markUsed(g, n)
+	}
+	return g
+}
+
+// quickOrFit returns a used span of n granules, or 0.
+func (h *Heap) quickOrFit(n uint64) uint64 {
+	if n <= quickMax {
+		if g := h.quick.take(n); g != 0 {
+			return g
 		}
 	}
+	return h.allocSpan(n)
+}
+
+// takeSlot takes the lowest slot that class ci has at hand and returns its offset.
+func (h *Heap) takeSlot(ci uintptr) uint64 {
+	c := &h.classes[ci%maxClasses]
 	a := c.avail
 	c.avail = a & (a - 1)
-	if h.hooked {
-		c.avail = 0
-	}
 	*c.live |= a & -a
 	h.mallocs++
 	return uint64(c.cur)<<unitShift + uint64(bits.TrailingZeros64(a))*uint64(c.size)

@@ -33,7 +33,7 @@ type Options struct {
 const MaxClass = 1024
 
 // DefaultClasses returns the size classes that nil Options.Classes stands for:
-// every multiple of 16 up to 256.
+// every multiple of 16 up to 512.
 func DefaultClasses() []int {
 	var c []int
 	for size := granule; size <= 512; size += granule {

@@ -12,9 +12,27 @@ package segregated
 
 import "math/bits"
 
-// classHot is how many blocks of a class come from the best-fit space before
-// the class gets runs: a class that is hardly used would waste most of one.
-const classHot = 32
+// A class gets its first run when it is populous or busy: when classFull times
+// the slots of a run are live in the best-fit space, or after classBusy blocks
+// came from there. Until then a run would be mostly waste.
+const (
+	classFull = 2
+	classBusy = 4096
+)
+
+// demand counts the blocks of a class that come from the best-fit space.
+type demand struct {
+	live  int32
+	total uint32
+}
+
+// wantsRun counts a request for class ci, which has no run, and reports
+// whether it is to have one.
+func (h *Heap) wantsRun(ci uintptr) bool {
+	d := &h.demand[ci]
+	d.total++
+	return int(d.live) >= classFull*h.classes[ci].numSlots() || d.total >= classBusy
+}
 
 // initSmall sets the classes up for the options and the region.
 func (h *Heap) initSmall(o Options) {
@@ -56,22 +74,30 @@ func newClass(size uintptr) class {
 func (c *class) numSlots() int { return 64 - bits.OnesCount64(c.empty) }
 
 // refill gives class ci slots to hand out: more of the current run, else the
-// first partial one, else a new run if the class is hot. It reports whether
-// there are any.
+// partial run that was listed last, else a new run if the class is to have
+// one. It reports whether there are any.
 func (h *Heap) refill(ci uintptr) bool {
-	c := &h.classes[ci]
+	c := &h.classes[ci%maxClasses]
 	if c.cur != 0 {
 		if c.avail = ^*c.live; c.avail != 0 {
 			return true
 		}
 	}
-	run := uintptr(h.hdr.partial[ci])
+	run := uintptr(h.hdr.partial[ci%maxClasses])
 	if run != 0 {
-		if !h.unlinkRun(ci, run) {
+		if !h.isRun(ci, run) {
+			return h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
+		}
+		row := &h.units[run]
+		h.hdr.partial[ci%maxClasses] = uint32(row.bound)
+		row.bound = 0
+	} else {
+		if c.cur == 0 && !h.wantsRun(ci) {
 			return false
 		}
-	} else if run = h.newRun(ci); run == 0 {
-		return false
+		if run = h.newRun(ci); run == 0 {
+			return false
+		}
 	}
 	h.setCurrent(c, run)
 	c.avail = ^*c.live
@@ -126,7 +152,9 @@ func (h *Heap) runEdge(c *class, run uintptr, before uint64) {
 	h.dropRun(ci, run)
 }
 
-// linkRun puts a run on its class's list of partial runs.
+// linkRun puts a run first on its class's list of partial runs. The low half
+// of the row's second word is the next run, the high half the one before,
+// which the first run of a list does not use.
 func (h *Heap) linkRun(ci, run uintptr) {
 	next := uintptr(h.hdr.partial[ci])
 	h.units[run].bound = uint64(next)
@@ -135,34 +163,36 @@ func (h *Heap) linkRun(ci, run uintptr) {
 			h.fail("partial run %#x of class %d is not a run", next<<unitShift, ci)
 			return
 		}
-		h.units[next].bound |= uint64(run) << 32
+		row := &h.units[next]
+		row.bound = row.bound&nextRun | uint64(run)<<32
 	}
 	h.hdr.partial[ci] = uint32(run)
 }
 
+// nextRun masks the next run in a row's second word.
+const nextRun = 1<<32 - 1
+
 // unlinkRun takes a run off the list and reports whether the links were sound.
 func (h *Heap) unlinkRun(ci, run uintptr) bool {
-	if !h.isRun(ci, run) {
-		return h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
-	}
 	w := h.units[run].bound
-	next, prev := uintptr(w&(1<<32-1)), uintptr(w>>32)
-	switch {
-	case next != 0 && (!h.isRun(ci, next) || uintptr(h.units[next].bound>>32) != run):
-		return h.fail("partial run %#x: next link %#x is damaged", run<<unitShift, next<<unitShift)
-	case prev == 0 && uintptr(h.hdr.partial[ci]) != run,
-		prev != 0 && (!h.isRun(ci, prev) || uintptr(h.units[prev].bound&(1<<32-1)) != run):
+	next, prev := uintptr(w&nextRun), uintptr(w>>32)
+	h.units[run].bound = 0
+	if uintptr(h.hdr.partial[ci]) == run {
+		h.hdr.partial[ci] = uint32(next)
+		return true
+	}
+	if !h.isRun(ci, prev) || uintptr(h.units[prev].bound&nextRun) != run {
 		return h.fail("partial run %#x: previous link %#x is damaged", run<<unitShift, prev<<unitShift)
 	}
 	if next != 0 {
-		h.units[next].bound = h.units[next].bound&(1<<32-1) | uint64(prev)<<32
+		if !h.isRun(ci, next) || uintptr(h.units[next].bound>>32) != run {
+			return h.fail("partial run %#x: next link %#x is damaged", run<<unitShift, next<<unitShift)
+		}
+		row := &h.units[next]
+		row.bound = row.bound&nextRun | uint64(prev)<<32
 	}
-	if prev != 0 {
-		h.units[prev].bound = h.units[prev].bound&^(1<<32-1) | uint64(next)
-	} else {
-		h.hdr.partial[ci] = uint32(next)
-	}
-	h.units[run].bound = 0
+	row := &h.units[prev]
+	row.bound = row.bound&^nextRun | uint64(next)
 	return true
 }
 

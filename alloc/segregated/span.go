@@ -10,52 +10,82 @@ import "math/bits"
 // bit returns the unit of granule g and g's bit in the words of its row.
 func bit(g uint64) (u, mask uint64) { return g >> granuleBits, 1 << (g & granuleMask) }
 
-// mark makes [g, g+n) a span.
-func (h *Heap) mark(g, n uint64, used bool) {
+// markUsed makes [g, g+n) a used span.
+func (h *Heap) markUsed(g, n uint64) {
 	u, m := bit(g)
 	row := &h.units[u]
 	row.bound |= m
-	if used {
-		row.live |= m
-	}
+	row.live |= m
 	if n >= largeMin {
 		h.tag(g, n)
 	}
 }
 
-// tag writes the rows inside the large span [g, g+n).
-func (h *Heap) tag(g, n uint64) {
-	u, last := g>>granuleBits+1, (g+n)>>granuleBits-1
-	h.kinds[u], h.kinds[u+1], h.kinds[last] = kindLarge, kindLarge, kindLarge
-	h.units[u] = unit{}
-	h.units[u+1] = unit{g, n}
-	h.units[last] = unit{g, n}
-	if n >= infoMin {
-		h.kinds[u+2], h.kinds[u+3] = kindLarge, kindLarge
-		h.units[u+2], h.units[u+3] = unit{}, unit{}
+// markFree makes [g, g+n) a free span, without links yet.
+func (h *Heap) markFree(g, n uint64) {
+	u, m := bit(g)
+	h.units[u].bound |= m
+	if n >= largeMin {
+		h.tag(g, n)
+		h.openInfo(g, n)
 	}
 }
 
-// untag clears the rows inside the large span [g, g+n).
-func (h *Heap) untag(g, n uint64) {
-	u, last := g>>granuleBits+1, (g+n)>>granuleBits-1
-	h.kinds[u], h.kinds[u+1], h.kinds[last] = 0, 0, 0
-	h.units[u], h.units[u+1], h.units[last] = unit{}, unit{}, unit{}
-	if n >= infoMin {
-		h.kinds[u+2], h.kinds[u+3] = 0, 0
-		h.units[u+2], h.units[u+3] = unit{}, unit{}
-	}
-}
-
-// unmark removes the span [g, g+n), whose bytes then belong to the one before
-// it or to a new one that starts at g.
-func (h *Heap) unmark(g, n uint64) {
+// unmarkUsed removes the used span [g, g+n), whose granules then belong to the
+// span before it or to a new one.
+func (h *Heap) unmarkUsed(g, n uint64) {
 	u, m := bit(g)
 	row := &h.units[u]
 	row.bound &^= m
 	row.live &^= m
 	if n >= largeMin {
 		h.untag(g, n)
+	}
+}
+
+// unmarkFree removes the free span [g, g+n).
+func (h *Heap) unmarkFree(g, n uint64) {
+	u, m := bit(g)
+	h.units[u].bound &^= m
+	if n >= largeMin {
+		h.closeInfo(g, n)
+		h.untag(g, n)
+	}
+}
+
+// tag writes start and size into the rows inside the large span [g, g+n).
+func (h *Heap) tag(g, n uint64) {
+	first, last := g>>granuleBits+1, (g+n)>>granuleBits-1
+	h.kinds[first], h.kinds[last] = kindLarge, kindLarge
+	h.units[first], h.units[last] = unit{g, n}, unit{g, n}
+}
+
+// untag clears what tag wrote.
+func (h *Heap) untag(g, n uint64) {
+	first, last := g>>granuleBits+1, (g+n)>>granuleBits-1
+	h.kinds[first], h.kinds[last] = kindBitmap, kindBitmap
+	h.units[first], h.units[last] = unit{}, unit{}
+}
+
+// openInfo makes room for the spanInfo of the tagged span [g, g+n).
+func (h *Heap) openInfo(g, n uint64) {
+	u := g>>granuleBits + 2
+	h.kinds[u] = kindInfo
+	h.units[u] = unit{}
+	if n >= infoMin {
+		h.kinds[u+1], h.kinds[u+2] = kindInfo, kindInfo
+		h.units[u+1], h.units[u+2] = unit{}, unit{}
+	}
+}
+
+// closeInfo clears the room that openInfo made, but for a last row.
+func (h *Heap) closeInfo(g, n uint64) {
+	u := g>>granuleBits + 2
+	h.kinds[u] = kindBitmap
+	h.units[u] = unit{}
+	if n >= infoMin {
+		h.kinds[u+1], h.kinds[u+2] = kindBitmap, kindBitmap
+		h.units[u+1], h.units[u+2] = unit{}, unit{}
 	}
 }
 
@@ -78,8 +108,10 @@ func (h *Heap) spanSizeFar(g uint64) uint64 {
 		switch k := h.kinds[u]; {
 		case k >= kindRun:
 			return n
+		case k == kindInfo:
+			return 0
 		case k == kindLarge:
-			row := h.units[u+1]
+			row := h.units[u]
 			if i != 0 || row.live != g || row.bound < largeMin || row.bound > h.hdr.top-g {
 				return 0
 			}
@@ -110,9 +142,13 @@ func (h *Heap) spanBefore(g uint64) uint64 {
 		switch k := h.kinds[u]; {
 		case k >= kindRun:
 			return 0
-		case k == kindLarge:
-			if s := h.units[u].live; s < g && s+h.units[u].bound == g {
-				return s
+		case k != kindBitmap:
+			row := h.units[u]
+			if k == kindInfo { // the last row, which is the second
+				row = h.units[u-1]
+			}
+			if row.live < g && row.live+row.bound == g {
+				return row.live
 			}
 			return 0
 		}

@@ -39,7 +39,7 @@ func (h *Heap) Stats() alloc.Stats {
 		default:
 			s.FreeBlocks++
 			s.LargestFree = max(s.LargestFree, int(p.n<<granuleShift))
-			if p.n >= infoMin {
+			if p.n >= infoMin && !p.quick {
 				in := h.info(p.g)
 				gone += int(in.goneHi-in.goneLo) << granuleShift
 			}

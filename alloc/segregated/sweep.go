@@ -1,61 +1,100 @@
 package segregated
 
-// Pages go back to the system by this rule. Time is counted in operations on
-// spans and runs (a slot that is taken or freed without either costs nothing
-// here). Every sweepEvery of them a sweep gives back the whole pages of each
-// free span of at least sweepMin granules that was free at the sweep before,
-// and what lies past the highest top since then. So what a program frees and
-// wants again soon stays resident, at most what was freed in two intervals.
+// Pages go back to the system by this rule. Time is counted in operations
+// (Mallocs and Frees). At each sweep, sweepEvery operations after the one
+// before, the heap looks at its free spans of at least sweepMin granules, the
+// largest first, and at what lies past the highest top since the sweep before.
+// Whole pages that were free all that time are given back, as long as there is
+// credit: one page for each opsPerPage operations, at most maxCredit saved up.
+// So the cost of giving pages back and touching them again is bounded per
+// operation, and what a program frees and wants again soon stays resident.
+// Ranges of at least hugePages are given back without credit: a program that
+// takes so much at once spends more on filling it.
 
 const (
-	sweepEvery = 1024
+	sweepEvery = 4096
 	sweepMin   = 16 << 10 >> granuleShift // granules; not below infoMin
+	opsPerPage = 1000
+	maxCredit  = 1024 // pages
+	hugePages  = 1024
 	_          = uint(sweepMin - infoMin)
 )
 
-// tick counts an operation and sweeps when it is time.
+// tick sweeps when it is time.
 func (h *Heap) tick() {
-	if h.clock++; h.clock%sweepEvery == 0 {
-		h.sweep(h.epoch)
-		h.epoch++
+	if ops := h.mallocs + h.frees; ops >= h.sweepAt {
+		h.credit = min(h.credit+(ops-h.sweepAt+sweepEvery)/opsPerPage, maxCredit)
+		h.sweepAt = ops + sweepEvery
+		h.sweep()
 	}
 }
 
-// sweep gives back the spans that became free before the epoch and what lies
-// past the highest top. O(free spans of sweepMin and more).
-func (h *Heap) sweep(epoch uint64) {
-	for bin := h.nextBin(binOf(sweepMin)); bin < numBins; bin = h.nextBin(bin + 1) {
+// sweep gives back what has been free since the sweep before, for as long as
+// there is credit. O(free spans of sweepMin and more).
+func (h *Heap) sweep() {
+	h.flushQuick()
+	h.giveBackTop()
+	for bin := numBins - 1; bin >= binOf(sweepMin); bin-- {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans; i++ {
 			if !h.isFree(g) {
 				h.fail("bin %d has %#x, which is not a free span", bin, g<<granuleShift)
 				return
 			}
 			in := h.info(g)
-			if in.epoch < epoch {
-				h.giveBack(in, g, g+in.size)
-			}
+			h.giveBack(in)
+			in.idleLo, in.idleHi = g, g+in.size
 			g = in.next
 		}
 	}
-	h.giveBackTop()
 }
 
-// giveBack decommits the whole pages of the free span [g, end).
-func (h *Heap) giveBack(in *spanInfo, g, end uint64) {
-	pages := gap{roundUp(g, h.pageGranules), end &^ (h.pageGranules - 1)}
-	if pages.lo >= pages.hi || pages == (gap{in.goneLo, in.goneHi}) {
+// pay reports how many of so many pages may be given back now, and takes them
+// off the credit.
+func (h *Heap) pay(pages uint64) uint64 {
+	if pages >= hugePages {
+		return pages
+	}
+	pages = min(pages, h.credit)
+	h.credit -= pages
+	return pages
+}
+
+// giveBack decommits the whole pages of the idle part of a free span that are
+// not given back yet. The gap of a span is one range: it grows at either end.
+func (h *Heap) giveBack(in *spanInfo) {
+	lo, hi := roundUp(in.idleLo, h.pageGranules), in.idleHi&^(h.pageGranules-1)
+	gone := gap{in.goneLo, in.goneHi}
+	if lo >= hi || lo >= gone.lo && hi <= gone.hi {
 		return
 	}
-	if h.decommit(pages) {
-		in.goneLo, in.goneHi = pages.lo, pages.hi
+	if gone.size() == 0 {
+		gone = gap{lo, lo}
+	}
+	if lo > gone.hi || hi < gone.lo {
+		return // the idle part does not touch the gap; next time it does
+	}
+	if n := h.pay((gone.lo - min(lo, gone.lo)) / h.pageGranules); n > 0 && h.decommit(gap{gone.lo - n*h.pageGranules, gone.lo}) {
+		gone.lo -= n * h.pageGranules
+	}
+	if n := h.pay((max(hi, gone.hi) - gone.hi) / h.pageGranules); n > 0 && h.decommit(gap{gone.hi, gone.hi + n*h.pageGranules}) {
+		gone.hi += n * h.pageGranules
+	}
+	if gone.size() != 0 {
+		in.goneLo, in.goneHi = gone.lo, gone.hi
 	}
 }
 
-// giveBackTop decommits the pages past the highest top since the last call.
+// giveBackTop decommits the pages past the highest top since the last call,
+// from the end.
 func (h *Heap) giveBackTop() {
 	p := roundUp(max(h.hdr.top, h.topPeak), h.pageGranules)
 	h.topPeak = h.hdr.top
-	if h.hdr.dirty > p && h.decommit(gap{p, h.hdr.commit}) {
+	if h.hdr.dirty <= p {
+		return
+	}
+	dirty := roundUp(h.hdr.dirty, h.pageGranules)
+	p = dirty - h.pay((dirty-p)/h.pageGranules)*h.pageGranules
+	if p < dirty && h.decommit(gap{p, h.hdr.commit}) {
 		h.hdr.commit, h.hdr.dirty = p, p
 	}
 }
@@ -70,8 +109,12 @@ func (h *Heap) Trim() int {
 	}
 	before := h.committed
 	h.dropEmpty()
+	credit := h.credit
+	h.credit = ^uint64(0)
 	h.topPeak = h.hdr.top
-	h.sweep(h.epoch + 1)
+	h.sweep()
+	h.sweep() // what the first one found is idle now
+	h.credit = credit
 	return int(before - min(before, h.committed))
 }
 

@@ -16,7 +16,7 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 		h.units[u].bound &^= m
 		h.hdr.top = at // so that the gap is below it
 		h.setTop(at + n)
-		h.putFree(top, at-top, gap{}, h.epoch)
+		h.putFree(top, at-top, gap{}, gap{})
 		return at
 	}
 	u, m := bit(top)

@@ -48,6 +48,7 @@ type piece struct {
 	g, n  uint64 // granules
 	class uint64 // 0: a span
 	used  bool   // of a span
+	quick bool   // of a free span: it is in a quick list
 	bad   string // why the walk ends here, if it does
 }
 
@@ -79,7 +80,7 @@ func (h *Heap) pieceAt(g uint64) piece {
 			return piece{g: g, bad: "is not the start of a run"}
 		}
 		return piece{g: g, n: uint64(h.classes[ci].units) << granuleBits, class: ci}
-	case k == kindLarge:
+	case k != kindBitmap:
 		return piece{g: g, bad: "is inside a large span"}
 	}
 	row := h.units[u]
@@ -87,6 +88,9 @@ func (h *Heap) pieceAt(g uint64) piece {
 		return piece{g: g, bad: "is not the start of a span"}
 	}
 	p := piece{g: g, n: h.spanSize(g), used: row.live&m != 0}
+	if p.used && p.n <= quickMax && h.quick.has(g, p.n) {
+		p.used, p.quick = false, true
+	}
 	if p.n == 0 {
 		p.bad = "has no end"
 	}

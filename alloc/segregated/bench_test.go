@@ -1,0 +1,125 @@
+package segregated_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/alloc/segregated"
+)
+
+// goMake is Go's own heap behind the same interface.
+type goMake struct{}
+
+func (goMake) Malloc(size int) ([]byte, error)        { return make([]byte, size), nil }
+func (goMake) Calloc(count, size int) ([]byte, error) { return make([]byte, count*size), nil }
+func (goMake) Realloc(b []byte, size int) ([]byte, error) {
+	return append(b[:0:0], make([]byte, size)...), nil
+}
+func (goMake) Free([]byte) {}
+
+// contenders are what the benchmarks compare.
+func contenders(b *testing.B) map[string]alloc.Allocator {
+	h, err := segregated.New(nil, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { h.Close() })
+	return map[string]alloc.Allocator{"segregated": h, "go": goMake{}}
+}
+
+// BenchmarkMallocFree is one Malloc, one byte written, one Free.
+func BenchmarkMallocFree(b *testing.B) {
+	for name, a := range contenders(b) {
+		for _, size := range []int{16, 64, 256, 1024, 8192, 65536} {
+			b.Run(fmt.Sprintf("alloc=%s/size=%d", name, size), func(b *testing.B) {
+				for b.Loop() {
+					p, _ := a.Malloc(size)
+					p[0] = 1
+					a.Free(p)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkRandomOrder fills a table with blocks of mixed sizes and frees them
+// in random order; one operation is a Malloc and its Free.
+func BenchmarkRandomOrder(b *testing.B) {
+	for name, a := range contenders(b) {
+		for _, limit := range []int{64, 512, 4096, 65536} {
+			b.Run(fmt.Sprintf("alloc=%s/blocks=10000/max=%d", name, limit), func(b *testing.B) {
+				const n = 10000
+				r := rand.New(rand.NewPCG(1, 2))
+				sizes, order, tab := make([]int, n), r.Perm(n), make([][]byte, n)
+				for i := range sizes {
+					sizes[i] = 1 + r.IntN(limit)
+				}
+				for i := 0; b.Loop(); i++ {
+					if i%n == 0 && i > 0 {
+						for _, j := range order {
+							a.Free(tab[j])
+							tab[j] = nil
+						}
+					}
+					tab[i%n], _ = a.Malloc(sizes[i%n])
+					tab[i%n][0] = 1
+				}
+				for i, p := range tab {
+					if p != nil {
+						a.Free(p)
+						tab[i] = nil
+					}
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkChurn replaces a random block of a full table by one of another
+// random size: the steady state of a long-running program.
+func BenchmarkChurn(b *testing.B) {
+	for name, a := range contenders(b) {
+		for _, limit := range []int{256, 2048, 16384} {
+			b.Run(fmt.Sprintf("alloc=%s/blocks=4096/max=%d", name, limit), func(b *testing.B) {
+				const n = 4096
+				r := rand.New(rand.NewPCG(1, 2))
+				tab, at, size := make([][]byte, n), make([]int, 1<<16), make([]int, 1<<16)
+				for i := range at {
+					at[i], size[i] = r.IntN(n), 1+r.IntN(limit)
+				}
+				for i := 0; b.Loop(); i++ {
+					k := i % len(at)
+					a.Free(tab[at[k]])
+					p, _ := a.Malloc(size[k])
+					p[0] = 1
+					tab[at[k]] = p
+				}
+				for _, p := range tab {
+					a.Free(p)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkReallocGrow appends 64 bytes at a time to one block.
+func BenchmarkReallocGrow(b *testing.B) {
+	for name, a := range contenders(b) {
+		if name == "go" {
+			continue // it has no growth in place
+		}
+		b.Run(fmt.Sprintf("alloc=%s/step=64", name), func(b *testing.B) {
+			p, _ := a.Malloc(64)
+			for b.Loop() {
+				if len(p) >= 1<<20 {
+					a.Free(p)
+					p, _ = a.Malloc(64)
+				}
+				p, _ = a.Realloc(p, len(p)+64)
+			}
+			a.Free(p)
+		})
+	}
+}
