@@ -1,0 +1,68 @@
+package main
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime/metrics"
+	"strconv"
+	"strings"
+)
+
+// A usage is what the process has used so far.
+type usage struct {
+	alloc   uint64  // bytes the Go heap gave out
+	heap    int64   // live bytes at the last collection
+	gc, cpu float64 // seconds
+}
+
+func sample() usage {
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
+		{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/user:cpu-seconds"}}
+	metrics.Read(s)
+	gc := s[2].Value.Float64()
+	return usage{s[0].Value.Uint64(), int64(s[1].Value.Uint64()), gc, gc + s[3].Value.Float64()}
+}
+
+// A footprint is what an engine took over all its workloads. Fields are -1
+// where the system does not say.
+type footprint struct {
+	Engine   string  `json:"engine"`
+	PeakRSS  float64 `json:"peak_rss_mib"`
+	PeakAnon float64 `json:"peak_anon_mib"`
+	GoHeap   float64 `json:"go_heap_mib"`
+	WriteAmp float64 `json:"write_amplification"`
+	SpaceAmp float64 `json:"space_amplification"`
+}
+
+const mib = 1 << 20
+
+// procField reads a number from a file of /proc/self, -1 when it is not there.
+func procField(file, name string) float64 {
+	b, err := os.ReadFile(filepath.Join("/proc/self", file))
+	if err != nil {
+		return -1
+	}
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) >= 2 && f[0] == name {
+			if v, err := strconv.ParseFloat(f[1], 64); err == nil {
+				return v
+			}
+		}
+	}
+	return -1
+}
+
+func dirSize(dir string) (size int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return nil // files come and go while an engine is open
+		}
+		if info, err := d.Info(); err == nil {
+			size += info.Size()
+		}
+		return nil
+	})
+	return size
+}
