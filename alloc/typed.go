@@ -91,8 +91,16 @@ func (t Typed[T]) DeleteSlice(s []T) { DeleteSlice(t.a, s) }
 func mustBePointerFree[T any](op string) {
 	t := reflect.TypeFor[T]()
 	if what := pointerfree.Describe(t); what != "" {
-		panic(&Fault{Op: op + "[" + t.Name() + "]", Detail: what, Err: ErrPointers})
+		panic(&Fault{Op: op + "[" + typeName(t) + "]", Detail: what, Err: ErrPointers})
 	}
+}
+
+// typeName is the type's name without its package, or its literal.
+func typeName(t reflect.Type) string {
+	if t.Name() != "" {
+		return t.Name()
+	}
+	return t.String()
 }
 
 // growCap returns the capacity for at least need values when old are full:
