@@ -13,6 +13,8 @@ type Attr struct {
 	Accessed   bool    // marked accessed from the start
 	MemoryType uint8   // Svpbmt: 0 PMA, 1 NC, 2 IO
 	Software   uint64  // further bits of the entry, where the format leaves them to software
+
+	execOnly bool // Arm: EL0 may execute a page it may not read (UXN clear, AP[1] clear)
 }
 
 // attr reads the attributes of a leaf.
@@ -24,6 +26,13 @@ func (p *plan) attr(i int, pte uint64) Attr {
 	}
 	if f.ReadOnly != 0 && f.DirtyModifier != 0 && pte&f.ReadOnly == 0 && !p.opts.SoftwareDirty {
 		a.Perm |= vm.PermD
+	}
+	if f.PXN != 0 && a.Perm&vm.PermU == 0 { // Arm: for a privileged page PXN alone is its right to execute
+		a.execOnly = pte&f.NoExec == 0
+		a.Perm = a.Perm&^(vm.PermX|vm.PermPXN) | vm.PermX
+		if pte&f.PXN != 0 {
+			a.Perm &^= vm.PermX
+		}
 	}
 	if p.opts.Svpbmt {
 		a.MemoryType = uint8(pte & rvPBMT >> 61)
@@ -74,7 +83,11 @@ func (p *plan) makeLeaf(i int, shift uint8, frame vm.PhysAddr, a Attr) uint64 {
 	if a.Accessed || a.Perm&vm.PermD != 0 {
 		pte |= f.Accessed
 	}
-	return pte | p.rightsBits(a.Perm)
+	pte |= p.rightsBits(a.Perm)
+	if a.execOnly {
+		pte &^= f.NoExec
+	}
+	return pte
 }
 
 // rightsBits encodes rights and the dirty mark.

@@ -194,33 +194,34 @@ func (w *walker) stage2Writable() bool {
 			continue
 		}
 		var host vm.PhysAddr
-		refs := w.refs
-		if _, ok := w.stage2(w.path[i].addr, vm.Write|vm.User, modeCheck, true, &host); !ok {
+		refs, quiet := w.refs, w.quiet
+		w.quiet = true // the write goes where the read went: no further reference
+		_, ok := w.stage2(w.path[i].addr, vm.Write|vm.User, modeCheck, true, &host)
+		w.refs, w.quiet = refs, quiet
+		if !ok {
 			return false
 		}
-		w.refs = refs // the write goes where the read went
 	}
 	return true
 }
 
 // commitSecondStage sets the second stage's accessed and dirty bits for all that
-// the walk touched. It reports false if a translation is no longer there.
-func (w *walker) commitSecondStage() bool {
+// the walk touched. A translation that has gone since the walk found it has no
+// bits to set: the walk came before.
+func (w *walker) commitSecondStage() {
 	refs := w.refs
-	defer func() { w.refs = refs }()
 	var host vm.PhysAddr
 	for i := w.first; i >= w.level; i-- {
 		acc := w.stage2Access(true)
 		if w.updatedPTE(i) != w.path[i].pte {
 			acc = vm.Write | vm.User
 		}
-		if _, ok := w.stage2(w.path[i].addr, acc, modeAccess, true, &host); !ok {
-			return false
-		}
+		w.stage2(w.path[i].addr, acc, modeAccess, true, &host)
 	}
-	e, ok := w.stage2(w.leafGPA(), w.stage2Access(false), modeAccess, false, &host)
-	w.entry.Perm |= e.Perm & vm.PermD & w.leafDirty()
-	return ok
+	if e, ok := w.stage2(w.leafGPA(), w.stage2Access(false), modeAccess, false, &host); ok {
+		w.entry.Perm |= e.Perm & vm.PermD & w.leafDirty()
+	}
+	w.refs = refs
 }
 
 // leafGPA is the guest-physical address of the access.

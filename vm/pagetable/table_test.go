@@ -12,22 +12,22 @@ func formats() []*Format {
 	return []*Format{&X86_64, &X86_64_5Level, &X86, &X86PAE, &Sv32, &Sv39, &Sv48, &Sv57, &ARM64_4K, &Tiny}
 }
 
-// newTestTable makes an empty table in a small memory: tables in the first half,
-// pages anywhere from ramBase to ramBase+ramSize.
+// newTestTable makes an empty table in a small memory: tables in the first half
+// (Tiny: the last quarter), pages anywhere from ramBase to ramBase+ramSize.
 func newTestTable(t testing.TB, f *Format, o Options) (*Table, *Pool) {
 	t.Helper()
 	page := f.PageSize()
 	base := vm.PhysAddr(0x8000_0000)
 	frames := 512
-	if f == &Tiny || f.Name == "tiny" {
+	if f.Name == "tiny" {
 		base, frames = 0, 16
-	}
-	if f == &X86 || f.Name == "x86-32" || f.Name == "x86-pae" {
-		base = 0x10_0000
 	}
 	mem, err := vm.NewMemory(make([]byte, 2*uint64(frames)*page), base)
 	require.NoError(t, err)
 	pool := NewPool(base, frames, page)
+	if f.Name == "tiny" {
+		pool = NewPool(192, 8, 8)
+	}
 	o.Frames = pool
 	if o.RAMSize == 0 && f.Name != "tiny" {
 		o.RAMBase, o.RAMSize = 0, 1<<40

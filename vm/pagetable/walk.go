@@ -64,7 +64,10 @@ func (w *walker) run() bool {
 		if w.mode != modeAccess {
 			return true
 		}
-		if (w.t.second == nil || w.commitSecondStage()) && w.update() {
+		if w.t.second != nil {
+			w.commitSecondStage()
+		}
+		if w.update() {
 			w.fillCache()
 			return true
 		}
@@ -205,8 +208,12 @@ func (w *walker) update() bool {
 	p := &w.t.plan
 	f := &p.format
 	leaf := &w.path[w.level]
-	if pte := w.updatedPTE(w.level); pte != leaf.pte && !w.set(leaf, pte) {
-		return false
+	for pte := w.updatedPTE(w.level); pte != leaf.pte && !w.set(leaf, pte); pte = w.updatedPTE(w.level) {
+		v, _ := w.t.mem.Load(leaf.host, uint64(f.PTESize))
+		if (v^leaf.pte)&^(f.Accessed|f.Dirty) != 0 {
+			return false
+		}
+		leaf.pte = v // another core marked it meanwhile, or the entry maps itself
 	}
 	if w.t.second == nil {
 		w.entry.Perm |= p.leafRights(leaf.pte) & vm.PermD
