@@ -115,9 +115,14 @@ func (f *RefFile) IsList() bool {
 	return ok
 }
 
-// Progress returns how many bytes of the file were read and how many there
-// are; the total is 0 when unknown. It may be called from any goroutine.
-func (f *RefFile) Progress() (done, total int64) { return f.pos.Load(), f.size }
+// Progress returns how much of the trace was read and how much there is: bytes
+// of a file, references of a generated trace. The total is 0 when unknown.
+func (f *RefFile) Progress() (done, total int64) {
+	if g, ok := f.RefReader.(*Generator); ok {
+		return g.Progress()
+	}
+	return f.pos.Load(), f.size
+}
 
 // Close closes the file. Later calls do nothing.
 func (f *RefFile) Close() error {

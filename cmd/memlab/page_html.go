@@ -94,7 +94,7 @@ func (j *pageJob) tau() int { return max(8*j.frames[0], 1) }
 func (j *pageJob) curves(ctx context.Context, fut *replace.Future, line *cli.Progress) (*chart.Lines, error) {
 	pages := max(j.pages.Len(), 1)
 	sizes := spacedSizes(pages)
-	l := &chart.Lines{X: chart.Axis{Label: "frames", Log: pages > 64}, Y: chart.Axis{Label: "miss ratio", Unit: chart.Percent}, Height: 380}
+	l := &chart.Lines{X: chart.Axis{Label: "frames", Log: pages > 64}, Y: chart.Axis{Label: "miss ratio", Unit: chart.Percent, Log: true}, Height: 420}
 	for i, s := range j.specs {
 		line.Step(int64(i), int64(len(j.specs)), "miss-ratio curve of "+s.String())
 		var curve []int64

@@ -39,7 +39,7 @@ func (p *Progress) Step(done, total int64, what string) {
 		return
 	}
 	t := p.now()
-	if t.Sub(p.last) < progressEvery && done < total {
+	if t.Sub(p.last) < progressEvery && (done < total || total <= 0) {
 		return
 	}
 	p.last = t

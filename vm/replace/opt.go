@@ -10,7 +10,7 @@ import (
 
 // OPT evicts the page whose next use is farthest away, pages that are never
 // used again first; among those, the one loaded last (OSTEP's rule, by which
-// its homework is answered). No policy that loads on demand has fewer faults
+// its homework is answered; the number of faults does not depend on it). No policy that loads on demand has fewer faults
 // (Belady, A study of replacement algorithms for a virtual-storage computer, IBM
 // Systems Journal 5, 1966; proved by Mattson and others 1970).
 //
