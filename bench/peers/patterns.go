@@ -1,0 +1,196 @@
+package peers
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// rng is the generator of creplay/replay.c: equal seeds give equal sizes.
+type rng uint64
+
+func (r *rng) next() uint32 {
+	*r = *r*6364136223846793005 + 1442695040888963407
+	return uint32(*r >> 33)
+}
+
+// mixed returns sizes as programs ask for them: mostly small, a few large.
+func (r *rng) mixed() int {
+	switch class := r.next() % 100; {
+	case class < 70:
+		return 16 + int(r.next()%112)
+	case class < 95:
+		return 128 + int(r.next()%896)
+	default:
+		return 1024 + int(r.next()%7168)
+	}
+}
+
+// perCall returns nanoseconds a call.
+func perCall(start time.Time, calls int) float64 {
+	return float64(time.Since(start).Nanoseconds()) / float64(calls)
+}
+
+// pair times Malloc and Free of one block, n times, in eight rounds.
+func pair(a alloc.Allocator, size, n int, report func(string, float64)) error {
+	for range 8 {
+		start := time.Now()
+		for range n {
+			b, err := a.Malloc(size)
+			if err != nil {
+				return err
+			}
+			b[0] = 1
+			a.Free(b)
+		}
+		report("call", perCall(start, 2*n))
+	}
+	return nil
+}
+
+// randomOrder times the frees of count mixed blocks in random order.
+func randomOrder(a alloc.Allocator, count, rounds int, report func(string, float64)) error {
+	blocks := make([][]byte, count)
+	r := rng(1)
+	for range rounds {
+		for i := range blocks {
+			b, err := a.Malloc(r.mixed())
+			if err != nil {
+				return err
+			}
+			b[0] = 1
+			blocks[i] = b
+		}
+		for i := count - 1; i > 0; i-- {
+			k := int(r.next() % uint32(i+1))
+			blocks[i], blocks[k] = blocks[k], blocks[i]
+		}
+		start := time.Now()
+		for i := range blocks {
+			a.Free(blocks[i])
+			blocks[i] = nil
+		}
+		report("call", perCall(start, count))
+	}
+	return nil
+}
+
+const (
+	larsonBlocks = 1000
+	larsonRounds = 20
+)
+
+// larson has each goroutine free a random block of an array and allocate
+// another in its place; arrays move on to the next goroutine after every round,
+// so that blocks are freed by others than allocated them. One operation is a
+// free and a malloc.
+func larson(a alloc.Allocator, threads, ops int, report func(string, float64)) {
+	arrays := make([][larsonBlocks][]byte, threads)
+	per := ops / threads
+	for range 5 {
+		var all sync.WaitGroup
+		bar := newBarrier(threads)
+		start := time.Now()
+		for self := range threads {
+			all.Go(func() {
+				r := rng(100 + self)
+				bar.wait()
+				for round := range larsonRounds {
+					mine := &arrays[(self+round)%threads]
+					for range per / larsonRounds {
+						k := r.next() % larsonBlocks
+						size := 16 + int(r.next()%497)
+						a.Free(mine[k])
+						b, err := a.Malloc(size)
+						if err != nil {
+							panic(err)
+						}
+						b[0] = 1
+						mine[k] = b
+					}
+					bar.wait()
+				}
+			})
+		}
+		all.Wait()
+		report("op", perCall(start, per*threads))
+	}
+}
+
+// A barrier holds n goroutines until all have come, again and again.
+type barrier struct {
+	mu   sync.Mutex
+	cond *sync.Cond
+	n    int
+	here int
+	turn int
+}
+
+func newBarrier(n int) *barrier {
+	b := &barrier{n: n}
+	b.cond = sync.NewCond(&b.mu)
+	return b
+}
+
+func (b *barrier) wait() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	turn := b.turn
+	if b.here++; b.here == b.n {
+		b.here, b.turn = 0, turn+1
+		b.cond.Broadcast()
+		return
+	}
+	for turn == b.turn {
+		b.cond.Wait()
+	}
+}
+
+const (
+	batchBlocks = 64
+	ringBatches = 64
+)
+
+// handover times blocks that one goroutine allocates and another frees, a batch
+// at a time through a ring.
+func handover(a alloc.Allocator, blocks int, report func(string, float64)) {
+	queue := new([ringBatches][batchBlocks][]byte)
+	batches := int64(blocks / batchBlocks)
+	for range 7 {
+		var written, taken atomic.Int64
+		var consumer sync.WaitGroup
+		start := time.Now()
+		consumer.Go(func() {
+			for i := range batches {
+				for written.Load() <= i {
+					runtime.Gosched()
+				}
+				for k := range queue[i%ringBatches] {
+					a.Free(queue[i%ringBatches][k])
+					queue[i%ringBatches][k] = nil
+				}
+				taken.Store(i + 1)
+			}
+		})
+		r := rng(7)
+		for i := range batches {
+			for i-taken.Load() >= ringBatches {
+				runtime.Gosched()
+			}
+			for k := range queue[i%ringBatches] {
+				b, err := a.Malloc(16 + int(r.next()%497))
+				if err != nil {
+					panic(err)
+				}
+				b[0] = 1
+				queue[i%ringBatches][k] = b
+			}
+			written.Store(i + 1)
+		}
+		consumer.Wait()
+		report("block", perCall(start, int(batches)*batchBlocks))
+	}
+}
