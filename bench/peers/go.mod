@@ -50,6 +50,7 @@ require (
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.14.0 // indirect
 	google.golang.org/protobuf v1.36.7 // indirect
+	modernc.org/memory v1.12.1 // indirect
 )
 
 replace github.com/memlab-go/memlab => ../..
