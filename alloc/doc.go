@@ -12,6 +12,9 @@
 //     instead of bytes; a type that holds Go pointers is refused by name;
 //   - [Locked]: any allocator, for many goroutines;
 //   - [Map]: a heap drawn as a line of text;
+//   - [Arrow], [HTTPBuffers], [GRPCBuffers], [Var], [MemoryLimit]: what Apache
+//     Arrow, net/http/httputil, gRPC, expvar and the runtime want of a heap,
+//     without an import of theirs;
 //   - [Event], [Sink]: what a heap did, for pictures, recorders and simulators.
 //
 // The allocators are packages segregated (the one to use) and fit (the ones in

@@ -43,20 +43,17 @@ const (
 // bits i and i+1+i/11, both modulo 11: the five groups of eleven bits have five
 // different distances, so no two value bits flip the same pair.
 func fold(v uint64) uint64 {
-	var c uint64
-	for group := uint64(1); v != 0; group++ {
-		x := v & checkMask
-		c ^= x ^ x<<group ^ x>>(checkBits-group)
-		v >>= checkBits
-	}
-	return c & checkMask
+	a, b := v&checkMask, v>>checkBits&checkMask
+	c, d := v>>(2*checkBits)&checkMask, v>>(3*checkBits)&checkMask
+	e := v >> (4 * checkBits)
+	x := a ^ b ^ c ^ d ^ e
+	x ^= a<<1 ^ a>>10 ^ b<<2 ^ b>>9 ^ c<<3 ^ c>>8 ^ d<<4 ^ d>>7 ^ e<<5 ^ e>>6
+	return x & checkMask
 }
 
 // salt spreads kind, place and seed over the check bits.
 func salt(at int, kind wordKind, seed uint64) uint64 {
-	h := (uint64(at)<<3 | uint64(kind)) * 0x9e3779b97f4a7c15
-	h ^= h >> 29
-	return (h ^ seed) * 0xbf58476d1ce4e5b9 >> (64 - checkBits)
+	return ((uint64(at)<<3 | uint64(kind)) ^ seed) * 0x9e3779b97f4a7c15 >> valueBits
 }
 
 // A memory is the bytes of a heap's region with the access to its words.
