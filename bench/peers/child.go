@@ -14,13 +14,25 @@ import (
 	"github.com/memlab-go/memlab/bench/trace"
 )
 
-// OpenTrace reads the trace in a file, or the embedded one of that name.
+// patternOps is the length of generated traces.
+const patternOps = 500_000
+
+// OpenTrace reads the trace in a file, or the embedded one of that name, or
+// generates the pattern of that name with seed 1.
 func OpenTrace(name string) (*trace.Trace, error) {
 	t, err := trace.Open(name, nil)
-	if errors.Is(err, fs.ErrNotExist) {
-		return corpus.Open(name)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return t, err
 	}
-	return t, err
+	t, err = corpus.Open(name)
+	if err == nil {
+		return t, nil
+	}
+	generated, noPattern := trace.Generate(name, 1, patternOps)
+	if noPattern != nil {
+		return nil, fmt.Errorf("%s: no such file; %w; %w", name, err, noPattern)
+	}
+	return generated, nil
 }
 
 // Child runs one measurement of the Go peer called name in this process, with

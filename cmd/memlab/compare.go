@@ -24,17 +24,13 @@ process that does nothing else), time of a call, committed and resident bytes.
 Every block is checked by an oracle. A table goes to standard output, a report
 with pictures to a file.
 
-Traces are .rep files, plain or gzipped, or names of embedded traces. Without
-any, the embedded ones are taken, of each the first 200000 operations.`
+Traces are .rep files, plain or gzipped, or names of embedded or generated
+traces. Without any, the embedded ones are taken, of each the first 200000
+operations.`
 
 const compareExample = `
 memlab compare
 memlab compare -alloc segregated,fit-best,go -ops 0 sqlite-sql my.rep.gz`
-
-// defaultOps is how many operations of an embedded trace are compared unless
-// -ops says otherwise: enough to fragment a heap, few enough for the textbook
-// policies whose search is linear.
-const defaultOps = 200_000
 
 // compareFlags is what the command line of compare says.
 type compareFlags struct {
@@ -42,6 +38,7 @@ type compareFlags struct {
 	json, bench          bool
 	ops, reps, limit     int
 	patience             time.Duration
+	seed                 uint64
 }
 
 func (f *compareFlags) define(fs *flag.FlagSet) {
@@ -53,6 +50,7 @@ func (f *compareFlags) define(fs *flag.FlagSet) {
 	fs.IntVar(&f.ops, "ops", -1, "stop after so many operations of each trace, 0 for all; by default 200000 of embedded traces and all of files")
 	fs.IntVar(&f.reps, "reps", 3, "repetitions of the timed runs; the least counts")
 	fs.IntVar(&f.limit, "limit", 0, "most `bytes` a heap may commit, 0 for no limit")
+	fs.Uint64Var(&f.seed, "seed", 1, "seed of generated traces")
 	fs.DurationVar(&f.patience, "patience", 2*time.Second, "end a measurement that takes longer than this and leave its figures out, 0 for never")
 }
 
@@ -135,7 +133,7 @@ func (c *comparison) open(operands []string) error {
 				ops = defaultOps
 			}
 		}
-		t, err := openTrace(name, ops)
+		t, err := openTrace(name, ops, c.flags.seed)
 		if err != nil {
 			return err
 		}

@@ -95,6 +95,7 @@ func (c *comparison) memory(ctx context.Context, step func(done int, what string
 // child measures one cell in a process of its own.
 func (c *comparison) child(ctx context.Context, x *cell, args ...string) (*replay.Result, error) {
 	args = append(args, "-alloc", x.entry.Name, "-ops", strconv.Itoa(x.trace.ops),
-		"-limit", strconv.Itoa(c.flags.limit), "-patience", c.flags.patience.String(), x.trace.operand)
+		"-limit", strconv.Itoa(c.flags.limit), "-patience", c.flags.patience.String(),
+		"-seed", strconv.FormatUint(c.flags.seed, 10), x.trace.operand)
 	return replayInChild(ctx, args)
 }

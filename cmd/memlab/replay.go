@@ -21,7 +21,9 @@ const replayHelp = `
 Replays an allocation trace on one allocator. Every block is checked by an
 oracle, twice, each time on a fresh heap; then time and memory are measured.
 
-TRACE is a .rep file, plain or gzipped, or the name of an embedded trace.
+TRACE is a .rep file, plain or gzipped, or the name of an embedded trace, or of a
+generated one: binary, coalescing, realloc, random, needle, larson, xmalloc,
+cache, …
 Throughput is wall time an operation: warm in a heap that has run the trace
 before, cold in a fresh one. Utilisation is peak live payload over the peak
 growth of the process's resident memory, in a process of its own.`
@@ -39,6 +41,7 @@ type replayFlags struct {
 	inProcess        bool
 	noVerify         bool
 	patience         time.Duration
+	seed             uint64
 	trace            string
 }
 
@@ -48,6 +51,7 @@ func (f *replayFlags) define(fs *flag.FlagSet) {
 	fs.IntVar(&f.reps, "reps", 5, "repetitions of the timed runs; the least counts")
 	fs.IntVar(&f.ops, "ops", 0, "stop after so many operations of the trace, 0 for all")
 	fs.IntVar(&f.limit, "limit", 0, "most `bytes` the heap may commit, 0 for no limit")
+	fs.Uint64Var(&f.seed, "seed", 1, "seed of a generated trace")
 	fs.DurationVar(&f.patience, "patience", 0, "end a measurement that takes longer than this, 0 for never")
 	fs.BoolVar(&f.json, "json", false, "write JSON ("+replay.ResultSchema+")")
 	fs.BoolVar(&f.bench, "bench", false, "write Go benchmark lines, for benchstat")
@@ -70,7 +74,7 @@ func runReplay(ctx context.Context, e *env, args []string) int {
 		fmt.Fprintf(e.err, "memlab replay: %v\n", err)
 		return exitUsage
 	}
-	t, err := openTrace(f.trace, f.ops)
+	t, err := openTrace(f.trace, f.ops, f.seed)
 	if err != nil {
 		fmt.Fprintf(e.err, "memlab replay: %v\n", err)
 		return exitFound
@@ -168,7 +172,7 @@ func (f *replayFlags) utilisation(ctx context.Context, p *replay.Program, entry 
 		r.AddUsage(u)
 	} else {
 		child, err := replayInChild(ctx, []string{"-no-verify", "-points", "-mode", "utilisation", "-patience", f.patience.String(),
-			"-alloc", f.alloc, "-ops", strconv.Itoa(f.ops), "-limit", strconv.Itoa(f.limit), f.trace})
+			"-alloc", f.alloc, "-ops", strconv.Itoa(f.ops), "-limit", strconv.Itoa(f.limit), "-seed", strconv.FormatUint(f.seed, 10), f.trace})
 		if err != nil {
 			return err
 		}

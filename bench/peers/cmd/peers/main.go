@@ -3,6 +3,7 @@
 //
 //	go run ./cmd/peers                      seven real traces and the patterns
 //	go run ./cmd/peers -rounds 7 git-log    fewer traces, more rounds
+//	go run ./cmd/peers -traces random cache larson   generated patterns
 //	go run ./cmd/peers -misuse              what each does about a bad free
 //
 // Run it in the module bench/peers. C allocators are measured if gcc is there,
