@@ -265,7 +265,17 @@ func (t *Table) walkBatch(vas []vm.VirtAddr, acc vm.Access, pas []vm.PhysAddr) i
 	if !fp.ok || seq&1 != 0 || t.sink != nil || t.second != nil || acc >= vm.NumAccesses {
 		return 0
 	}
-	n := t.walkRun(vas, acc, pas)
+	n := 0
+	for t.plan.nine.ok {
+		n += t.walkRun9(vas[n:], acc, pas[n:])
+		if n == len(vas) || t.walkRun(vas[n:n+1], acc, pas[n:]) == 0 {
+			break
+		}
+		n++ // a huge page, or rights that plan9 does not test
+	}
+	if !t.plan.nine.ok {
+		n = t.walkRun(vas, acc, pas)
+	}
 	if t.seq.Load() != seq {
 		return 0
 	}

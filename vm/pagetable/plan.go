@@ -18,6 +18,7 @@ type plan struct {
 	permit [vm.NumAccesses]vm.PermSet
 
 	fast fastPlan
+	nine plan9
 }
 
 // A levelPlan holds the rules of one level.
@@ -89,6 +90,7 @@ func newPlan(f *Format, o *Options) plan {
 		}
 	}
 	p.fast = newFastPlan(&p)
+	p.nine = newPlan9(&p, &p.fast)
 	return p
 }
 
