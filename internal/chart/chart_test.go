@@ -161,7 +161,7 @@ func TestNamesDoNotOverlap(t *testing.T) {
 func FuzzPage(f *testing.F) {
 	f.Add("plain", 1.0)
 	f.Add(`"><script>`, math.Inf(1))
-	f.Add("\x00\xff]]>&amp;<!--", -0.0)
+	f.Add("\x00\xff]]>&amp;<!--", math.Copysign(0, -1))
 	want := elements(f, render(f, samplePage("plain", 3)))
 	f.Fuzz(func(t *testing.T, label string, v float64) {
 		got := elements(t, render(t, samplePage(label, v)))

@@ -315,14 +315,14 @@ func (d *memDir) Sync() error {
 }
 
 func (d *memDir) Lock(name string) (io.Closer, error) {
-	if f, err := d.Append(name); errors.Is(err, fs.ErrNotExist) {
-		if f, err = d.Create(name); err != nil {
-			return nil, err
-		}
-		_ = f.Close() // of a memFile: cannot fail
-	} else if err != nil {
+	f, err := d.Append(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		f, err = d.Create(name)
+	}
+	if err != nil {
 		return nil, err
 	}
+	_ = f.Close() // of a memFile: cannot fail
 	d.fs.mu.Lock()
 	defer d.fs.mu.Unlock()
 	if d.node.locked[name] {

@@ -48,7 +48,7 @@ func BeladyAnomalies(spec string, refs []Ref, maxFrames int) ([]Anomaly, error) 
 // answer.
 func SearchBelady(spec string, seed uint64, pages, length, tries int) ([]Ref, []Anomaly, error) {
 	rng := rand.New(rand.NewPCG(seed, 0x62656c616479))
-	if pages < 1 || pages > MaxPages || length < 1 {
+	if pages < 1 || uint64(pages) > MaxPages || length < 1 {
 		return nil, nil, fmt.Errorf("replace: cannot draw %d references to %d pages", length, pages)
 	}
 	refs := make([]Ref, length)

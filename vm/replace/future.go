@@ -24,7 +24,7 @@ type Future struct {
 
 // NewFuture looks ahead in refs, which must not change afterwards. O(refs).
 func NewFuture(refs []Ref) (*Future, error) {
-	if len(refs) >= never {
+	if uint64(len(refs)) >= never {
 		return nil, ErrTooManyRefs
 	}
 	f := &Future{refs: refs, next: make([]uint32, len(refs))}

@@ -92,7 +92,7 @@ func (t *Pages) Number(page uint64) vm.PageID {
 
 // add gives page the next number and the free slot s.
 func (t *Pages) add(s *pageSlot, page uint64) uint32 {
-	if len(t.pages) >= MaxPages {
+	if uint64(len(t.pages)) >= MaxPages {
 		panic(ErrTooManyPages)
 	}
 	id := uint32(len(t.pages))

@@ -14,7 +14,7 @@ func TestLayout(t *testing.T) {
 	require.Equal(t, "foo\x01\x05\x04\x03\x02\x01\x00\x00", string(k))
 	require.Equal(t, "foo", string(User(k)))
 	require.Equal(t, 3, cap(User(k)))
-	require.EqualValues(t, 0x0102030405, SeqOf(k))
+	require.EqualValues(t, uint64(0x0102030405), SeqOf(k))
 	require.Equal(t, KindSet, KindOf(k))
 	require.Equal(t, `"foo"#4328719365,SET`, Format(k))
 	require.True(t, Valid(k))

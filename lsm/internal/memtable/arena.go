@@ -23,8 +23,8 @@ type Arena struct {
 // at most the first 4 GiB are used. The memory stays the caller's and must
 // outlive the arena.
 func NewArena(mem []byte) *Arena {
-	if int64(len(mem)) > math.MaxUint32 {
-		mem = mem[:int64(math.MaxUint32)&^(nodeAlign-1)]
+	if most := uint64(math.MaxUint32 &^ (nodeAlign - 1)); uint64(len(mem)) > most {
+		mem = mem[:most]
 	}
 	a := &Arena{mem: mem[:len(mem)&^(nodeAlign-1)]}
 	a.used.Store(nodeAlign) // offset 0 means "no node"

@@ -35,8 +35,6 @@ func (it *blockIter) init(b []byte, cmp *keys.Comparer) error {
 	return it.err
 }
 
-func (it *blockIter) valid() bool { return it.off >= 0 }
-
 // none leaves the cursor nowhere.
 func (it *blockIter) none() bool {
 	it.off = -1
