@@ -31,11 +31,11 @@ func (d *DB) waitChange(deadline time.Time) bool {
 	if left <= 0 {
 		return false
 	}
+	d.mu.Lock() // before the timer, which must not ring unheard
+	defer d.mu.Unlock()
 	t := time.AfterFunc(min(left, 10*time.Millisecond), d.wakeBackground)
 	defer t.Stop()
-	d.mu.Lock()
 	d.change.Wait()
-	d.mu.Unlock()
 	return true
 }
 

@@ -83,6 +83,9 @@ func (d *DB) waitForMemtable(need int) (*memTable, error) {
 	defer d.stalled("memtables are full")()
 	deadline := time.Now().Add(d.opts.StallLimit)
 	for {
+		if err := d.writable(); err != nil {
+			return nil, err
+		}
 		if err := d.backgroundError(); err != nil {
 			return nil, fmt.Errorf("lsm: memtables are full and cannot be flushed: %w", err)
 		}

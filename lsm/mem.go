@@ -167,15 +167,15 @@ func (p *memPool) region(size int) (*arena.Region, error) {
 		p.used++
 		return r, nil
 	}
+	if room := p.limit - p.opts.WriteBufferSize; p.limit > 0 && size > room && size > p.opts.WriteBufferSize {
+		return nil, fmt.Errorf("%w: a batch that takes %d bytes, the memtables' share leaves %d", ErrMemoryLimit, size, room)
+	}
 	for p.limit > 0 && p.bytes+size > p.limit && len(p.free) > 0 {
 		if err := p.drop(); err != nil {
 			return nil, err
 		}
 	}
 	if p.limit > 0 && p.bytes+size > p.limit {
-		if p.used == 0 {
-			return nil, fmt.Errorf("%w: a memtable of %d bytes, the memtables' share is %d", ErrMemoryLimit, size, p.limit)
-		}
 		return nil, nil
 	}
 	r, err := reserveCommitted(size, p.opts.Backing)

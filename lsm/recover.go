@@ -107,6 +107,12 @@ type replay struct {
 func (d *DB) recoverLogs(s *survey) error {
 	r := &replay{d: d, mode: d.opts.Recovery, before: s.lastSeq}
 	logs := s.neededLogs()
+	if s.logNum != 0 && !slices.Contains(s.logs, s.logNum) {
+		// A log is made before an edit names it and removed after a later edit
+		// names another, so edits are missing, though none looks cut.
+		return corrupt.New(filename.MakeManifest(s.manifest), corrupt.Manifest, -1,
+			"it names the log %s, which is gone: edits at its end are missing, or the log is", filename.MakeLog(s.logNum))
+	}
 	last, err := lastNonEmpty(s, logs)
 	if err != nil {
 		return err
