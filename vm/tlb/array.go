@@ -19,7 +19,8 @@ type slot struct {
 	perm  uint8
 	level int8
 	refs  uint8
-	ahead bool // fetched ahead and not hit yet
+	ahead bool    // fetched ahead and not hit yet
+	asid  vm.ASID // of the entry, a global one's too
 }
 
 const (
@@ -53,21 +54,17 @@ func (s *slot) shift() uint8 { return uint8(s.ctx >> shiftShift) }
 // entry returns what the slot holds, as Insert got it.
 func (s *slot) entry() vm.Entry {
 	sh := s.shift()
-	e := vm.Entry{
+	return vm.Entry{
 		Page: vm.VirtAddr(s.vpn << sh), Frame: vm.PhysAddr(s.frame), Perm: vm.Perm(s.perm),
-		Shift: sh, Level: s.level, Refs: s.refs, Global: s.ctx&globalCtx != 0,
+		Shift: sh, Level: s.level, Refs: s.refs, Global: s.ctx&globalCtx != 0, ASID: s.asid,
 	}
-	if !e.Global {
-		e.ASID = vm.ASID(s.ctx&(1<<17-1) - 1)
-	}
-	return e
 }
 
 // newSlot returns the slot that holds e.
 func newSlot(e vm.Entry) slot {
 	return slot{
 		vpn: uint64(e.Page) >> e.Shift, frame: uint64(e.Frame), ctx: entryContext(e),
-		perm: uint8(e.Perm), level: e.Level, refs: e.Refs,
+		perm: uint8(e.Perm), level: e.Level, refs: e.Refs, asid: e.ASID,
 	}
 }
 
@@ -97,7 +94,11 @@ type array struct {
 	globals int
 	only    uint32
 	valid   int
+	loud    uint32 // loudCtx if the policy must hear of every hit, else 0
 }
+
+// loudCtx is a context bit that no slot has.
+const loudCtx = 1 << 22
 
 // newArray returns an empty array; conf has been checked.
 func newArray(conf Array) *array {
@@ -114,6 +115,7 @@ func newArray(conf Array) *array {
 	switch conf.Policy {
 	case LFU:
 		a.uses = make([]uint64, conf.Entries)
+		a.loud = loudCtx
 	case PLRU:
 		a.tree = make([]uint64, sets)
 	case Random:
@@ -124,7 +126,7 @@ func newArray(conf Array) *array {
 
 // quiet reports whether a hit on the way that was hit last in its set leaves
 // the replacement state as it is, so that fast paths may skip [array.touch].
-func (a *array) quiet() bool { return a.uses == nil }
+func (a *array) quiet() bool { return a.loud == 0 }
 
 // find returns the index of the slot that translates va under asid, or -1.
 // There is at most one.

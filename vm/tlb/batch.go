@@ -9,22 +9,19 @@ func (t *TLB) LookupAll(asid vm.ASID, vas []vm.VirtAddr, acc vm.Access, ok vm.Pe
 	sd := side(acc)
 	a := t.levels[0].arrays[sd][0]
 	shift, ctx := a.fastKey(asid)
-	mixed := uint64(ctx) << 40
-	tags, slots, hint, ways, mask := a.tags, a.slots, a.hint, uint64(a.ways), a.setMask
+	slots, hint, ways, mask := a.slots, a.hint, uint64(a.ways), a.setMask
 	fast := int64(0)
 	n := len(vas)
 	for i, va := range vas {
 		vpn := uint64(va) >> shift
 		set := vpn & mask
-		at := set*ways + uint64(hint[set])
-		s := &slots[at]
-		if tags[at] != vpn^mixed || s.ctx != ctx {
+		s := &slots[set*ways+uint64(hint[set])]
+		if s.vpn != vpn || s.ctx != ctx {
 			if s = t.slowLookup(a, asid, uint64(va), sd); s == nil {
 				n = i
 				break
 			}
 			shift, ctx = a.fastKey(asid)
-			mixed = uint64(ctx) << 40
 		} else {
 			fast++
 		}
@@ -43,10 +40,7 @@ func (t *TLB) LookupAll(asid vm.ASID, vas []vm.VirtAddr, acc vm.Access, ok vm.Pe
 // the policy must hear of every hit.
 func (a *array) fastKey(asid vm.ASID) (uint8, uint32) {
 	shift := smallest(a.sizes)
-	if !a.quiet() {
-		return shift, 1 << 23
-	}
-	return shift, context(asid, shift)
+	return shift, context(asid, shift) | a.loud
 }
 
 // slowLookup is lookup with a short cut for hits in the first array, when it

@@ -101,7 +101,7 @@ func (t *TLB) runSlow(v *view, asid vm.ASID, r Ref, shift uint8, set, tag uint64
 	t.stats.Walks++
 	t.stats.WalkRefs += runWalk
 	vpn := uint64(r) >> shift
-	if _, evicted := a.fill(slot{vpn: vpn, frame: vpn << shift, ctx: context(asid, shift), perm: runPerm, refs: runWalk}); evicted {
+	if _, evicted := a.fill(slot{vpn: vpn, frame: vpn << shift, ctx: context(asid, shift), perm: runPerm, refs: runWalk, asid: asid}); evicted {
 		l.Evictions++
 	}
 	return true

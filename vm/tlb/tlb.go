@@ -54,6 +54,11 @@ func New(c Config) (*TLB, error) {
 		if lc.Instr == nil {
 			l.arrays[instrSide] = l.arrays[dataSide]
 		}
+		for _, a := range l.all {
+			if c.Prefetch != NoPrefetch {
+				a.loud = loudCtx // the first hit of a page fetched ahead is counted
+			}
+		}
 		t.levels = append(t.levels, l)
 	}
 	for _, w := range c.WalkCaches {
@@ -110,6 +115,14 @@ func (l *LevelStats) of(side int) *SideStats {
 
 // Lookup implements [vm.TLB].
 func (t *TLB) Lookup(asid vm.ASID, va vm.VirtAddr, acc vm.Access) (vm.Entry, bool) {
+	a := t.levels[0].arrays[side(acc)][0]
+	shift, ctx := a.fastKey(asid)
+	vpn := uint64(va) >> shift
+	set := vpn & a.setMask
+	if s := &a.slots[set*uint64(a.ways)+uint64(a.hint[set])]; s.vpn == vpn && s.ctx == ctx {
+		t.levels[0].stats.of(side(acc)).Lookups++
+		return s.entry(), true
+	}
 	s := t.lookup(asid, uint64(va), side(acc))
 	if s == nil {
 		return vm.Entry{}, false
@@ -189,6 +202,7 @@ func (t *TLB) fill(k, side int, s slot) *slot {
 		a.touch(i)
 		return &a.slots[i]
 	}
+	t.dropOverlaps(k, side, s.ctx, s.entry()) // the other side may have brought them to a shared level
 	old, evicted := a.fill(s)
 	l.stats.Fills++
 	if t.sink != nil {
@@ -238,13 +252,32 @@ func (t *TLB) insert(e vm.Entry, side int, ahead bool) {
 	s := newSlot(e)
 	s.ahead = ahead
 	for k := range t.levels {
-		for _, a := range t.levels[k].arrays[side] {
-			t.levels[k].stats.Dropped += int64(a.dropOverlaps(e))
-		}
+		t.dropOverlaps(k, side, 0, e)
 	}
 	for k := len(t.levels) - 1; k >= 0; k-- {
 		if t.levels[k].incl != Exclusive || !t.takenBefore(k, side, e.Shift) {
 			t.fill(k, side, s)
+		}
+	}
+}
+
+// dropOverlaps empties the slots of level k that share an address with e, and
+// then those of the levels before it if it is inclusive. Arrays that hold nothing
+// but entries of the context except are passed over.
+func (t *TLB) dropOverlaps(k, side int, except uint32, e vm.Entry) {
+	n := 0
+	for _, a := range t.levels[k].arrays[side] {
+		if a.valid > 0 && (except == 0 || a.only != except) {
+			n += a.dropOverlaps(e)
+		}
+	}
+	t.levels[k].stats.Dropped += int64(n)
+	if n == 0 || t.levels[k].incl != Inclusive {
+		return
+	}
+	for j := range k {
+		for _, a := range t.levels[j].all {
+			t.levels[j].stats.Dropped += int64(a.dropOverlaps(e))
 		}
 	}
 }
