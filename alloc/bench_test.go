@@ -12,8 +12,8 @@ import (
 // What the pointer check costs for each call, and what For saves.
 func BenchmarkNew(b *testing.B) {
 	type record struct {
-		a, b, c int64
-		d       [4]struct{ x, y float32 }
+		A, B, C int64
+		D       [4]struct{ X, Y float32 }
 	}
 	heap := alloctest.Reference(0)
 	b.Run("api=New", func(b *testing.B) {

@@ -53,11 +53,11 @@ func ExampleFor() {
 func ExampleTyped() {
 	defer func() { fmt.Println(recover()) }()
 	type node struct {
-		key  int
-		next *node
+		Key  int
+		Next *node
 	}
 	alloc.For[node](alloctest.Reference(0))
-	// Output: alloc: For[node]: field next has a pointer
+	// Output: alloc: For[node]: field Next has a pointer
 }
 
 func ExampleTry() {

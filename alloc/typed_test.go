@@ -25,6 +25,12 @@ type nested struct {
 	inner  struct{ names [3]string }
 }
 
+// The fields count as used.
+var (
+	_ = linked{key: 1, next: nil}
+	_ = nested{points: [2]point{}, inner: struct{ names [3]string }{}}
+)
+
 func TestNew(t *testing.T) {
 	a := alloctest.Reference(0)
 	p, err := alloc.New[point](a)

@@ -3,6 +3,9 @@ package alloctest
 import (
 	"bytes"
 	"errors"
+	"flag"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"testing"
@@ -52,7 +55,16 @@ func (m *mutant) Malloc(size int) ([]byte, error) {
 			m.last = b
 		}
 		return b, err
+	case "aliased":
+		if size == 0 {
+			return emptyBlock, nil
+		}
+	case "unlimited":
+		m.limit = 1 << 30
 	case "misaligned":
+		if size < 0 || size > 1<<20 {
+			break
+		}
 		b, err := m.ReferenceAllocator.Malloc(size + 4)
 		if err == nil {
 			b = b[4:]
@@ -62,7 +74,13 @@ func (m *mutant) Malloc(size int) ([]byte, error) {
 	return m.ReferenceAllocator.Malloc(size)
 }
 
-func (m *mutant) MallocAligned(size, _ int) ([]byte, error) { return m.Malloc(size) }
+func (m *mutant) MallocAligned(size, align int) ([]byte, error) {
+	switch m.kind {
+	case "cap", "overlap", "misaligned":
+		return m.Malloc(size)
+	}
+	return m.ReferenceAllocator.MallocAligned(size, align)
+}
 
 func (m *mutant) Calloc(count, size int) ([]byte, error) {
 	b, err := m.ReferenceAllocator.Calloc(count, size)
@@ -73,6 +91,9 @@ func (m *mutant) Calloc(count, size int) ([]byte, error) {
 }
 
 func (m *mutant) Realloc(b []byte, size int) ([]byte, error) {
+	if m.kind == "shrinks" && b != nil && size == 0 {
+		return b[:0], nil
+	}
 	n, err := m.ReferenceAllocator.Realloc(b, size)
 	if m.kind == "realloc" && len(n) > 40 && len(b) > 40 {
 		n[33] ^= 1
@@ -82,7 +103,25 @@ func (m *mutant) Realloc(b []byte, size int) ([]byte, error) {
 
 func (m *mutant) ReallocAligned(b []byte, size, _ int) ([]byte, error) { return m.Realloc(b, size) }
 
+var emptyBlock = make([]byte, 1)[:0:0]
+
+func (m *mutant) Close() error {
+	if m.kind == "undead" {
+		return nil
+	}
+	return m.ReferenceAllocator.Close()
+}
+
 func (m *mutant) Free(b []byte) {
+	if m.kind == "aliased" && b != nil && len(b) == 0 {
+		return
+	}
+	if m.kind == "silent" && m.freed[addr(b)] && m.live[addr(b)].mem == nil {
+		return
+	}
+	if m.kind == "leaky" && len(b) == 26 {
+		return
+	}
 	m.ReferenceAllocator.Free(b)
 	if m.kind == "scribble" {
 		for _, blk := range m.live {
@@ -118,6 +157,52 @@ func TestOracleNotices(t *testing.T) {
 			short := Minimize(ops, fails)
 			if !fails(short) || len(short) > 8 {
 				t.Errorf("minimized to %d operations that fail %v: %v", len(short), fails(short), short)
+			}
+		})
+	}
+}
+
+// mutantKind is the broken promise that a copy of the test binary tests.
+var mutantKind = flag.String("alloctest.mutant", "", "run the suite on this mutant (used by TestSuiteNotices)")
+
+// TestMutant is run by TestSuiteNotices, in a process of its own.
+func TestMutant(t *testing.T) {
+	if *mutantKind == "" {
+		t.Skip("run by TestSuiteNotices")
+	}
+	Test(t, func(testing.TB) alloc.Allocator {
+		return &mutant{ReferenceAllocator: Reference(8 << 20), kind: *mutantKind}
+	}, Detects, Bounded, Restores, KeepsRequested)
+}
+
+// The suite must fail on each mutant, in the subtest that is about its promise.
+func TestSuiteNotices(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for kind, subtest := range map[string]string{
+		"": "", "cap": "views", "overlap": "random", "misaligned": "alignment", "calloc": "calloc",
+		"realloc": "realloc_keeps", "scribble": "random", "stats": "stats", "silent": "bad_free",
+		"leaky": "stats", "unlimited": "exhaustion", "aliased": "malloc_zero", "shrinks": "realloc",
+		"undead": "close",
+	} {
+		t.Run("mutant="+kind, func(t *testing.T) {
+			if kind == "" {
+				kind = "none"
+			}
+			out, err := exec.Command(exe, "-test.run=^TestMutant$/^"+subtest, "-alloctest.mutant="+kind).CombinedOutput()
+			if kind == "none" {
+				if err != nil {
+					t.Fatalf("the suite fails on a sound allocator: %s", out)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatal("the suite passes")
+			}
+			if want := "FAIL: TestMutant/" + subtest + " "; !strings.Contains(string(out), want) {
+				t.Errorf("output without %q:\n%s", want, out)
 			}
 		})
 	}

@@ -40,8 +40,10 @@ type Buddy struct {
 	tails int            // bytes in words that keep requested sizes
 }
 
-// maxOrders is the number of block sizes; maxHeap bytes of the smallest block.
-const maxOrders = 40
+// maxOrders is the number of block sizes: enough for maxHeap bytes of the smallest
+// block, and on 32-bit systems for 128 MiB of it, so that no size overflows an
+// int whatever the smallest block is.
+const maxOrders = 40 - 17*((64-intBits)/32)
 
 // minBuddy is the size of the smallest block in bytes, with room for two links
 // and their neighbour.
@@ -216,8 +218,11 @@ func (h *Buddy) need(op string, size, align int) (int, error) {
 	if size > h.max-h.start {
 		return 0, h.noMemory(op, size, nil)
 	}
-	n := uint(max(size, align, 1) - 1)
-	return max(0, bits.Len(n)-int(h.shift)), nil
+	order := max(0, bits.Len(uint(max(size, align, 1)-1))-int(h.shift))
+	if order >= maxOrders {
+		return 0, h.noMemory(op, size, nil)
+	}
+	return order, nil
 }
 
 // malloc finds, splits and marks a block.

@@ -82,6 +82,19 @@ func (h *Buddy) Blocks() iter.Seq[alloc.Block] {
 	}
 }
 
+// FreeList returns the free blocks, those of the smallest order first, each list
+// in its order. It is for pictures and lessons. O(free blocks).
+func (h *Buddy) FreeList() []alloc.Block {
+	var blocks []alloc.Block
+	for order, off := range h.heads {
+		for n := 0; off != 0 && n <= h.freeBlocks; n++ {
+			blocks = append(blocks, alloc.Block{Off: arena.Offset(off), Size: h.size(order)})
+			off = h.getLink(off, nextWord)
+		}
+	}
+	return blocks
+}
+
 // Stats returns the heap's figures. Requested is exact. Metadata counts the
 // table of states, the words that keep requested sizes, and padding.
 func (h *Buddy) Stats() alloc.Stats {

@@ -41,7 +41,7 @@ func (g *golden) run(t *testing.T, d *datadriven.TestData) string {
 		return g.open(t, d)
 	case "list":
 		var sb strings.Builder
-		for _, b := range g.h.(*Heap).FreeList() {
+		for _, b := range g.h.FreeList() {
 			fmt.Fprintf(&sb, "%#x: %d bytes\n", uint64(b.Off), b.Size)
 		}
 		return sb.String()

@@ -24,13 +24,11 @@ import (
 //	L6  the counters equal the walk
 type Heap struct {
 	o     Options
-	own   bool // the region is ours to close
 	mem   memory
 	base  uintptr // address of the region's first byte
 	index index
 	extent
 	counters
-
 	guard
 
 	minBlock int // bytes of the smallest block: room for a free one's words

@@ -15,7 +15,7 @@ import (
 type fitFlags struct {
 	policy, order, coalesce string
 	ops                     string
-	heap                    string // "list", "implicit", "tlsf"
+	heap                    string // "list", "implicit", "tlsf", "buddy"
 	header, align, size     int
 	base                    int
 	seed                    uint64
@@ -43,7 +43,7 @@ func (f *fitFlags) flagSet(w io.Writer) *flag.FlagSet {
 	fs.StringVar(&f.policy, "policy", "first", "which free block is taken: first, next, best, worst")
 	fs.StringVar(&f.order, "order", "front", "where a freed block goes: front, back, address, size+, size-")
 	fs.StringVar(&f.coalesce, "coalesce", "immediate", "when free neighbours are joined: immediate, deferred, never")
-	fs.StringVar(&f.heap, "heap", "list", "how free blocks are found: list, implicit, tlsf")
+	fs.StringVar(&f.heap, "heap", "list", "how free blocks are found: list, implicit, tlsf, buddy")
 	fs.StringVar(&f.ops, "ops", "", "operations, as in +24,+100,-0,~1:50")
 	fs.IntVar(&f.header, "header", -1, "header in `bytes` (default 8; 0 with -ostep)")
 	fs.IntVar(&f.align, "align", -1, "alignment in `bytes` (default 16; none with -ostep)")

@@ -112,9 +112,18 @@ func (w *fitWalk) json() any {
 	}{"memlab/fit/v1", w.heap.title(), steps}
 }
 
-// A realHeap walks on a fit.Heap. Addresses are offsets in its region.
+// A regionHeap is what the heaps of package fit that have memory are.
+type regionHeap interface {
+	alloc.Allocator
+	alloc.Walker
+	alloc.Statser
+	Region() *arena.Region
+	FreeList() []alloc.Block
+}
+
+// A realHeap walks on a heap of package fit. Addresses are offsets in its region.
 type realHeap struct {
-	*fit.Heap
+	regionHeap
 	name string
 	ids  map[int][]byte // live blocks by number
 }
@@ -134,7 +143,7 @@ func newRealHeap(f *fitFlags, o fit.Options) (fitHeap, error) {
 		return nil, err
 	}
 	name := fmt.Sprintf("policy %v  order %v  coalesce %v", o.Policy, o.Order, o.Coalesce)
-	var h *fit.Heap
+	var h regionHeap
 	switch f.heap {
 	case "list":
 		h, err = fit.New(r, &o)
@@ -145,8 +154,11 @@ func newRealHeap(f *fitFlags, o fit.Options) (fitHeap, error) {
 	case "tlsf":
 		name = "two-level segregated fit"
 		h, err = fit.NewTLSF(r, &o)
+	case "buddy":
+		name = "binary buddies"
+		h, err = fit.NewBuddy(r, &o)
 	default:
-		err = fmt.Errorf("unknown heap %q (known: list, implicit, tlsf)", f.heap)
+		err = fmt.Errorf("unknown heap %q (known: list, implicit, tlsf, buddy)", f.heap)
 	}
 	if err != nil {
 		return nil, err
