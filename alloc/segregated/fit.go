@@ -14,10 +14,11 @@ func (g gap) size() uint64 { return g.hi - g.lo }
 // align, a power of two.
 type grid struct{ align, bias uint64 }
 
-var (
-	anywhere = grid{align: 1}            // any granule
-	onUnit   = grid{align: unitGranules} // what runs need
-)
+// anywhere is the grid of every granule.
+func anywhere() grid { return grid{align: 1} }
+
+// onUnit is the grid that runs need.
+func onUnit() grid { return grid{align: unitGranules} }
 
 // up returns the first granule of the grid from g on.
 func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
@@ -35,7 +36,7 @@ func (h *Heap) allocSpan(n uint64) uint64 {
 		if h.hdr.top+n > h.hdr.dirty && h.flushQuick() {
 			return h.allocSpan(n)
 		}
-		if g = h.extend(n, anywhere); g != 0 {
+		if g = h.extend(n, anywhere()); g != 0 {
 			h.markUsed(g, n)
 		}
 		return g
@@ -44,6 +45,8 @@ func (h *Heap) allocSpan(n uint64) uint64 {
 	switch {
 	case rest == 0:
 		return h.takeWhole(g, n)
+	case size < largeMin:
+		return h.takeSmallEnd(g, size, n)
 	case rest >= infoMin && h.info(g).goneHi == 0:
 		return h.takeEnd(g, size, n)
 	}
@@ -89,6 +92,19 @@ func (h *Heap) takeEnd(g, size, n uint64) uint64 {
 		in.idleHi = max(in.idleLo, at)
 	}
 	h.markUsed(at, n)
+	return at
+}
+
+// takeSmallEnd is takeEnd for a span that is not large: its bound bit stays.
+func (h *Heap) takeSmallEnd(g, size, n uint64) uint64 {
+	if !h.unlink(g, size) || !h.link(g, size-n) {
+		return 0
+	}
+	at := g + size - n
+	u, m := bit(at)
+	row := &h.units[u]
+	row.bound |= m
+	row.live |= m
 	return at
 }
 
@@ -210,6 +226,12 @@ func (h *Heap) freeRange(g, n uint64) {
 	}
 	if p := h.spanBefore(g); p != 0 && h.isFree(p) {
 		size := g - p
+		if end-p < largeMin && end != h.hdr.top {
+			if h.unlink(p, size) {
+				h.link(p, end-p)
+			}
+			return
+		}
 		if size >= infoMin && end != h.hdr.top && j == (joined{}) && n < hugePages*h.pageGranules {
 			h.resizeFree(p, size, end-p)
 			return

@@ -20,7 +20,9 @@ func (h *Heap) freeSlow(b []byte) {
 				panic(h.classify("free", b, off))
 			}
 			h.releaseSpan(g, n)
-			h.mustBeSound("free", b)
+			if h.err != nil {
+				panic(h.badBlock("free", b, h.err))
+			}
 			return
 		}
 	}
@@ -35,13 +37,8 @@ func (h *Heap) freeSlow(b []byte) {
 		clear(h.mem[off:][:h.usable(off)])
 	}
 	h.release(off)
-	h.mustBeSound("free", b)
-}
-
-// mustBeSound panics if the call that is about to return found damage.
-func (h *Heap) mustBeSound(op string, b []byte) {
 	if h.err != nil {
-		panic(h.badBlock(op, b, h.err))
+		panic(h.badBlock("free", b, h.err))
 	}
 }
 
@@ -72,7 +69,9 @@ func (h *Heap) releaseSpan(g, n uint64) {
 	} else {
 		h.freeSpan(g, n)
 	}
-	h.tick()
+	if h.mallocs+h.frees >= h.sweepAt {
+		h.tick()
+	}
 }
 
 // slotOf returns the class and the run that hold offset off, in a run's unit,

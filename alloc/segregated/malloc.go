@@ -10,16 +10,29 @@ import (
 // mallocSlow is Malloc when the class has no slot at hand, when the size has
 // no class, and when every call has to come here.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
-	if h.hooked || uint64(size) >= h.end {
-		return h.mallocRare(size)
+	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	if h.hooked || n > quickMax {
+		return h.mallocMost(size, n)
 	}
 	if uintptr(size) <= h.maxSize {
-		if ci := uintptr(h.classOf[(size+granule-1)/granule]); ci != 0 && h.refill(ci) {
+		if ci := uintptr(h.classOf[n%uint64(len(h.classOf))]); ci != 0 && h.refill(ci) {
 			return h.block(h.takeSlot(ci), size), nil
 		}
 	}
-	n := max(1, (uint64(size)+granule-1)>>granuleShift)
-	g := h.quickOrFit(n)
+	g := h.quick.take(n)
+	if g == 0 {
+		return h.mallocMost(size, n)
+	}
+	h.countSpan(n)
+	return h.block(g<<granuleShift, size), nil
+}
+
+// mallocMost is mallocSlow for what the quick lists do not have.
+func (h *Heap) mallocMost(size int, n uint64) ([]byte, error) {
+	if h.hooked || uint64(size) >= h.end {
+		return h.mallocRare(size)
+	}
+	g := h.allocSpan(n)
 	if g == 0 {
 		return h.mallocRare(size)
 	}
@@ -33,7 +46,9 @@ func (h *Heap) countSpan(n uint64) {
 		h.demand[h.classOf[n]%maxClasses].live++
 	}
 	h.mallocs++
-	h.tick()
+	if h.mallocs+h.frees >= h.sweepAt {
+		h.tick()
+	}
 }
 
 // mallocRare is mallocSlow for bad sizes, for heaps that report events, are
@@ -65,7 +80,7 @@ func (h *Heap) malloc(op string, size int) (off uint64, err error) {
 		}
 	}
 	n := max(1, (uint64(size)+granule-1)>>granuleShift)
-	return h.mallocSpan(op, size, n, anywhere)
+	return h.mallocSpan(op, size, n, anywhere())
 }
 
 // mallocSpan finds a block of n granules in the best-fit space, after giving

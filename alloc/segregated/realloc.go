@@ -18,7 +18,50 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 	if b == nil {
 		return h.Malloc(size)
 	}
+	if off := uint64(addrOf(b) - addrOf(h.mem)); off < uint64(h.reach) && h.growLast(off, size) {
+		return h.block(off, size), nil
+	}
 	return h.realloc(b, size, 1)
+}
+
+// growLast grows the live block at off if it is a large span that ends at the
+// top, and stays below what is committed: the way of a buffer that is appended
+// to.
+func (h *Heap) growLast(off uint64, size int) bool {
+	g, n := off>>granuleShift, (uint64(size)+granule-1)>>granuleShift
+	u, m := bit(g)
+	if h.kinds[u] != kindBitmap || h.units[u].live&m == 0 || off%granule != 0 ||
+		u+1 >= uint64(len(h.units)) || h.kinds[u+1] != kindLarge {
+		return false
+	}
+	row := &h.units[u+1]
+	top := g + row.bound
+	if row.live != g || top != h.hdr.top || uint64(size) >= h.end || g+n < top || g+n > h.hdr.commit {
+		return false
+	}
+	if g+n != top {
+		if row.bound <= quickMax && h.quick.has(g, row.bound) {
+			return false
+		}
+		tu, tm := bit(top)
+		h.units[tu].bound &^= tm
+		if last, next := tu-1, (g+n)>>granuleBits-1; last == next {
+			h.units[last].bound = n
+		} else {
+			h.untagLast(u+1, last)
+			h.kinds[next], h.units[next] = kindLarge, unit{g, n}
+		}
+		row.bound = n
+		h.setTop(g + n)
+	}
+	return true
+}
+
+// untagLast clears the last row of a large span unless it is the first.
+func (h *Heap) untagLast(first, last uint64) {
+	if last != first {
+		h.kinds[last], h.units[last] = kindBitmap, unit{}
+	}
 }
 
 // ReallocAligned is [Heap.Realloc] with a base address that is a multiple of

@@ -108,7 +108,7 @@ func (h *Heap) refill(ci uintptr) bool {
 // or if it would lie where a link cannot name it.
 func (h *Heap) newRun(ci uintptr) uintptr {
 	c := &h.classes[ci]
-	g := h.reserveSpan(uint64(c.units)*unitGranules, onUnit)
+	g := h.reserveSpan(uint64(c.units)*unitGranules, onUnit())
 	if g == 0 {
 		return 0
 	}
