@@ -33,7 +33,7 @@ func (h *Heap) allocSpan(n uint64) uint64 {
 		if h.err != nil {
 			return 0
 		}
-		if h.hdr.top+n > h.hdr.dirty && h.flushQuick() {
+		if h.flushQuick() {
 			return h.allocSpan(n)
 		}
 		if g = h.extend(n, anywhere()); g != 0 {
@@ -232,7 +232,7 @@ func (h *Heap) freeRange(g, n uint64) {
 			}
 			return
 		}
-		if size >= infoMin && end != h.hdr.top && j == (joined{}) && n < hugePages*h.pageGranules {
+		if size >= infoMin && end != h.hdr.top && j == (joined{}) && n < soonPages*h.pageGranules {
 			h.resizeFree(p, size, end-p)
 			return
 		}
@@ -243,17 +243,17 @@ func (h *Heap) freeRange(g, n uint64) {
 	}
 	if end == h.hdr.top {
 		h.lowerTop(g, j.gone)
-		if n >= hugePages*h.pageGranules {
+		if n >= soonPages*h.pageGranules {
 			h.topPeak = g
 			h.giveBackTop()
 		}
 		return
 	}
-	if n >= hugePages*h.pageGranules {
+	if n >= soonPages*h.pageGranules {
 		j.idle = gap{g, end}
 	}
 	h.putFree(g, end-g, j.gone, j.idle)
-	if n >= hugePages*h.pageGranules {
+	if n >= soonPages*h.pageGranules {
 		h.giveBack(h.info(g))
 	}
 }

@@ -43,6 +43,9 @@ type spanStats struct {
 	searched uint64
 	failed   uint64
 	sweepAt  uint64 // sweep when there were so many Mallocs and Frees
+	pause    uint64 // operations between the last sweep and the next
+	lastTick uint64 // how many there were at the last tick
+	earned   uint64 // operations since then that have not made a page of credit
 	credit   uint64 // pages that may be given back
 }
 
@@ -119,7 +122,7 @@ func (h *Heap) format(o Options) error {
 	first := data >> granuleShift
 	*h.hdr = header{
 		magic: magic, version: version, size: uint64(len(mem)),
-		first: first, end: uint64(n-1) << granuleBits, top: first, dirty: first, commit: first,
+		first: first, end: uint64(n-1) << granuleBits, top: first, dirty: first, highest: first, commit: first,
 		kindsEnd: (k + first>>granuleBits*kindSize) &^ (h.pageSize - 1),
 		unitsEnd: (u + first>>granuleBits*unitRow) &^ (h.pageSize - 1),
 	}
@@ -128,7 +131,7 @@ func (h *Heap) format(o Options) error {
 	}
 	h.end = h.hdr.end << granuleShift
 	h.hooked = h.sink != nil || h.zeroOnFree
-	h.sweepAt = sweepEvery
+	h.sweepAt, h.pause = sweepEvery, sweepEvery
 	h.initSmall(o)
 	h.setTop(first)
 	return nil

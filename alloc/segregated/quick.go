@@ -15,9 +15,9 @@ import "math/bits"
 const (
 	quickBuckets = 128
 	quickSlots   = 3
-	quickMax     = 8 << 10 >> granuleShift  // granules
+	quickMax     = 2 << 10 >> granuleShift  // granules
 	quickTotal   = 32 << 10 >> granuleShift // granules in all buckets, or if that is more
-	quickShare   = 64                       // one part in so many of the data
+	quickShare   = 32                       // one part in so many of the data
 )
 
 // quickBucket holds freed spans of n granules, the newest first.

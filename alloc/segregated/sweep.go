@@ -1,32 +1,56 @@
 package segregated
 
-// Pages go back to the system by this rule. Time is counted in operations
-// (Mallocs and Frees). At each sweep, sweepEvery operations after the one
-// before, the heap looks at its free spans of at least sweepMin granules, the
-// largest first, and at what lies past the highest top since the sweep before.
-// Whole pages that were free all that time are given back, as long as there is
-// credit: one page for each opsPerPage operations, at most maxCredit saved up.
-// So the cost of giving pages back and touching them again is bounded per
-// operation, and what a program frees and wants again soon stays resident.
-// Ranges of at least hugePages are given back without credit: a program that
-// takes so much at once spends more on filling it.
+// Pages go back to the system by this rule. Giving a page back and touching it
+// again costs as much as hundreds of operations, so there is a credit, in pages:
+// growPages for each page that the data grows by beyond what it ever was, since
+// the program pays for touching that page anyhow, and one for each opsPerPage
+// operations. While there is credit the heap sweeps every sweepEvery
+// operations: of its free spans of at least sweepMin granules
+// it gives back the whole pages that have been free since the sweep
+// before, and so with what lies past the highest top since then. A block of
+// soonPages and more goes back when it is freed. After a sweep that found
+// nothing to give back the next one waits twice as long, up to idleEvery
+// operations; without credit the heap looks again after restEvery.
+//
+// So a program that grows and shrinks keeps little that it does not use; one
+// that does so over and over soon keeps its pages, and then pays at most one
+// page for each opsPerPage operations. A block of hugePages and more goes back
+// without credit: a program that takes so much at once spends more on filling it.
 
 const (
-	sweepEvery = 4096
-	sweepMin   = 16 << 10 >> granuleShift // granules; not below infoMin
-	opsPerPage = 1000
-	maxCredit  = 1024 // pages
-	hugePages  = 1024
+	sweepEvery = 128
+	idleEvery  = 512
+	restEvery  = 4096
+	sweepMin   = 8 << 10 >> granuleShift // granules; not below infoMin
+	growPages  = 2
+	opsPerPage = 2000
+	soonPages  = 64
+	hugePages  = 8192
 	_          = uint(sweepMin - infoMin)
 )
 
-// tick sweeps when it is time.
+// tick sweeps when it is time and there is credit.
 func (h *Heap) tick() {
-	if ops := h.mallocs + h.frees; ops >= h.sweepAt {
-		h.credit = min(h.credit+(ops-h.sweepAt+sweepEvery)/opsPerPage, maxCredit)
-		h.sweepAt = ops + sweepEvery
-		h.sweep()
+	ops := h.mallocs + h.frees
+	if ops < h.sweepAt {
+		return
 	}
+	h.earned += ops - h.lastTick
+	h.lastTick = ops
+	h.credit += h.earned / opsPerPage
+	h.earned %= opsPerPage
+	if h.credit == 0 {
+		h.sweepAt = ops + restEvery
+		return
+	}
+	before := h.committed
+	h.sweep()
+	if h.committed < before {
+		h.pause = sweepEvery
+	} else {
+		h.pause = min(2*h.pause, idleEvery)
+	}
+	h.sweepAt = ops + h.pause
 }
 
 // sweep gives back what has been free since the sweep before, for as long as
@@ -34,7 +58,7 @@ func (h *Heap) tick() {
 func (h *Heap) sweep() {
 	h.flushQuick()
 	h.giveBackTop()
-	for bin := numBins - 1; bin >= binOf(sweepMin); bin-- {
+	for bin := h.nextBin(binOf(sweepMin)); bin < numBins; bin = h.nextBin(bin + 1) {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans; i++ {
 			if !h.isFree(g) {
 				h.fail("bin %d has %#x, which is not a free span", bin, g<<granuleShift)

@@ -36,7 +36,11 @@ func (h *Heap) setTop(g uint64) {
 	}
 	if g > h.topPeak {
 		h.topPeak = g
-		h.hdr.dirty, h.hdr.highest = max(h.hdr.dirty, g), max(h.hdr.highest, g)
+		h.hdr.dirty = max(h.hdr.dirty, g)
+		if g > h.hdr.highest {
+			h.credit += growPages * (g/h.pageGranules - h.hdr.highest/h.pageGranules)
+			h.hdr.highest = g
+		}
 	}
 }
 
