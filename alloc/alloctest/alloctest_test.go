@@ -101,7 +101,12 @@ func (m *mutant) Realloc(b []byte, size int) ([]byte, error) {
 	return n, err
 }
 
-func (m *mutant) ReallocAligned(b []byte, size, _ int) ([]byte, error) { return m.Realloc(b, size) }
+func (m *mutant) ReallocAligned(b []byte, size, align int) ([]byte, error) {
+	if m.kind == "realloc" {
+		return m.Realloc(b, size)
+	}
+	return m.ReferenceAllocator.ReallocAligned(b, size, align)
+}
 
 var emptyBlock = make([]byte, 1)[:0:0]
 
