@@ -12,8 +12,8 @@
 //
 // What the columns mean: ops/s by wall clock; p50, p99 and p99.9 of single
 // operations in microseconds, clock reading included (scans: not measured); B/op bytes that Go
-// allocated per operation; gc% the share of the processor time that went into
-// the collector. Per engine, over all its workloads: peak resident and
+// allocated per operation; gc% the share of the processors that the collector
+// took. Per engine, over all its workloads: peak resident and
 // anonymous memory, the largest live Go heap, bytes written to files for each
 // byte of the user's writes, bytes on disk for each live byte.
 package main

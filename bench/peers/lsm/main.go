@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -24,6 +25,7 @@ type plan struct {
 	base      string
 	dir       string
 	jsonFile  string
+	profile   string // file for a CPU profile of the child's workloads
 	child     string // this process measures one engine and prints JSON lines
 }
 
@@ -63,6 +65,7 @@ func parse() (*plan, error) {
 	flag.StringVar(&p.base, "base", "pebble", "engine the ratios refer to")
 	flag.StringVar(&p.dir, "dir", "", "where databases are made; the system's temporary directory by default")
 	flag.StringVar(&p.jsonFile, "json", "", "write the results of every round to this file")
+	flag.StringVar(&p.profile, "cpuprofile", "", "with -child: write a CPU profile of the last workload to this file")
 	flag.StringVar(&p.child, "child", "", "measure this engine in this process and print JSON lines")
 	flag.Parse()
 	p.engines, p.workloads = strings.Split(*engines, ","), strings.Split(*workloads, ",")
@@ -94,7 +97,17 @@ func (p *plan) runChild(out *os.File) error {
 	}()
 	enc := json.NewEncoder(out)
 	space := 0.0
-	for _, w := range p.workloads {
+	for i, w := range p.workloads {
+		if p.profile != "" && i == len(p.workloads)-1 {
+			f, err := os.Create(p.profile)
+			if err != nil {
+				return err
+			}
+			if err := pprof.StartCPUProfile(f); err != nil {
+				return err
+			}
+			defer pprof.StopCPUProfile()
+		}
 		res, err := r.do(w)
 		if err != nil {
 			return fmt.Errorf("%s: %s: %w", p.child, w, err)

@@ -11,17 +11,16 @@ import (
 
 // A usage is what the process has used so far.
 type usage struct {
-	alloc   uint64  // bytes the Go heap gave out
-	heap    int64   // live bytes at the last collection
-	gc, cpu float64 // seconds
+	alloc uint64  // bytes the Go heap gave out
+	heap  int64   // live bytes at the last collection
+	gc    float64 // processor seconds of the collector, without idle processors that helped
 }
 
 func sample() usage {
 	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
-		{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/user:cpu-seconds"}}
+		{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/gc/mark/idle:cpu-seconds"}}
 	metrics.Read(s)
-	gc := s[2].Value.Float64()
-	return usage{s[0].Value.Uint64(), int64(s[1].Value.Uint64()), gc, gc + s[3].Value.Float64()}
+	return usage{s[0].Value.Uint64(), int64(s[1].Value.Uint64()), s[2].Value.Float64() - s[3].Value.Float64()}
 }
 
 // A footprint is what an engine took over all its workloads. Fields are -1

@@ -20,8 +20,10 @@ func (quiet) Infof(string, ...any)  {}
 func (quiet) Errorf(string, ...any) {}
 func (quiet) Fatalf(string, ...any) {}
 
+// openPebble gives the cache the share of two memtables too: pebble charges its
+// memtables to the cache, and would have no blocks in it otherwise.
 func openPebble(dir string, c config) (engine, error) {
-	cache := pebble.NewCache(int64(c.Cache))
+	cache := pebble.NewCache(int64(c.Cache + 2*c.Memtable))
 	o := &pebble.Options{Cache: cache, MemTableSize: uint64(c.Memtable), Logger: quiet{},
 		FormatMajorVersion: pebble.FormatNewest}
 	for i := range o.Levels {

@@ -85,14 +85,7 @@ func (r *run) do(workload string) (result, error) {
 	return result{Engine: r.name, Workload: workload, Ops: ops, Found: found, OpsPerS: float64(ops) / sec,
 		P50: h.us(.5), P99: h.us(.99), P999: h.us(.999),
 		AllocB:  float64(after.alloc-before.alloc) / float64(ops),
-		GCShare: share(after.gc-before.gc, after.cpu-before.cpu)}, err
-}
-
-func share(part, whole float64) float64 {
-	if whole <= 0 {
-		return 0
-	}
-	return part / whole
+		GCShare: (after.gc - before.gc) / (sec * float64(runtime.GOMAXPROCS(0)))}, err
 }
 
 func (r *run) reopen() (err error) {
