@@ -22,6 +22,7 @@ func lsmVerbs() []command {
 		{"dump", "DIR: write all as JSON lines, without changing the store", runLsmDump},
 		{"stats", "DIR: levels, memory, amplification", runLsmStats},
 		{"check", "DIR: read everything and report every broken law", runLsmCheck},
+		{"repair", "DIR: make a store that opens again of what can still be read", runLsmRepair},
 		{"compact", "DIR [FROM [TO]]: compact a range of keys, or all", runLsmCompact},
 	}
 }
