@@ -24,6 +24,7 @@ type MMU struct {
 	table PageTable
 	asid  ASID
 
+	direct DirectTLB          // opts.TLB, if it is one and nobody watches
 	cached CachedWalker       // table, if it can use opts.WalkCache
 	dry    DryWalker          // table, if it can walk without updating
 	ok     [256]PermSet       // what each access needs of a TLB entry
@@ -76,6 +77,10 @@ func (m *MMU) Switch(t PageTable, asid ASID) {
 func (m *MMU) SetEvents(sink Sink) {
 	had := m.opts.Events != nil
 	m.opts.Events = sink
+	m.direct = nil
+	if sink == nil {
+		m.direct, _ = m.opts.TLB.(DirectTLB)
+	}
 	if sink != nil || had {
 		setEvents(m.table, sink)
 		setEvents(m.opts.TLB, sink)
@@ -111,6 +116,12 @@ func (m *MMU) Stats() MMUStats { return m.stats }
 // Translate returns the physical address of va for acc. The error is always a
 // *[Fault]; then nothing has changed. It does not allocate unless it fails.
 func (m *MMU) Translate(va VirtAddr, acc Access) (PhysAddr, error) {
+	if m.direct != nil {
+		if pa, ok := m.direct.Translate(m.asid, va, acc, m.ok[acc]); ok {
+			return pa, nil
+		}
+		return m.fill(va, acc)
+	}
 	if m.opts.TLB != nil && m.opts.Events == nil {
 		if e, hit := m.opts.TLB.Lookup(m.asid, va, acc); hit && m.ok[acc].Has(e.Perm) {
 			return e.Addr(va), nil

@@ -33,6 +33,14 @@ type TLB interface {
 	Entries() iter.Seq[Entry]
 }
 
+// A DirectTLB is a TLB that can translate one address without handing out the
+// entry, which makes [MMU.Translate] faster.
+type DirectTLB interface {
+	// Translate is LookupAll for one address: it counts as one reference and
+	// returns false after a miss or a hit with other rights than those in ok.
+	Translate(asid ASID, va VirtAddr, acc Access, ok PermSet) (PhysAddr, bool)
+}
+
 // A Flush says which translations to drop; the zero Flush drops all of them.
 //
 //	                        OneVA  OneASID  Globals

@@ -9,6 +9,12 @@ func (t *TLB) LookupAll(asid vm.ASID, vas []vm.VirtAddr, acc vm.Access, ok vm.Pe
 	sd := side(acc)
 	a := t.levels[0].arrays[sd][0]
 	shift, ctx := a.fastKey(asid)
+	if n, done := t.allFour(a, ctx, asid, sd, vas, ok, pas); done || n > 0 {
+		if done {
+			return n
+		}
+		return n + t.LookupAll(asid, vas[n:], acc, ok, pas[n:])
+	}
 	slots, hint, ways, mask := a.slots, a.hint, uint64(a.ways), a.setMask
 	fast := int64(0)
 	n := len(vas)
