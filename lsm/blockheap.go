@@ -17,16 +17,22 @@ type blockHeap struct {
 	shared alloc.Allocator
 }
 
-// heapSlack is what the heap's own structures may take beside the blocks, as a
-// part of the blocks: a 64th and 256 KiB.
-func heapSlack(size int) int { return size/64 + 256<<10 }
+// heapSlack is what the heap's own structures and its rounding may take of size
+// bytes: a 64th and 64 KiB, but no more than a quarter.
+func heapSlack(size int) int { return min(size/64+64<<10, size/4) }
 
+// newBlockHeap makes a heap that commits at most size bytes, its own structures
+// included.
 func newBlockHeap(size int, b arena.Backing) (*blockHeap, error) {
-	r, err := arena.Reserve(2*size+2*heapSlack(size), &arena.Options{Backing: b})
+	reserve := 2 * size // for what fragmentation strews
+	if b == arena.GoHeap {
+		reserve = size + size/8 // allocated at once
+	}
+	r, err := arena.Reserve(reserve, &arena.Options{Backing: b})
 	if err != nil {
 		return nil, err
 	}
-	h, err := segregated.New(r, nil)
+	h, err := segregated.New(r, &segregated.Options{Limit: size})
 	if err != nil {
 		return nil, errors.Join(err, r.Close())
 	}

@@ -97,7 +97,7 @@ func (d *DB) openMemory() error {
 		return err
 	}
 	d.cache, err = cache.New(&cache.Options{
-		Heap: d.blocks.shared, Region: d.blocks.region, Budget: budget, BlockSize: o.BlockSize,
+		Heap: d.blocks.shared, Region: d.blocks.region, Budget: budget - heapSlack(budget), BlockSize: o.BlockSize,
 	})
 	if err != nil {
 		return err
