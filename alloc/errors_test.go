@@ -15,6 +15,7 @@ import (
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/alloc/alloctest"
+	"github.com/memlab-go/memlab/alloc/fit"
 	"github.com/memlab-go/memlab/arena"
 )
 
@@ -186,6 +187,40 @@ func TestLockedBare(t *testing.T) {
 	require.Zero(t, r.Stats().LiveBlocks)
 	_, bare := l.Unwrap().(*alloctest.ReferenceAllocator)
 	require.False(t, bare)
+}
+
+// Close beside Malloc: each call returns a block or ErrClosed, and the one Close
+// that counts reports what was live.
+func TestLockedCloseBesideMalloc(t *testing.T) {
+	for range 20 {
+		h, err := fit.New(nil, &fit.Options{Limit: 1 << 20})
+		require.NoError(t, err)
+		l := alloc.Locked(h)
+		var wg sync.WaitGroup
+		var got atomic.Int32
+		for range 4 {
+			wg.Go(func() {
+				for {
+					b, err := l.Malloc(10)
+					if errors.Is(err, alloc.ErrClosed) {
+						return
+					}
+					if err != nil || len(b) != 10 {
+						t.Errorf("%d bytes, %v", len(b), err)
+						return
+					}
+					if got.Add(1)%3 != 0 {
+						alloc.Try(func() { l.Free(b) }) // may come after Close
+					}
+				}
+			})
+		}
+		for got.Load() < 10 {
+			runtime.Gosched()
+		}
+		require.ErrorIs(t, l.Close(), alloc.ErrLeak)
+		wg.Wait()
+	}
 }
 
 // Of N goroutines that free one block exactly one succeeds; a loop over Blocks
