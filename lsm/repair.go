@@ -297,9 +297,17 @@ func (r *repairer) install(files []*fileMeta) error {
 	if err := v.check(d.cmp); err != nil {
 		return err
 	}
+	log := d.newFileNum()
+	f, err := d.dir.Create(filename.MakeLog(log)) // a MANIFEST names a log that is there
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return err
+	}
 	d.manifestMu.Lock()
 	defer d.manifestMu.Unlock()
-	return d.newManifest(v, d.newFileNum(), r.maxSeq)
+	return d.newManifest(v, log, r.maxSeq)
 }
 
 // tidy puts what was there before out of the way.
