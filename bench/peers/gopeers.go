@@ -22,7 +22,6 @@ func goPeers() []Peer {
 	}
 	out := []Peer{
 		{Name: "segregated", Go: entry("segregated"), Shared: sharedSegregated},
-		{Name: "tlsf", Go: entry("tlsf")},
 		{Name: "go", Go: entry("go"), Shared: func() (alloc.Allocator, error) { return entry("go").New(replay.Config{}) }},
 		{Name: "modernc", Go: &replay.Entry{Name: "modernc", About: "modernc.org/memory", Align: 16, New: newModernc}, Shared: func() (alloc.Allocator, error) {
 			return alloc.Locked(&modernc{}), nil

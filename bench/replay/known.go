@@ -21,7 +21,7 @@ func Known() []Entry {
 }
 
 func newSegregated(c Config) (Heap, error) {
-	return segregated.New(nil, &segregated.Options{Limit: c.Limit})
+	return segregated.New(nil, &segregated.Options{Limit: c.Limit, Sink: c.Sink})
 }
 
 func newTLSF(c Config) (Heap, error) {
