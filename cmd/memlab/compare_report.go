@@ -62,7 +62,7 @@ func (c *comparison) page(ctx context.Context, e *env) (*chart.Page, error) {
 	}
 	p.Parts = append(p.Parts, chart.Heading("All traces together"), c.summaryTable(), chart.Figure{
 		Title:   "Memory against time",
-		Caption: "Each dot is one allocator, geometric means over the traces it finished. Up is tighter, left is faster: the best place is the upper left corner.",
+		Caption: "Each dot is one allocator, geometric means over the traces it finished (n of m: not all of them, which flatters it). Up is tighter, left is faster: the best place is the upper left corner.",
 		Chart:   c.tradeOff(),
 	}, chart.Figure{
 		Title:   "Peak utilisation on each trace",
@@ -125,7 +125,11 @@ func (c *comparison) tradeOff() *chart.Dots {
 	}
 	for _, s := range c.summaries() {
 		if s.NsPerOp != nil && s.Utilisation != nil {
-			d.Dots = append(d.Dots, chart.Dot{Name: s.Alloc, X: *s.NsPerOp, Y: *s.Utilisation})
+			name := s.Alloc
+			if s.Traces < len(c.traces) {
+				name += fmt.Sprintf(" (%d of %d)", s.Traces, len(c.traces))
+			}
+			d.Dots = append(d.Dots, chart.Dot{Name: name, X: *s.NsPerOp, Y: *s.Utilisation})
 		}
 	}
 	return d

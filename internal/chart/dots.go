@@ -47,11 +47,11 @@ func (d *Dots) Draw(c *Canvas) {
 			continue
 		}
 		x, y := f.x(p.X), f.y(p.Y)
-		c.Circle(x, y, 5, "dot f"+strconv.Itoa(i%8), p.Name+": "+d.X.Unit.Format(p.X)+", "+d.Y.Unit.Format(p.Y))
+		c.Circle(x, y, 5, "dot f"+strconv.Itoa(i%palette), p.Name+": "+d.X.Unit.Format(p.X)+", "+d.Y.Unit.Format(p.Y))
 		name := shortName(p.Name)
 		b := place(x, y, float64(len([]rune(name)))*7.2, c.W, taken)
 		taken = append(taken, b)
-		c.Text(b.x0, b.y1-3, "start", "name t"+strconv.Itoa(i%8), name)
+		c.Text(b.x0, b.y1-3, "start", "name t"+strconv.Itoa(i%palette), name)
 	}
 }
 

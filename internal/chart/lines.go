@@ -43,8 +43,11 @@ func (l *Lines) Draw(c *Canvas) {
 	}
 }
 
-// seriesClass is the class of the i-th series. Colours repeat after eight.
-func seriesClass(i int) string { return "s" + strconv.Itoa(i%8) }
+// palette is how many colours of series there are; then they repeat.
+const palette = 10
+
+// seriesClass is the class of the i-th series.
+func seriesClass(i int) string { return "s" + strconv.Itoa(i%palette) }
 
 // frame fits scales to the data and leaves room for the axes and names.
 func (l *Lines) frame(c *Canvas) *frame {
@@ -128,13 +131,13 @@ func (l *Lines) names(c *Canvas, f *frame) {
 		}
 	}
 	for i, lb := range labels {
-		c.Text(f.x1+8, ys[i]+4, "start", "name t"+strconv.Itoa(lb.i%8), shortName(l.Series[lb.i].Name))
+		c.Text(f.x1+8, ys[i]+4, "start", "name t"+strconv.Itoa(lb.i%palette), shortName(l.Series[lb.i].Name))
 	}
 }
 
 // shortName clips a name that would leave no room for the lines.
 func shortName(s string) string {
-	const longest = 22
+	const longest = 28
 	if r := []rune(s); len(r) > longest {
 		return string(r[:longest-1]) + "…"
 	}
