@@ -28,12 +28,11 @@ type compactionJob struct {
 	d         *DB
 	input     internalIter
 	ranges    []tombstone
-	snapshots []keys.SeqNum                // oldest first
-	keep      func(lo, hi []byte) bool     // may deeper levels hold keys in [lo, hi]?
-	level     int                          // of the output
-	maxSize   uint64                       // of an output; 0: one output for everything
-	cut       func(user []byte) bool       // is it good to begin a new output here?
-	progress  func(written, dropped int64) // counts entries
+	snapshots []keys.SeqNum            // oldest first
+	keep      func(lo, hi []byte) bool // may deeper levels hold keys in [lo, hi]?
+	level     int                      // of the output
+	maxSize   uint64                   // of an output; 0: one output for everything
+	cut       func(user []byte) bool   // is it good to begin a new output here?
 
 	frags   fragments
 	started []byte // user key where the current output begins; nil: at the very start

@@ -192,12 +192,3 @@ func (v *version) check(cmp *Comparer) error {
 	}
 	return errors.Join(errs...)
 }
-
-// numFiles counts the live tables.
-func (v *version) numFiles() int {
-	n := 0
-	for _, files := range v.levels {
-		n += len(files)
-	}
-	return n
-}

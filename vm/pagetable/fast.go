@@ -29,12 +29,12 @@ type fastPlan struct {
 	global  uint64 // leaf is global if pte&global == globalWant
 	gWant   uint64
 
-	vaShift          uint8 // canonical check: shift up and down again
-	signed           bool
-	m1, s2, m2       uint64 // index = bits>>1&m1 | bits>>s2&m2
-	allow            [256]uint64
-	perm             [256]vm.Perm
-	memBase, ramBase uint64
+	vaShift    uint8 // canonical check: shift up and down again
+	signed     bool
+	m1, s2, m2 uint64 // index = bits>>1&m1 | bits>>s2&m2
+	allow      [256]uint64
+	perm       [256]vm.Perm
+	ramBase    uint64
 }
 
 type fastLevel struct {
