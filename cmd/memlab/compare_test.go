@@ -207,10 +207,13 @@ func TestCompareStopsWhenAsked(t *testing.T) {
 	require.Empty(t, o.String())
 }
 
-func TestHelpHasAnExample(t *testing.T) {
-	for _, name := range []string{"compare", "replay"} {
-		code, _, errs := memlab(name, "-h")
+// TestHelp keeps the help texts, each of which ends with an example.
+func TestHelp(t *testing.T) {
+	datadriven.RunTest(t, filepath.Join("testdata", "replayhelp"), func(t *testing.T, d *datadriven.TestData) string {
+		code, out, errs := memlab(d.Cmd, "-h")
 		require.Equal(t, exitOK, code)
-		require.Contains(t, errs, "Example:\n  memlab "+name)
-	}
+		require.Empty(t, out)
+		require.Contains(t, errs, "Example:\n  memlab "+d.Cmd)
+		return strings.ReplaceAll(errs, "\n\n", "\n.\n") // a blank line would end the expectation
+	})
 }

@@ -47,7 +47,7 @@ type replayFlags struct {
 
 func (f *replayFlags) define(fs *flag.FlagSet) {
 	fs.StringVar(&f.alloc, "alloc", "segregated", "the allocator; an unknown `name` lists the known ones")
-	fs.StringVar(&f.mode, "mode", "", "`throughput` or utilisation; both if not given")
+	fs.StringVar(&f.mode, "mode", "", "what to measure: throughput or utilisation, both if empty")
 	fs.IntVar(&f.reps, "reps", 5, "repetitions of the timed runs; the least counts")
 	fs.IntVar(&f.ops, "ops", 0, "stop after so many operations of the trace, 0 for all")
 	fs.IntVar(&f.limit, "limit", 0, "most `bytes` the heap may commit, 0 for no limit")
