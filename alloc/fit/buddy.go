@@ -309,13 +309,13 @@ func (h *Buddy) release(off int, s state) {
 	h.unmark(off, s)
 	fill(h.mem.bytes[off:off+h.size(s.order)], freedByte)
 	h.frees++
-	off, order := h.join(off, s.order)
-	h.trim(off, order)
+	h.join(off, s.order)
+	h.trim()
 }
 
 // join makes the block off, which is on no list, free, together with as many
-// buddies as are free, and returns what came of it.
-func (h *Buddy) join(off, order int) (int, int) {
+// buddies as are free.
+func (h *Buddy) join(off, order int) {
 	from := order
 	for order < maxOrders-1 {
 		buddy := h.buddyOf(off, order)
@@ -334,7 +334,6 @@ func (h *Buddy) join(off, order int) (int, int) {
 		h.emit(alloc.Event{Kind: alloc.EventCoalesce, Off: arena.Offset(off), Size: h.size(order)})
 	}
 	h.link(off, order)
-	return off, order
 }
 
 // size returns the bytes of a block of the order.

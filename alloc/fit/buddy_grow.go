@@ -69,14 +69,19 @@ func (h *Buddy) freeAtEnd(size int) (off int, ok bool) {
 	return off, true
 }
 
-// trim gives memory back after the block off has become free: everything beyond
-// the initial size when nothing is live, else the block itself if it is at the
-// end and larger than sixteen times Grow.
-func (h *Buddy) trim(off, order int) {
-	switch {
-	case h.liveBlocks == 0 && h.end > h.initial:
+// trim gives memory back after a block has become free: everything beyond the
+// initial size when nothing is live, else free blocks at the heap's end that are
+// larger than sixteen times Grow.
+func (h *Buddy) trim() {
+	if h.liveBlocks == 0 && h.end > h.initial {
 		h.restart()
-	case off+h.size(order) == h.end && h.size(order) > 16*h.o.Grow && off >= h.initial:
+		return
+	}
+	for h.end > h.initial {
+		off, order, ok := h.lastFree()
+		if !ok || h.size(order) <= 16*h.o.Grow || off < h.initial {
+			return
+		}
 		h.unlink(off, order) // before its links are gone
 		if !h.decommitFrom(off, h.at(off)+stateSize) {
 			h.link(off, order)
@@ -85,6 +90,20 @@ func (h *Buddy) trim(off, order int) {
 		h.clearState(off)
 		h.end = off
 	}
+}
+
+// lastFree returns the block at the heap's end, if that is free. O(orders).
+func (h *Buddy) lastFree() (off, order int, ok bool) {
+	for order = range maxOrders {
+		size := h.size(order)
+		if size > h.end-h.start || (h.end-h.start)&(size-1) != 0 {
+			break
+		}
+		if s := h.stateAt(h.end - size); s.present && s.order == order {
+			return h.end - size, order, !s.used
+		}
+	}
+	return 0, 0, false
 }
 
 // restart makes an empty heap as it was when it was fresh.
