@@ -63,12 +63,12 @@ func (d *DB) isClosing() bool {
 // setBackgroundError notes how the last background work of a kind ended.
 func (d *DB) setBackgroundError(kind int, err error) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.bgErr[kind] = err
-	d.change.Broadcast()
-	d.mu.Unlock()
 	if err != nil {
 		d.counters.backgroundErrors.Add(1)
 	}
+	d.change.Broadcast()
 }
 
 // backgroundError returns why background work is failing, or nil.
@@ -76,6 +76,15 @@ func (d *DB) backgroundError() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return errors.Join(d.bgErr[:]...)
+}
+
+// failedSince returns why background work is failing, if it has failed again
+// since there were n failures.
+func (d *DB) failedSince(n uint64) error {
+	if d.counters.backgroundErrors.Load() == n {
+		return nil
+	}
+	return d.backgroundError()
 }
 
 // newFileNum gives out a file number.

@@ -86,7 +86,25 @@ func (j *compactionJob) run() (files []*fileMeta, err error) {
 			return nil, j.d.latch(fmt.Errorf("sync of the directory: %w", err))
 		}
 	}
-	return j.files, nil
+	return j.files, j.readBack()
+}
+
+// readBack opens the outputs: their indexes are in memory before the first read,
+// and a table that cannot be read never becomes live.
+func (j *compactionJob) readBack() error {
+	for _, f := range j.files {
+		o, err := j.d.tables.get(f)
+		if errors.Is(err, ErrMemoryLimit) {
+			return nil // whoever reads the table makes room
+		}
+		if err != nil {
+			return err
+		}
+		if err := o.unref(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // stripe numbers the stripe of a sequence number, the oldest being 0.
@@ -299,6 +317,7 @@ func (j *compactionJob) abandon() {
 // dropOutputs removes tables that no version will hold.
 func (d *DB) dropOutputs(files []*fileMeta) {
 	for _, f := range files {
+		d.tables.forget(f)
 		if err := d.dir.Remove(filename.MakeTable(f.num)); err != nil && !errors.Is(err, errNotExist) {
 			d.log("cannot remove an abandoned table", "file", filename.MakeTable(f.num), "err", err)
 		}

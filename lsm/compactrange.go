@@ -59,11 +59,12 @@ type rangeCompaction struct {
 // when the level has nothing more to do.
 func (r *rangeCompaction) next() (*compaction, error) {
 	d := r.d
+	before := d.counters.backgroundErrors.Load()
 	for {
 		if err := d.writable(); err != nil {
 			return nil, err
 		}
-		if err := d.backgroundError(); err != nil {
+		if err := d.failedSince(before); err != nil {
 			return nil, err
 		}
 		d.mu.Lock()

@@ -230,6 +230,7 @@ func (d *DB) Flush() error {
 
 // waitFlushed waits until m is no longer among the memtables.
 func (d *DB) waitFlushed(m *memTable) error {
+	before := d.counters.backgroundErrors.Load()
 	for {
 		d.mu.Lock()
 		waiting := false
@@ -240,7 +241,7 @@ func (d *DB) waitFlushed(m *memTable) error {
 		if !waiting {
 			return nil
 		}
-		if err := d.backgroundError(); err != nil {
+		if err := d.failedSince(before); err != nil {
 			return err
 		}
 		if err := d.writable(); err != nil {

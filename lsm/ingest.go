@@ -85,8 +85,9 @@ func (in *ingestion) run() error {
 		}
 	}
 	defer d.stalled("a table is taken in")()
+	before := d.counters.backgroundErrors.Load()
 	for d.hasImms() {
-		if err := errors.Join(d.backgroundError(), d.writable()); err != nil {
+		if err := errors.Join(d.failedSince(before), d.writable()); err != nil {
 			return err
 		}
 		d.waitChange(time.Now().Add(time.Second))

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// lsmRun runs memlab lsm and returns the exit code, standard output and error.
+func lsmRun(t *testing.T, in string, args ...string) (code int, out, errs string) {
+	t.Helper()
+	var o, e bytes.Buffer
+	code = run(context.Background(), &env{in: strings.NewReader(in), out: &o, err: &e}, append([]string{"lsm"}, args...))
+	return code, o.String(), e.String()
+}
+
+func TestLsmVerbs(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "db")
+	for _, c := range []struct {
+		in, args string
+		code     int
+		out      string
+	}{
+		{"", "get DIR a", exitFound, ""},
+		{"", "put -sync DIR a 1", exitOK, ""},
+		{"", "put DIR b 2", exitOK, ""},
+		{"", "put -hex DIR 00ff 7a", exitOK, ""},
+		{"", "put -hex DIR xyz 7a", exitUsage, ""},
+		{"", "get DIR a", exitOK, "1\n"},
+		{"", "get -hex DIR 00ff", exitOK, "7a\n"},
+		{"", "get DIR none", exitFound, ""},
+		{"", "scan DIR", exitOK, "\"\\x00\\xff\"\t\"z\"\n\"a\"\t\"1\"\n\"b\"\t\"2\"\n"},
+		{"", "scan -reverse -limit 1 DIR", exitOK, "\"b\"\t\"2\"\n"},
+		{"", "scan DIR a b", exitOK, "\"a\"\t\"1\"\n"},
+		{"", "delete DIR a", exitOK, ""},
+		{"", "delete -range DIR b", exitUsage, ""},
+		{"", "dump DIR", exitOK, "{\"k\":\"00ff\",\"v\":\"7a\"}\n{\"k\":\"62\",\"v\":\"32\"}\n"},
+		{`{"op":"put","k":"63","v":""}` + "\n\n" + `{"op":"del","k":"62"}`, "load -batch 10 DIR", exitOK, ""},
+		{"", "dump DIR", exitOK, "{\"k\":\"00ff\",\"v\":\"7a\"}\n{\"k\":\"63\",\"v\":\"\"}\n"},
+		{"", "delete -range DIR b d", exitOK, ""},
+		{"", "dump DIR", exitOK, "{\"k\":\"00ff\",\"v\":\"7a\"}\n"},
+		{"", "get", exitUsage, ""},
+		{"", "frob DIR", exitUsage, ""},
+		{"", "get -recovery magic DIR a", exitUsage, ""},
+		{"", "load -durability never DIR", exitUsage, ""},
+		{"", "load -batch 0 DIR", exitUsage, ""},
+		{"", "put DIR/../none/\x00 a b", exitFound, ""},
+	} {
+		args := strings.Fields(strings.ReplaceAll(c.args, "DIR", dir))
+		code, out, errs := lsmRun(t, c.in, args...)
+		require.Equal(t, c.code, code, "%s: %s", c.args, errs)
+		require.Equal(t, c.out, out, c.args)
+		require.Equal(t, code == exitOK, errs == "", "%s: %s", c.args, errs)
+	}
+	code, out, _ := lsmRun(t, "", "check", dir)
+	require.Equal(t, exitOK, code)
+	require.Contains(t, out, "ok:")
+	code, out, _ = lsmRun(t, "", "stats", "-json", dir)
+	require.Equal(t, exitOK, code)
+	require.Contains(t, out, lsmStatsSchema)
+	code, out, _ = lsmRun(t, "", "stats", dir)
+	require.Equal(t, exitOK, code)
+	require.Contains(t, out, "memtables")
+	code, out, _ = lsmRun(t, "", "compact", dir)
+	require.Equal(t, exitOK, code)
+	require.Contains(t, out, "wrote")
+	code, _, errs := lsmRun(t, "", "get", "-h")
+	require.Equal(t, exitOK, code)
+	require.Contains(t, errs, "Example:")
+}
+
+// TestLsmLoadBadLine holds that a bad line is named, that all before it is there
+// and nothing behind it.
+func TestLsmLoadBadLine(t *testing.T) {
+	for _, bad := range []string{
+		`{"op":"put","k":"6g","v":""}`, `{"op":"put","k":"61"}`, `{"op":"put","v":"61"}`, `{"op":"set","k":"61","v":""}`,
+		`{"op":"del","k":"61","v":""}`, `not JSON`, `{"op":"put","k":61,"v":""}`,
+	} {
+		dir := t.TempDir()
+		in := strings.Repeat(`{"op":"put","k":"61","v":"62"}`+"\n", 4) + bad + "\n" + `{"op":"put","k":"7a","v":""}` + "\n"
+		code, _, errs := lsmRun(t, in, "load", "-batch", "3", dir)
+		require.Equal(t, exitFound, code, bad)
+		require.Contains(t, errs, "line 5", bad)
+		_, out, _ := lsmRun(t, "", "dump", dir)
+		require.Equal(t, "{\"k\":\"61\",\"v\":\"62\"}\n", out, bad)
+	}
+}
