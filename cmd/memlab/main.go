@@ -42,6 +42,7 @@ func commands() []command {
 		{"replay", "one allocation trace on one allocator: validity, memory, time", runReplay},
 		{"fit", "walk through a free list, in the manner of OSTEP", runFit},
 		{"lsm", "the store from the shell: put, get, scan, load, dump, check, …", runLsm},
+		{"translate", "addresses to translate by hand, and walks drawn step by step", runTranslate},
 		{"dump", "page tables in memory, and what an MMU must make of them", runDump},
 		{"tlb", "misses of TLBs on a trace of memory references", runTLB},
 		{"page", "page faults of replacement policies on a trace", runPage},

@@ -212,3 +212,25 @@ func (t *Table) setUsed(addr vm.PhysAddr, i int, accessed, dirty bool) {
 		}
 	}
 }
+
+// A TableFrame is a table of the tree: where it is, and its level (0 is the last).
+type TableFrame struct {
+	Addr  vm.PhysAddr
+	Level int
+}
+
+// Tables yields every table of the tree, the root first, parents before children:
+// the frames that an image of the address space must hold. The table must not
+// change while it runs.
+func (t *Table) Tables() iter.Seq[TableFrame] {
+	return func(yield func(TableFrame) bool) {
+		if !yield(TableFrame{t.root, t.plan.top}) {
+			return
+		}
+		for n := range t.tree() {
+			if n.kind == entryTable && !n.recursive && !yield(TableFrame{t.plan.next(n.pte), n.level - 1}) {
+				return
+			}
+		}
+	}
+}

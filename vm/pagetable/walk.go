@@ -171,6 +171,9 @@ func (w *walker) allowed(rights vm.Perm) bool {
 	p := &w.t.plan
 	if !p.permits(rights, w.acc) {
 		w.fault.Need, w.fault.Have = needs(w.acc), rights
+		if w.fault.Need&^rights == 0 && !w.acc.IsUser() {
+			w.fault.Note = "the page is closed to privileged code"
+		}
 		return w.fail(vm.Protection, 0)
 	}
 	if w.path[w.level].pte&p.format.Accessed != p.format.Accessed && p.opts.SoftwareAccessed {
