@@ -25,8 +25,8 @@
 //     else, with the collector off, touches every page of every block, and
 //     reads the process's resident size at 300 even points and at each 1 % rise
 //     of the live peak. Peak utilisation is the peak of live payload over the
-//     peak growth of resident memory; mean utilisation is the mean over the
-//     even points of live over resident. Pages of the program's own file do not
+//     peak growth of resident memory; mean utilisation is mean live payload over
+//     mean growth, over the even points. Pages of the program's own file do not
 //     count.
 //
 // Limits: resident sizes exist on Linux only; elsewhere utilisation is over

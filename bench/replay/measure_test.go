@@ -243,3 +243,12 @@ func TestOpErrorUnwraps(t *testing.T) {
 	require.EqualError(t, err, "git: operation 3: boom")
 	require.ErrorIs(t, err, inner)
 }
+
+func TestRatioOfMeansAndMeanOfRatios(t *testing.T) {
+	var r ratio
+	r.add(100, 100)
+	r.add(0, 300)
+	require.Equal(t, 0.25, r.ofMeans())
+	require.Equal(t, 0.5, r.each.value())
+	require.Equal(t, -1.0, new(ratio).ofMeans())
+}

@@ -29,8 +29,9 @@ type Result struct {
 	PeakCommitted *int64 `json:"peak_committed_bytes,omitempty"`
 	PeakResident  *int64 `json:"peak_resident_bytes,omitempty"`
 
-	Utilisation              *float64 `json:"utilisation,omitempty"` // peak live / peak resident growth
-	MeanUtilisation          *float64 `json:"mean_utilisation,omitempty"`
+	Utilisation              *float64 `json:"utilisation,omitempty"`      // peak live / peak resident growth
+	MeanUtilisation          *float64 `json:"mean_utilisation,omitempty"` // mean live / mean resident growth over the even points
+	MeanOfPoints             *float64 `json:"mean_of_points,omitempty"`   // mean over the even points of live / resident growth at each
 	UtilisationCommitted     *float64 `json:"utilisation_committed,omitempty"`
 	MeanUtilisationCommitted *float64 `json:"mean_utilisation_committed,omitempty"`
 
@@ -74,7 +75,7 @@ func (r *Result) AddUsage(u *Usage) {
 		}
 		return &v
 	}
-	ratio := func(v float64) *float64 {
+	knownShare := func(v float64) *float64 {
 		if v < 0 {
 			return nil
 		}
@@ -82,8 +83,9 @@ func (r *Result) AddUsage(u *Usage) {
 	}
 	r.PeakLive = u.PeakLive
 	r.PeakCommitted, r.PeakResident = known(u.PeakCommitted), known(u.PeakResident)
-	r.Utilisation, r.MeanUtilisation = ratio(u.PeakOverResident()), ratio(u.MeanLiveOverResident)
-	r.UtilisationCommitted, r.MeanUtilisationCommitted = ratio(u.PeakOverCommitted()), ratio(u.MeanLiveOverCommitted)
+	r.Utilisation, r.MeanUtilisation = knownShare(u.PeakOverResident()), knownShare(u.MeanLiveOverResident)
+	r.UtilisationCommitted, r.MeanUtilisationCommitted = knownShare(u.PeakOverCommitted()), knownShare(u.MeanLiveOverCommitted)
+	r.MeanOfPoints = knownShare(u.MeanOfPoints)
 	r.Fragmentation = &u.Fragmentation
 	r.Points = u.Points
 }
@@ -93,6 +95,7 @@ func (r *Result) TakeUsage(from *Result) {
 	r.PeakLive, r.PeakCommitted, r.PeakResident = from.PeakLive, from.PeakCommitted, from.PeakResident
 	r.Utilisation, r.MeanUtilisation = from.Utilisation, from.MeanUtilisation
 	r.UtilisationCommitted, r.MeanUtilisationCommitted = from.UtilisationCommitted, from.MeanUtilisationCommitted
+	r.MeanOfPoints = from.MeanOfPoints
 	r.Fragmentation, r.Points = from.Fragmentation, from.Points
 }
 

@@ -10,7 +10,7 @@ import (
 
 func sampleResult() *Result {
 	r := &Result{Schema: ResultSchema, Alloc: "x", Trace: "git", Ops: 1000, Valid: true}
-	r.AddUsage(&Usage{PeakLive: 90, PeakResident: 100, PeakCommitted: -1, MeanLiveOverResident: 0.5, MeanLiveOverCommitted: -1})
+	r.AddUsage(&Usage{PeakLive: 90, PeakResident: 100, PeakCommitted: -1, MeanLiveOverResident: 0.5, MeanLiveOverCommitted: -1, MeanOfPoints: 0.625})
 	r.AddTiming(Timing{Warm: []float64{12.5, 11}, Cold: []float64{20}})
 	return r
 }
@@ -19,7 +19,7 @@ func TestResultJSONLeavesOutWhatWasNotMeasured(t *testing.T) {
 	b, err := json.Marshal(sampleResult())
 	require.NoError(t, err)
 	require.JSONEq(t, `{"schema":"memlab/replay/v1","alloc":"x","trace":"git","ops":1000,"peak_live_bytes":90,
-		"peak_resident_bytes":100,"utilisation":0.9,"mean_utilisation":0.5,
+		"peak_resident_bytes":100,"utilisation":0.9,"mean_utilisation":0.5,"mean_of_points":0.625,
 		"fragmentation":{"mean_internal":0,"peak_internal":0,"mean_external":0,"peak_external":0},
 		"ns_per_op":11,"cold_ns_per_op":20,"warm_samples_ns":[12.5,11],"cold_samples_ns":[20],"valid":true}`, string(b))
 }

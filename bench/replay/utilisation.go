@@ -19,8 +19,9 @@ type Usage struct {
 	PeakResident  int64 // growth over the process before the heap was made
 	PeakCommitted int64 // as the heap's Stats say
 
-	MeanLiveOverResident  float64 // over the even points
-	MeanLiveOverCommitted float64
+	MeanLiveOverResident  float64 // mean of live over mean of resident bytes, over the even points
+	MeanLiveOverCommitted float64 // the same over committed bytes
+	MeanOfPoints          float64 // mean over the even points of live/resident at each
 
 	Fragmentation Fragmentation
 	Points        []Point // the even points, in order
@@ -63,7 +64,7 @@ func share(a, b int64) float64 {
 // unseen. Then it runs p once more, on another heap, to ask that for its own
 // statistics, which may cost memory and must not be mixed with the first run.
 func Utilisation(p *Program, e Entry, cfg Config) (*Usage, error) {
-	u := &Usage{PeakLive: p.PeakLive, PeakResident: -1, PeakCommitted: -1, MeanLiveOverResident: -1, MeanLiveOverCommitted: -1}
+	u := &Usage{PeakLive: p.PeakLive, PeakResident: -1, PeakCommitted: -1, MeanLiveOverResident: -1, MeanLiveOverCommitted: -1, MeanOfPoints: -1}
 	u.Points = make([]Point, 0, evenPoints+1)
 	resident, err := newResidentReader()
 	if err == nil {
@@ -93,7 +94,7 @@ func (u *Usage) residentRun(p *Program, e Entry, cfg Config, resident *residentR
 	if err != nil {
 		return err
 	}
-	var over average
+	var over ratio
 	err = p.observe(e, cfg, tab, func(_ Heap, pt Point, even bool) error {
 		now, err := resident.read()
 		if err != nil {
@@ -103,11 +104,11 @@ func (u *Usage) residentRun(p *Program, e Entry, cfg Config, resident *residentR
 		u.PeakResident = max(u.PeakResident, pt.Resident)
 		if even {
 			u.Points = append(u.Points, pt)
-			over.add(share(pt.Live, pt.Resident))
+			over.add(pt.Live, pt.Resident)
 		}
 		return nil
 	})
-	u.MeanLiveOverResident = over.value()
+	u.MeanLiveOverResident, u.MeanOfPoints = over.ofMeans(), over.each.value()
 	return err
 }
 
@@ -127,7 +128,8 @@ func warmUp(p *Program, e Entry, tab table) error {
 
 // statsRun is the second run.
 func (u *Usage) statsRun(p *Program, e Entry, cfg Config) error {
-	var over, internal, external average
+	var over ratio
+	var internal, external average
 	point, peak := 0, int64(-1)
 	err := p.observe(e, cfg, make(table, p.Slots), func(h Heap, pt Point, even bool) error {
 		s, ok := stats(h)
@@ -144,7 +146,7 @@ func (u *Usage) statsRun(p *Program, e Entry, cfg Config) error {
 		}
 		u.Points[point].Committed = int64(s.Committed)
 		point++
-		over.add(share(pt.Live, int64(s.Committed)))
+		over.add(pt.Live, int64(s.Committed))
 		internal.add(s.InternalFragmentation())
 		external.add(s.ExternalFragmentation())
 		if pt.Live > peak {
@@ -156,13 +158,35 @@ func (u *Usage) statsRun(p *Program, e Entry, cfg Config) error {
 	if errors.Is(err, errNoStats) {
 		return nil
 	}
-	u.MeanLiveOverCommitted = over.value()
+	u.MeanLiveOverCommitted = over.ofMeans()
 	u.Fragmentation.MeanInternal, u.Fragmentation.MeanExternal = max(internal.value(), 0), max(external.value(), 0)
 	return err
 }
 
 // errNoStats ends a run on a heap that has no statistics.
 var errNoStats = errors.New("replay: the heap has no statistics")
+
+// A ratio compares two figures over the even points, in two ways: that of their
+// means, and the mean of their ratios. The second gives a point at which almost
+// nothing is live the weight of one at which everything is.
+type ratio struct {
+	live, held float64
+	each       average
+}
+
+func (r *ratio) add(live, held int64) {
+	r.live += float64(live)
+	r.held += float64(held)
+	r.each.add(share(live, held))
+}
+
+// ofMeans returns the mean of the live bytes over that of the held ones, or -1.
+func (r *ratio) ofMeans() float64 {
+	if r.held <= 0 {
+		return -1
+	}
+	return r.live / r.held
+}
 
 // An average is of the values that are known, which negative ones are not.
 type average struct {

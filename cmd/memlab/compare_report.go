@@ -96,7 +96,7 @@ func method() []chart.Part {
 	return []chart.Part{
 		chart.Heading("How this was measured"),
 		chart.Text("Every block of every trace was filled with a pattern and checked, on two fresh heaps. Time is wall time of a call with the block's first byte written: warm in a heap that has run the trace before, cold in a fresh one, page faults included; the least of the repetitions. " +
-			"Memory is read from the kernel in a process of its own, with every page of every block touched and the collector off (on for Go's heap, which frees in no other way), at 300 even points and whenever the live payload reaches a new peak. Committed is what the heap says of itself. " +
+			"Memory is read from the kernel in a process of its own, with every page of every block touched and the collector off (on for Go's heap, which frees in no other way), at 300 even points and at each new peak of the live payload. Mean utilisation is mean live over mean resident. Committed is what the heap says of itself. " +
 			"An allocator that took too long on a trace was stopped, and has no figures there."),
 	}
 }

@@ -171,9 +171,9 @@ static void touch(char *p, size_t size) {
 static void memory(void) {
   rollup = open("/proc/self/smaps_rollup", O_RDONLY);
   resident();
-  int64_t before = resident(), live = 0, last_rise = 0, peak = 0, points = 0;
+  int64_t before = resident(), live = 0, last_rise = 0, peak = 0;
   uint64_t done = 0;
-  double sum = 0;
+  double live_sum = 0, grown_sum = 0; // over the even points
   for (uint32_t i = 0; i < head->ops; i++) {
     const struct instr *in = &code[i];
     char *p = 0;
@@ -194,13 +194,13 @@ static void memory(void) {
     int64_t grown = resident() - before;
     if (grown > peak) peak = grown;
     if (even && grown > 0) {
-      sum += (double)live / grown;
-      points++;
+      live_sum += live;
+      grown_sum += grown;
     }
   }
   print("resident", peak);
   print("utilisation", (double)head->peak / peak);
-  print("mean", points ? sum / points : 0);
+  print("mean", grown_sum > 0 ? live_sum / grown_sum : 0);
 }
 
 static void pair(size_t size, long n) {
