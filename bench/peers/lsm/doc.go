@@ -10,7 +10,9 @@
 // median of the rounds and the ratio to a chosen engine. All get the same keys in
 // the same order, of 16 decimal digits; values are half compressible.
 //
-// What the columns mean: ops/s by wall clock; p50, p99 and p99.9 of single
+// What the columns mean: ops/s by wall clock; processor time of all threads per
+// operation, background work included, and the ratio of the base's to it (on a
+// machine with other work the better measure); p50, p99 and p99.9 of single
 // operations in microseconds, clock reading included (scans: not measured); B/op bytes that Go
 // allocated per operation; gc% the share of the processors that the collector
 // took. Per engine, over all its workloads: peak resident and

@@ -13,6 +13,7 @@ import (
 type usage struct {
 	alloc uint64  // bytes the Go heap gave out
 	heap  int64   // live bytes at the last collection
+	cpu   float64 // processor seconds of the process, user and system
 	gc    float64 // processor seconds of the collector, without idle processors that helped
 }
 
@@ -20,7 +21,30 @@ func sample() usage {
 	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
 		{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/gc/mark/idle:cpu-seconds"}}
 	metrics.Read(s)
-	return usage{s[0].Value.Uint64(), int64(s[1].Value.Uint64()), s[2].Value.Float64() - s[3].Value.Float64()}
+	return usage{s[0].Value.Uint64(), int64(s[1].Value.Uint64()), cpuSeconds(), s[2].Value.Float64() - s[3].Value.Float64()}
+}
+
+// ticksPerSecond is the unit of /proc/self/stat on every Linux.
+const ticksPerSecond = 100
+
+// cpuSeconds returns what all threads have used so far, 0 where /proc does not
+// say.
+func cpuSeconds() float64 {
+	b, err := os.ReadFile("/proc/self/stat")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), ") ") // the name may hold spaces
+	f := strings.Fields(rest)
+	if len(f) < 13 {
+		return 0
+	}
+	user, uerr := strconv.ParseFloat(f[11], 64)
+	system, serr := strconv.ParseFloat(f[12], 64)
+	if uerr != nil || serr != nil {
+		return 0
+	}
+	return (user + system) / ticksPerSecond
 }
 
 // A footprint is what an engine took over all its workloads. Fields are -1

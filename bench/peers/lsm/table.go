@@ -52,7 +52,7 @@ func (t *table) print(w io.Writer) {
 		t.p.c.N, t.p.c.ValueSize, t.p.c.Memtable/mib, t.p.c.Cache/mib, t.p.c.BloomBits, t.p.c.Snappy, t.p.rounds,
 		runtime.Version(), runtime.NumCPU())
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(tw, "workload\tengine\tops/s\tvs %s\tp50 µs\tp99\tp99.9\tB/op\tgc%%\tfound\n", t.p.base)
+	fmt.Fprintf(tw, "workload\tengine\tops/s\tvs %s\tcpu µs/op\tvs %s\tp50 µs\tp99\tp99.9\tB/op\tgc%%\tfound\n", t.p.base, t.p.base)
 	for _, wl := range t.workloads {
 		base, hasBase := t.median(t.p.base, wl)
 		for _, e := range t.engines {
@@ -60,12 +60,15 @@ func (t *table) print(w io.Writer) {
 			if !ok {
 				continue
 			}
-			ratio := "-"
+			ratio, cpuRatio := "-", "-"
 			if hasBase {
 				ratio = fmt.Sprintf("%.2f", r.OpsPerS/base.OpsPerS)
 			}
-			fmt.Fprintf(tw, "%s\t%s\t%.0f\t%s\t%.2f\t%.2f\t%.2f\t%.0f\t%.1f\t%d\n",
-				wl, e, r.OpsPerS, ratio, r.P50, r.P99, r.P999, r.AllocB, 100*r.GCShare, r.Found)
+			if hasBase && r.CPU > 0 && base.CPU > 0 {
+				cpuRatio = fmt.Sprintf("%.2f", base.CPU/r.CPU)
+			}
+			fmt.Fprintf(tw, "%s\t%s\t%.0f\t%s\t%.2f\t%s\t%.2f\t%.2f\t%.2f\t%.0f\t%.1f\t%d\n",
+				wl, e, r.OpsPerS, ratio, r.CPU, cpuRatio, r.P50, r.P99, r.P999, r.AllocB, 100*r.GCShare, r.Found)
 		}
 	}
 	fmt.Fprintln(tw)

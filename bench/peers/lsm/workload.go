@@ -23,6 +23,7 @@ type result struct {
 	Found    int64   `json:"found"`
 	AllocB   float64 `json:"alloc_bytes_per_op"`
 	GCShare  float64 `json:"gc_cpu_share"`
+	CPU      float64 `json:"cpu_us_per_op"` // of all threads, user and system; -1 where the system does not say
 }
 
 // A run is the state of one engine while its workloads go by.
@@ -84,8 +85,16 @@ func (r *run) do(workload string) (result, error) {
 	}
 	return result{Engine: r.name, Workload: workload, Ops: ops, Found: found, OpsPerS: float64(ops) / sec,
 		P50: h.us(.5), P99: h.us(.99), P999: h.us(.999),
+		CPU:     cpuPerOp(after.cpu-before.cpu, ops),
 		AllocB:  float64(after.alloc-before.alloc) / float64(ops),
 		GCShare: (after.gc - before.gc) / (sec * float64(runtime.GOMAXPROCS(0)))}, err
+}
+
+func cpuPerOp(seconds float64, ops int64) float64 {
+	if seconds < 0 {
+		return -1
+	}
+	return seconds * 1e6 / float64(ops)
 }
 
 func (r *run) reopen() (err error) {

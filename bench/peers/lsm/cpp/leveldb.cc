@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -211,6 +212,7 @@ int main(int argc, char** argv) {
     std::mt19937_64 rng(std::hash<string>()(wl));
     Timer t;
     t.lat.reserve(n);
+    clock_t cpu = clock();
     t.start = t.last = Clock::now();
     long found = 0, ops = 1;
     if (wl == "compact") db->CompactRange(nullptr, nullptr);
@@ -219,9 +221,10 @@ int main(int argc, char** argv) {
     else if (wl == "readwhilewriting") read_while_writing(t, rng, found, ops);
     else ops = point(wl, t, rng, found);
     double sec = std::chrono::duration<double>(Clock::now() - t.start).count();
+    double cpu_us = double(clock() - cpu) / CLOCKS_PER_SEC * 1e6 / ops;
     std::sort(t.lat.begin(), t.lat.end());
-    printf("{\"engine\":\"leveldb-c++\",\"workload\":\"%s\",\"ops\":%ld,\"ops_per_s\":%.0f,\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"found\":%ld}\n",
-           wl.c_str(), ops, ops / sec, t.at(.5), t.at(.99), t.at(.999), found);
+    printf("{\"engine\":\"leveldb-c++\",\"workload\":\"%s\",\"ops\":%ld,\"ops_per_s\":%.0f,\"p50_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"found\":%ld,\"cpu_us_per_op\":%.3f}\n",
+           wl.c_str(), ops, ops / sec, t.at(.5), t.at(.99), t.at(.999), found, cpu_us);
     fflush(stdout);
   }
   delete db;
