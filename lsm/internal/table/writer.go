@@ -186,6 +186,7 @@ func (t *Writer) Finish() (Info, error) {
 	if t.info.Entries == 0 {
 		t.info.Largest = nil
 	}
+	t.info.MinSeq = min(t.info.MinSeq, t.info.MaxSeq) // a table without anything has neither
 	meta := t.writeMeta()
 	index := t.writeBlock(t.index.finish(), true)
 	t.out = appendFooter(t.out, meta, index)
