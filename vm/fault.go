@@ -87,7 +87,10 @@ type Fault struct {
 // Error says kind, address, access, entry and hardware code.
 func (f *Fault) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "vm: %s at %v (%v)", f.Kind, f.VA, f.Access)
+	fmt.Fprintf(&b, "vm: %s at %v", f.Kind.String(), f.VA)
+	if f.Kind < BadLength { // the others are no accesses
+		fmt.Fprintf(&b, " (%v)", f.Access)
+	}
 	if f.Level >= 0 && (f.PTEAddr != 0 || f.PTE != 0) {
 		fmt.Fprintf(&b, ": level %d entry at %v is %#x", f.Level, f.PTEAddr, f.PTE)
 	}

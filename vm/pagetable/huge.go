@@ -130,7 +130,7 @@ func (t *Table) alike(first vm.PhysAddr, va vm.VirtAddr, i, n int) (frame vm.Phy
 // every table appears as a page of the address space: the old trick by which
 // 32-bit kernels reached their page tables. It returns the address at which the
 // entry for address 0 at the last level appears; the one for va follows at
-// (va >> page shift) * entry size. Recursive mappings are legal: a walk through one
+// (va >> page shift) * entry size. User code is kept out. Recursive mappings are legal: a walk through one
 // spends levels going round and ends, as every walk, after the last level.
 //
 // It works where one bit pattern is both a table entry and a leaf: on x86 (but
@@ -149,7 +149,7 @@ func (t *Table) Recursive(slot int) (vm.VirtAddr, error) {
 		return 0, &vm.Fault{Kind: vm.AlreadyMapped, Level: t.plan.top, PTEAddr: addr, PTE: pte}
 	}
 	t.seq.Add(1)
-	t.store(addr, t.plan.makeTable(t.plan.top, t.root)|f.Accessed|f.NoExec&^t.plan.levels[0].reserved|f.PXN|f.NotGlobal)
+	t.store(addr, t.plan.makeTable(t.plan.top, t.root)&^f.TableUser|f.Accessed|f.NoExec&^t.plan.levels[0].reserved|f.PXN|f.NotGlobal)
 	t.seq.Add(1)
 	return f.Extend(vm.VirtAddr(slot) << l.Shift), nil
 }
