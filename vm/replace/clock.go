@@ -59,44 +59,54 @@ func (c *Clock) Remove(p vm.PageID) { c.take(p) }
 func (c *Clock) Pages() iter.Seq[vm.PageID] { return c.all() }
 
 // runBatch implements batcher.
-func (c *Clock) runBatch(s *Sim, refs []Ref) bool {
+func (c *Clock) runBatch(s *Sim, refs []Ref) int {
 	growTo(&c.bit, len(s.state))
 	growTo(&c.slot, len(s.state))
 	state, bit := s.state, c.bit[:len(s.state)]
 	counts := s.counts
-	for _, r := range refs {
-		p := r >> 1
-		if st := state[p]; st != 0 {
-			state[p] = st | uint8(r&1)<<1
-			bit[p] = 1
+	n := len(refs)
+	for i, r := range refs {
+		p := int(r >> 1)
+		if p >= len(state) {
+			n = i
+			break
+		}
+		counts.Writes += int64(r & 1)
+		st := state[p]
+		state[p] = st | resident | uint8(r&1)<<1
+		bit[p] = 1
+		if st != 0 {
 			continue
 		}
 		counts.Misses++
-		state[p] = resident | uint8(r&1)<<1
-		bit[p] = 1
 		if s.used < s.frames {
 			s.used++
 			c.add(vm.PageID(p))
 			continue
 		}
-		page, hand := c.page, c.hand
-		for bit[page[hand]] != 0 {
-			bit[page[hand]] = 0
-			if hand++; hand == len(page) {
-				hand = 0
-			}
-		}
-		v := page[hand]
+		v := c.turn()
 		counts.Evictions++
 		counts.Writebacks += int64(state[v] >> 1)
 		state[v] = 0
-		page[hand] = vm.PageID(p)
-		c.slot[p] = uint32(hand)
+		at := c.hand
+		c.page[at] = vm.PageID(p)
+		c.slot[p] = uint32(at)
+		c.advance()
+	}
+	s.counts = counts
+	return n
+}
+
+// turn moves the hand to the page to be replaced, when no slot is empty, and
+// returns that page.
+func (c *Clock) turn() vm.PageID {
+	page, bit, hand := c.page, c.bit, c.hand
+	for bit[page[hand]] != 0 {
+		bit[page[hand]] = 0
 		if hand++; hand == len(page) {
 			hand = 0
 		}
-		c.hand = hand
 	}
-	s.counts = counts
-	return true
+	c.hand = hand
+	return page[hand]
 }

@@ -37,12 +37,18 @@ func (f *FIFO) Pages() iter.Seq[vm.PageID] { return f.list.all(0) }
 
 // runBatch implements batcher. Node 0 is the head of the list; the node of a
 // page is one above its number.
-func (f *FIFO) runBatch(s *Sim, refs []Ref) bool {
+func (f *FIFO) runBatch(s *Sim, refs []Ref) int {
 	growTo(&f.list.nodes, len(s.state)+1)
 	state, nodes := s.state, f.list.nodes
 	used, c := s.used, s.counts
-	for _, r := range refs {
-		p := r >> 1
+	n := len(refs)
+	for i, r := range refs {
+		p := int(r >> 1)
+		if p >= len(state) {
+			n = i
+			break
+		}
+		c.Writes += int64(r & 1)
 		if st := state[p]; st != 0 {
 			state[p] = st | uint8(r&1)<<1
 			continue
@@ -51,18 +57,18 @@ func (f *FIFO) runBatch(s *Sim, refs []Ref) bool {
 		if used < s.frames {
 			used++
 		} else {
-			n := nodes[0].next
-			next := nodes[n].next
+			v := nodes[0].next
+			next := nodes[v].next
 			nodes[0].next, nodes[next].prev = next, 0
 			c.Evictions++
-			c.Writebacks += int64(state[n-1] >> 1)
-			state[n-1] = 0
+			c.Writebacks += int64(state[v-1] >> 1)
+			state[v-1] = 0
 		}
 		state[p] = resident | uint8(r&1)<<1
 		last := nodes[0].prev
-		nodes[uint32(p)+1] = ringNode{last, 0}
+		nodes[p+1] = ringNode{last, 0}
 		nodes[last].next, nodes[0].prev = uint32(p)+1, uint32(p)+1
 	}
 	s.used, s.counts, f.list.size[0] = used, c, used
-	return true
+	return n
 }

@@ -38,15 +38,21 @@ func (l *LRU) Pages() iter.Seq[vm.PageID] { return l.list.all(0) }
 // runBatch implements batcher. Node 0 is the head of the list; the node of a
 // page is one above its number. mru is the node at the back: a reference to it
 // moves nothing, which is what most references of real programs are.
-func (l *LRU) runBatch(s *Sim, refs []Ref) bool {
+func (l *LRU) runBatch(s *Sim, refs []Ref) int {
 	growTo(&l.list.nodes, len(s.state)+1)
 	state, nodes := s.state, l.list.nodes
 	used, c := s.used, s.counts
 	mru := nodes[0].prev
-	for _, r := range refs {
-		n := uint32(r>>1) + 1
-		st := state[r>>1]
-		state[r>>1] = st | resident | uint8(r&1)<<1
+	taken := len(refs)
+	for i, r := range refs {
+		p := int(r >> 1)
+		if p >= len(state) {
+			taken = i
+			break
+		}
+		c.Writes += int64(r & 1)
+		n, st := uint32(p)+1, state[p]
+		state[p] = st | resident | uint8(r&1)<<1
 		if n == mru {
 			continue
 		}
@@ -71,9 +77,10 @@ func (l *LRU) runBatch(s *Sim, refs []Ref) bool {
 			}
 		}
 		nodes[n] = ringNode{mru, 0}
-		nodes[mru].next, nodes[0].prev = n, n
+		nodes[mru].next = n
 		mru = n
+		nodes[0].prev = n
 	}
 	s.used, s.counts, l.list.size[0] = used, c, used
-	return true
+	return taken
 }

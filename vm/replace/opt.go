@@ -135,14 +135,16 @@ func (o *OPT) Pages() iter.Seq[vm.PageID] {
 // runBatch implements batcher. It serves batches that are exactly the next
 // references of the future, and pages never taken out, for which ahead needs
 // no upkeep: the time of the page's next use follows from the time of this one.
-func (o *OPT) runBatch(s *Sim, refs []Ref) bool {
+func (o *OPT) runBatch(s *Sim, refs []Ref) int {
 	if o.nearest || o.now+len(refs) > o.fut.Len() || !slices.Equal(o.fut.refs[o.now:o.now+len(refs)], refs) {
-		return false
+		return 0
 	}
+	growTo(&s.state, o.fut.NumPages())
 	state, next, leaf, c := s.state, o.fut.next[o.now:o.now+len(refs)], o.uses[0], s.counts
 	for i, r := range refs {
 		p := r.Page()
 		o.now++
+		c.Writes += int64(r & 1)
 		if st := state[p]; st != 0 {
 			state[p] = st | uint8(r&1)<<1
 		} else {
@@ -168,7 +170,7 @@ func (o *OPT) runBatch(s *Sim, refs []Ref) bool {
 		}
 	}
 	s.counts = c
-	return true
+	return len(refs)
 }
 
 // deadPage is a page that is never used again and the number of its load.

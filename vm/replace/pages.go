@@ -45,8 +45,8 @@ func MakeAccess(page uint64, write bool) Access {
 }
 
 // Pages numbers the pages of a trace 0, 1, 2, … in the order of their first
-// reference. It is an open hash table with linear probing, at most half full;
-// pages are never taken out. The zero Pages is empty and ready.
+// reference. It is an open hash table with linear probing, at most a quarter full,
+// so that nearly every page is found at once; pages are never taken out. The zero Pages is empty and ready.
 //
 // One Pages serves any number of simulations of the same trace, which then need
 // no hash table of their own.
@@ -56,10 +56,11 @@ type Pages struct {
 	pages []uint64 // by number
 }
 
-// pageSlot is a place of the table; key is the page number plus 1, 0 if free.
+// pageSlot is a place of the table. Key is the page number above a set bit, as in
+// an [Access] that writes; 0 if the slot is free.
 type pageSlot struct {
 	key uint64
-	id  uint32
+	ref Ref // a read of the page
 }
 
 // fibonacci is 2^64 divided by the golden ratio: multiplying by it spreads
@@ -78,44 +79,44 @@ func (t *Pages) Number(page uint64) vm.PageID {
 	if len(t.slots) == 0 {
 		t.grow()
 	}
-	mask := uint64(len(t.slots) - 1)
-	for i := (page + 1) * fibonacci >> t.shift; ; i++ {
-		s := &t.slots[i&mask]
-		if s.key == page+1 {
-			return vm.PageID(s.id)
+	key := page<<1 | 1
+	for i := key * fibonacci >> t.shift; ; i++ {
+		s := &t.slots[i&uint64(len(t.slots)-1)]
+		if s.key == key {
+			return s.ref.Page()
 		}
 		if s.key == 0 {
-			return vm.PageID(t.add(s, page))
+			return t.add(s, key).Page()
 		}
 	}
 }
 
-// add gives page the next number and the free slot s.
-func (t *Pages) add(s *pageSlot, page uint64) uint32 {
-	if uint64(len(t.pages)) >= MaxPages {
+// add gives the page of key the next number and the free slot s.
+func (t *Pages) add(s *pageSlot, key uint64) Ref {
+	if len(t.pages) >= MaxPages {
 		panic(ErrTooManyPages)
 	}
-	id := uint32(len(t.pages))
-	t.pages = append(t.pages, page)
-	*s = pageSlot{page + 1, id}
-	if 2*len(t.pages) > len(t.slots) {
+	ref := Ref(len(t.pages)) << 1
+	t.pages = append(t.pages, key>>1)
+	*s = pageSlot{key, ref}
+	if 4*len(t.pages) > len(t.slots) {
 		t.grow()
 	}
-	return id
+	return ref
 }
 
-// grow doubles the table.
+// grow makes the table four times as large.
 func (t *Pages) grow() {
-	n := max(2*len(t.slots), 1024)
+	n := max(4*len(t.slots), 4096)
 	t.slots = make([]pageSlot, n)
 	t.shift = uint8(64 - bits.TrailingZeros(uint(n)))
-	mask := uint64(n - 1)
 	for id, page := range t.pages {
-		i := (page + 1) * fibonacci >> t.shift
-		for t.slots[i&mask].key != 0 {
+		key := page<<1 | 1
+		i := key * fibonacci >> t.shift
+		for t.slots[i&uint64(n-1)].key != 0 {
 			i++
 		}
-		t.slots[i&mask] = pageSlot{page + 1, uint32(id)}
+		t.slots[i&uint64(n-1)] = pageSlot{key, Ref(id) << 1}
 	}
 }
 
@@ -126,22 +127,18 @@ func (t *Pages) Refs(accs []Access, refs []Ref) {
 	if len(t.slots) == 0 {
 		t.grow()
 	}
-	slots := t.slots
-	mask := uint64(len(slots) - 1)
-	shift := t.shift & 63
+	slots, shift := t.slots, t.shift
 	for i, a := range accs {
-		key := uint64(a>>1) + 1
-		h := key * fibonacci >> shift
-		for slots[h&mask].key != key {
-			if slots[h&mask].key == 0 {
-				t.add(&slots[h&mask], key-1)
-				slots, shift = t.slots, t.shift&63
-				mask = uint64(len(slots) - 1)
-				h = key * fibonacci >> shift
+		key := uint64(a) | 1
+		h := key * fibonacci >> (shift & 63)
+		s := &slots[h]
+		if s.key != key {
+			if s = &slots[(h+1)&uint64(len(slots)-1)]; s.key != key {
+				refs[i] = MakeRef(t.Number(uint64(a>>1)), a&1 != 0)
+				slots, shift = t.slots, t.shift
 				continue
 			}
-			h++
 		}
-		refs[i] = Ref(slots[h&mask].id)<<1 | Ref(a&1)
+		refs[i] = s.ref | Ref(a&1)
 	}
 }

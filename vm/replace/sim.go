@@ -48,10 +48,11 @@ type Sim struct {
 // A batcher is a policy with a loop of its own over a batch of references, for
 // speed. It must do exactly what Sim.step would do with its methods.
 type batcher interface {
-	// runBatch takes refs until the end and counts misses, evictions and
-	// write-backs in s. All pages of refs are below len(s.state), there is at
-	// least one frame, and no page is pinned. It may refuse, having done nothing.
-	runBatch(s *Sim, refs []Ref) bool
+	// runBatch takes refs from the front and counts misses, evictions and
+	// write-backs in s; the other counters are the caller's. It returns how many
+	// it took: it stops at a page that has no place in s.state yet. There is at
+	// least one frame, and no page is pinned.
+	runBatch(s *Sim, refs []Ref) int
 }
 
 // NewSim returns an empty memory of the given number of frames under p, which
@@ -93,49 +94,39 @@ func (s *Sim) OnEvict(f func(victim vm.PageID, dirty bool)) { s.onEvict = f }
 // [vm.NoVictim] at one that needs a frame when there is none to be had; that
 // one has changed nothing. Otherwise O(1) a reference, as far as the policy is.
 func (s *Sim) Run(refs []Ref) error {
-	s.growFor(refs)
-	if s.batch != nil && s.onEvict == nil && s.frames > 0 && s.pins == 0 && s.runFast(refs) {
-		return nil
-	}
-	for _, r := range refs {
-		if _, err := s.Step(r); err != nil {
-			return err
+	for len(refs) > 0 {
+		n := 0
+		if s.batch != nil && s.onEvict == nil && s.frames > 0 && s.pins == 0 {
+			n = s.runFast(refs)
 		}
+		if n < len(refs) { // a page never seen, or no fast way
+			if _, err := s.Step(refs[n]); err != nil {
+				return err
+			}
+			n++
+		}
+		refs = refs[n:]
 	}
 	return nil
 }
 
 // runFast hands the batch to the policy's own loop and does the counting that
 // needs no look at the single reference.
-func (s *Sim) runFast(refs []Ref) bool {
+func (s *Sim) runFast(refs []Ref) int {
 	misses := s.counts.Misses
-	if !s.batch.runBatch(s, refs) {
-		return false
-	}
-	var writes Ref
-	for _, r := range refs {
-		writes += r & 1
-	}
-	s.counts.Refs += int64(len(refs))
-	s.counts.Writes += int64(writes)
-	s.counts.Hits += int64(len(refs)) - (s.counts.Misses - misses)
-	return true
-}
-
-// growFor makes room for the pages of refs.
-func (s *Sim) growFor(refs []Ref) {
-	var most Ref
-	for _, r := range refs {
-		most = max(most, r)
-	}
-	growTo(&s.state, int(most>>1)+1)
+	n := s.batch.runBatch(s, refs)
+	s.counts.Refs += int64(n)
+	s.counts.Hits += int64(n) - (s.counts.Misses - misses)
+	return n
 }
 
 // Step takes one reference and reports whether it hit. Errors are those of
 // [Sim.Run].
 func (s *Sim) Step(r Ref) (hit bool, err error) {
 	p, write := r.Page(), r.Write()
-	growTo(&s.state, int(p)+1)
+	if int(p) >= len(s.state) {
+		growTo(&s.state, max(2*int(p), 1024))
+	}
 	hit = s.state[p]&resident != 0
 	switch {
 	case hit && s.state[p]&pinned != 0:

@@ -3,6 +3,7 @@ package tlb
 import (
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/memlab-go/memlab/vm"
 )
@@ -95,6 +96,11 @@ type array struct {
 	only    uint32
 	valid   int
 	loud    uint32 // loudCtx if the policy must hear of every hit, else 0
+	lru4    bool   // LRU with four ways
+
+	// restless says that references jump between the ways of sets lately, so
+	// that a branch on the way used last is mispredicted too often.
+	restless bool
 }
 
 // loudCtx is a context bit that no slot has.
@@ -112,6 +118,7 @@ func newArray(conf Array) *array {
 	for i := range a.tags {
 		a.tags[i] = emptyTag
 	}
+	a.lru4 = ways == 4 && (conf.Policy == "" || conf.Policy == LRU)
 	switch conf.Policy {
 	case LFU:
 		a.uses = make([]uint64, conf.Entries)
@@ -214,13 +221,13 @@ func (a *array) victim(set int) int {
 	case Random:
 		return base + a.rng.IntN(a.ways)
 	}
+	stamps := a.stamp[base : base+a.ways]
+	if a.uses == nil {
+		return base + indexOf(stamps, slices.Min(stamps))
+	}
 	best := base
 	for i := base + 1; i < base+a.ways; i++ {
-		if a.uses != nil && a.uses[i] != a.uses[best] {
-			if a.uses[i] < a.uses[best] {
-				best = i
-			}
-		} else if a.stamp[i] < a.stamp[best] {
+		if a.uses[i] < a.uses[best] || a.uses[i] == a.uses[best] && a.stamp[i] < a.stamp[best] {
 			best = i
 		}
 	}
@@ -231,7 +238,11 @@ func (a *array) victim(set int) int {
 func (a *array) fill(s slot) (old slot, evicted bool) {
 	set := int(s.vpn & a.setMask)
 	i := a.victim(set)
-	if old = a.slots[i]; old.ctx != 0 {
+	if old = a.slots[i]; old.ctx == s.ctx { // of the same kind: the counters stay
+		a.put(i, set, s)
+		return old, true
+	}
+	if old.ctx != 0 {
 		evicted = true
 		a.drop(i)
 	}
@@ -247,6 +258,12 @@ func (a *array) fill(s slot) (old slot, evicted bool) {
 	if s.ctx&globalCtx != 0 {
 		a.globals++
 	}
+	a.put(i, set, s)
+	return old, evicted
+}
+
+// put writes s to slot i of set and tells the replacement policy.
+func (a *array) put(i, set int, s slot) {
 	a.slots[i], a.tags[i] = s, tagOf(s.vpn, s.ctx)
 	a.clock++
 	a.stamp[i] = a.clock
@@ -257,7 +274,6 @@ func (a *array) fill(s slot) (old slot, evicted bool) {
 	case a.tree != nil:
 		a.point(set, i-set*a.ways)
 	}
-	return old, evicted
 }
 
 // drop empties slot i, which holds an entry.

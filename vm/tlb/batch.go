@@ -1,47 +1,51 @@
 package tlb
 
-import "github.com/memlab-go/memlab/vm"
+import (
+	"math/bits"
 
-// LookupAll implements [vm.TLB]. Addresses that hit the way hit last in their
-// set of the first array cost a compare; the others take the way of Lookup.
+	"github.com/memlab-go/memlab/vm"
+)
+
+// How batches are taken: in chunks, each by the loop that suits the chunk
+// before it. See [array.restless].
+const (
+	chunkRefs     = 256
+	restlessShare = 16 // restless: more than one reference in so many leaves the hinted way
+)
+
+// LookupAll implements [vm.TLB]. A hit in the first array costs a few compares:
+// of the way used last in the set, or, where references jump between the ways of
+// four-way sets, of all four at once without a branch.
 func (t *TLB) LookupAll(asid vm.ASID, vas []vm.VirtAddr, acc vm.Access, ok vm.PermSet, pas []vm.PhysAddr) int {
 	pas = pas[:len(vas)]
 	sd := side(acc)
 	a := t.levels[0].arrays[sd][0]
-	shift, ctx := a.fastKey(asid)
-	if n, done := t.allFour(a, ctx, asid, sd, vas, ok, pas); done || n > 0 {
-		if done {
-			return n
-		}
-		return n + t.LookupAll(asid, vas[n:], acc, ok, pas[n:])
-	}
-	slots, hint, ways, mask := a.slots, a.hint, uint64(a.ways), a.setMask
-	fast := int64(0)
-	n := len(vas)
-	for i, va := range vas {
-		vpn := uint64(va) >> shift
-		set := vpn & mask
-		s := &slots[set*ways+uint64(hint[set])]
-		if s.vpn != vpn || s.ctx != ctx {
-			if s = t.slowLookup(a, asid, uint64(va), sd); s == nil {
-				n = i
-				break
-			}
-			shift, ctx = a.fastKey(asid)
+	n, fast := 0, int64(0)
+	for n < len(vas) {
+		end := min(n+chunkRefs, len(vas))
+		k := 0
+		if a.restless && a.lru4 {
+			k = a.fourWays(asid, vas[n:end], ok, pas[n:end])
 		} else {
-			fast++
+			k = a.hinted(asid, vas[n:end], ok, pas[n:end])
 		}
-		if ok>>(s.perm&(vm.NumPerms-1))&1 == 0 {
-			n = i
+		n += k
+		fast += int64(k)
+		if n == end {
+			continue
+		}
+		s := t.lookup(asid, uint64(vas[n]), sd) // the general way: a miss, another page size, a forbidden access
+		if s == nil || ok>>(s.perm&(vm.NumPerms-1))&1 == 0 {
 			break
 		}
-		pas[i] = vm.PhysAddr(s.frame | uint64(va)&(1<<s.shift()-1))
+		pas[n] = vm.PhysAddr(s.frame | uint64(vas[n])&(1<<s.shift()-1))
+		n++
 	}
 	t.levels[0].stats.of(sd).Lookups += fast
 	return n
 }
 
-// fastKey returns shift and context of the pages that the fast path looks for:
+// fastKey returns shift and context of the pages that the fast loops look for:
 // the smallest of the array, in the address space. The context fits no slot if
 // the policy must hear of every hit.
 func (a *array) fastKey(asid vm.ASID) (uint8, uint32) {
@@ -49,15 +53,82 @@ func (a *array) fastKey(asid vm.ASID) (uint8, uint32) {
 	return shift, context(asid, shift) | a.loud
 }
 
-// slowLookup is lookup with a short cut for hits in the first array, when it
-// holds pages of one size.
-func (t *TLB) slowLookup(a *array, asid vm.ASID, va uint64, sd int) *slot {
-	if shift := smallest(a.sizes); a.sizes == 1<<shift {
-		if i := a.findPage(va>>shift, context(asid, shift)); i >= 0 && !a.slots[i].ahead {
-			a.touch(i)
-			t.levels[0].stats.of(sd).Lookups++
-			return &a.slots[i]
+// hinted translates addresses while they hit, the way used last first.
+func (a *array) hinted(asid vm.ASID, vas []vm.VirtAddr, ok vm.PermSet, pas []vm.PhysAddr) int {
+	shift, ctx := a.fastKey(asid)
+	slots, hint, ways, mask := a.slots, a.hint, uint64(a.ways), a.setMask
+	pas = pas[:len(vas)]
+	low := uint64(1)<<shift - 1
+	moved := 0
+	n := len(vas)
+	for i, va := range vas {
+		vpn := uint64(va) >> shift
+		set := vpn & mask
+		s := &slots[set*ways+uint64(hint[set])]
+		if s.vpn != vpn || s.ctx != ctx {
+			at := a.findPage(vpn, ctx)
+			if at < 0 || ok>>(slots[at].perm&(vm.NumPerms-1))&1 == 0 {
+				n = i
+				break
+			}
+			a.touch(at)
+			moved++
+			s = &slots[at]
 		}
+		if ok>>(s.perm&(vm.NumPerms-1))&1 == 0 {
+			n = i
+			break
+		}
+		pas[i] = vm.PhysAddr(s.frame | uint64(va)&low)
 	}
-	return t.lookup(asid, va, sd)
+	a.settle(moved, n)
+	return n
+}
+
+// fourWays is hinted for LRU sets of four ways. It finds the way without a
+// branch to mispredict and stamps every hit.
+func (a *array) fourWays(asid vm.ASID, vas []vm.VirtAddr, ok vm.PermSet, pas []vm.PhysAddr) int {
+	shift, ctx := a.fastKey(asid)
+	mixed := uint64(ctx) << 40
+	tags, slots, stamp, hint, mask := a.tags, a.slots, a.stamp, a.hint, a.setMask
+	pas = pas[:len(vas)]
+	low := uint64(1)<<shift - 1
+	moved, clock := uint64(0), a.clock
+	n := len(vas)
+	for i, va := range vas {
+		vpn := uint64(va) >> shift
+		set := vpn & mask
+		way := wayOf((*[4]uint64)(tags[set*4:]), vpn^mixed)
+		at := set*4 + way
+		s := &slots[at]
+		if s.vpn != vpn || s.ctx != ctx || ok>>(s.perm&(vm.NumPerms-1))&1 == 0 {
+			n = i
+			break
+		}
+		moved += uint64(hint[set]) ^ way
+		hint[set] = uint16(way)
+		clock++
+		stamp[at] = clock
+		pas[i] = vm.PhysAddr(s.frame | uint64(va)&low)
+	}
+	a.clock = clock
+	a.settle(int(moved), n)
+	return n
+}
+
+// wayOf returns which of four tags is tag, without a branch; 0 if none is, and
+// anything if several are, so that the slot has to be looked at.
+func wayOf(tags *[4]uint64, tag uint64) uint64 {
+	_, is1 := bits.Sub64(tags[1]^tag, 1, 0) // borrows if equal
+	_, is2 := bits.Sub64(tags[2]^tag, 1, 0)
+	_, is3 := bits.Sub64(tags[3]^tag, 1, 0)
+	return (is1 + 2*is2 + 3*is3) & 3
+}
+
+// settle decides which loop takes the next chunk, after one of n references of
+// which about moved left the hinted way.
+func (a *array) settle(moved, n int) {
+	if n >= chunkRefs/4 {
+		a.restless = moved > n/restlessShare
+	}
 }

@@ -22,13 +22,14 @@ func (r Ref) VA() vm.VirtAddr { return vm.VirtAddr(r &^ 1) }
 // Instr reports whether the reference is an instruction fetch.
 func (r Ref) Instr() bool { return r&1 != 0 }
 
-// A view is what [TLB.Run] needs of an array on its fast path.
+// A view is what [TLB.Run] needs of an array on its fast paths.
 type view struct {
-	tags []uint64
-	hint []uint16
-	ways uint64
-	mask uint64
-	a    *array
+	tags  []uint64
+	stamp []uint64
+	hint  []uint16
+	ways  uint64
+	mask  uint64
+	a     *array
 }
 
 // Run looks all references up under asid, as if every page of 2^shift bytes were
@@ -38,7 +39,6 @@ type view struct {
 func (t *TLB) Run(asid vm.ASID, refs []Ref, shift uint8) {
 	shift &= 63
 	ctx := context(asid, shift)
-	mixed := uint64(ctx) << 40
 	for len(refs) > 0 {
 		views, ok := t.views(shift, ctx)
 		if !ok {
@@ -46,25 +46,95 @@ func (t *TLB) Run(asid vm.ASID, refs []Ref, shift uint8) {
 			refs = refs[1:]
 			continue
 		}
+		chunk := refs[:min(chunkRefs, len(refs))]
 		n, instr := 0, uint64(0)
-		for _, r := range refs {
-			v := &views[r&1]
-			vpn := uint64(r) >> shift
-			set := vpn & v.mask
-			if v.tags[set*v.ways+uint64(v.hint[set])] != vpn^mixed && !t.runSlow(v, asid, r, shift, set, vpn^mixed) {
-				break
-			}
-			instr += uint64(r & 1)
-			n++
+		if d, i := views[dataSide].a, views[instrSide].a; d.lru4 && i.lru4 && (d.restless || i.restless) {
+			n, instr = t.runFour(&views, chunk, shift, ctx)
+		} else {
+			n, instr = t.runHinted(&views, chunk, shift, ctx)
 		}
 		t.levels[0].stats.Instr.Lookups += int64(instr)
 		t.levels[0].stats.Data.Lookups += int64(n) - int64(instr)
-		if n < len(refs) { // the reference that stopped it
+		if n < len(chunk) { // a miss that concerns more than the first level
 			t.runOne(asid, refs[n], shift)
 			n++
 		}
 		refs = refs[n:]
 	}
+}
+
+// runHinted takes references while they hit, the way used last first, and misses
+// too if there is only one level and nobody listens. It returns how many it took,
+// and how many of them were fetches.
+func (t *TLB) runHinted(views *[2]view, refs []Ref, shift uint8, ctx uint32) (n int, instr uint64) {
+	moved, mixed, alone := 0, uint64(ctx)<<40, len(t.levels) == 1 && t.sink == nil
+	n = len(refs)
+	for i, r := range refs {
+		v := &views[r&1]
+		vpn := uint64(r) >> (shift & 63)
+		set := vpn & v.mask
+		if base := set * v.ways; v.tags[base+uint64(v.hint[set])] != vpn^mixed {
+			at := indexOf(v.tags[base:base+v.ways], vpn^mixed)
+			if at < 0 && !alone {
+				n = i
+				break
+			}
+			moved++
+			if at >= 0 {
+				v.a.touch(int(base) + at)
+			} else {
+				t.runMiss(v.a, vpn, ctx, int(r&1))
+			}
+		}
+		instr += uint64(r & 1)
+	}
+	views[0].a.settle(moved, n)
+	views[1].a.settle(moved, n)
+	return n, instr
+}
+
+// indexOf returns the index of the first tag, or -1.
+func indexOf(tags []uint64, tag uint64) int {
+	for i, t := range tags {
+		if t == tag {
+			return i
+		}
+	}
+	return -1
+}
+
+// runFour is runHinted for LRU sets of four ways, without a branch on the way.
+func (t *TLB) runFour(views *[2]view, refs []Ref, shift uint8, ctx uint32) (n int, instr uint64) {
+	clock := max(views[0].a.clock, views[1].a.clock)
+	moved, mixed, alone := uint64(0), uint64(ctx)<<40, len(t.levels) == 1 && t.sink == nil
+	n = len(refs)
+	for i, r := range refs {
+		v := &views[r&1]
+		vpn := uint64(r) >> (shift & 63)
+		set := vpn & v.mask
+		tags := (*[4]uint64)(v.tags[set*4:])
+		way := wayOf(tags, vpn^mixed)
+		if tags[way] != vpn^mixed {
+			if !alone {
+				n = i
+				break
+			}
+			v.a.clock = clock
+			t.runMiss(v.a, vpn, ctx, int(r&1))
+			clock = v.a.clock
+			instr += uint64(r & 1)
+			continue
+		}
+		moved += uint64(v.hint[set]) ^ way
+		v.hint[set] = uint16(way)
+		clock++
+		v.stamp[set*4+way] = clock
+		instr += uint64(r & 1)
+	}
+	views[0].a.clock, views[1].a.clock = clock, clock
+	views[0].a.settle(int(moved), n)
+	views[1].a.settle(int(moved), n)
+	return n, instr
 }
 
 // views returns what the fast path needs of the first level: one array on each
@@ -75,36 +145,22 @@ func (t *TLB) views(shift uint8, ctx uint32) (v [2]view, ok bool) {
 		if a == nil || len(t.levels[0].arrays[side]) > 1 || !a.quiet() || a.valid > 0 && a.only != ctx || t.conf.Prefetch != NoPrefetch {
 			return v, false
 		}
-		v[side] = view{a.tags, a.hint, uint64(a.ways), a.setMask, a}
+		v[side] = view{a.tags, a.stamp, a.hint, uint64(a.ways), a.setMask, a}
 	}
 	return v, true
 }
 
-// runSlow deals with a reference whose page is not the one hit last in its set:
-// a hit elsewhere in the set, or a miss of the first level. It reports false, and
-// did nothing, for an access that must take the general way.
-func (t *TLB) runSlow(v *view, asid vm.ASID, r Ref, shift uint8, set, tag uint64) bool {
-	a := v.a
-	base := set * v.ways
-	for i, have := range a.tags[base : base+v.ways] {
-		if have == tag {
-			a.touch(int(base) + i)
-			return true
-		}
-	}
-	if len(t.levels) > 1 || t.sink != nil {
-		return false
-	}
-	t.levels[0].stats.of(int(r&1)).Misses++
+// runMiss walks for a page that the first level, which is the only one, missed.
+func (t *TLB) runMiss(a *array, vpn uint64, ctx uint32, side int) {
 	l := &t.levels[0].stats
+	l.of(side).Misses++
 	l.Fills++
 	t.stats.Walks++
 	t.stats.WalkRefs += runWalk
-	vpn := uint64(r) >> shift
-	if _, evicted := a.fill(slot{vpn: vpn, frame: vpn << shift, ctx: context(asid, shift), perm: runPerm, refs: runWalk, asid: asid}); evicted {
+	s := slot{vpn: vpn, frame: vpn << (ctx >> shiftShift & 63), ctx: ctx, perm: runPerm, refs: runWalk, asid: vm.ASID(ctx - 1)}
+	if _, evicted := a.fill(s); evicted {
 		l.Evictions++
 	}
-	return true
 }
 
 // runWalk is the number of memory references of Run's walks.
