@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"runtime"
 )
 
 // Check walks the heap read-only and returns every broken law, joined, or nil.
@@ -19,7 +20,7 @@ import (
 //	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current
 //	L8  the counters agree: spans free, runs of a class, live blocks
 //	L9  first ≤ top ≤ dirty ≤ committed end ≤ end of the region
-func (h *Heap) Check() error {
+func (h *Heap) Check() (err error) {
 	if h.closed {
 		return nil
 	}
@@ -27,6 +28,16 @@ func (h *Heap) Check() error {
 		return h.err
 	}
 	c := checker{Heap: h, free: map[uint64]uint64{}, partial: map[uintptr]uintptr{}}
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		if _, ok := r.(runtime.Error); !ok {
+			panic(r)
+		}
+		err = errors.Join(append(c.errs, fmt.Errorf("segregated: the walk left the heap: %v", r))...)
+	}()
 	c.counters()
 	if len(c.errs) == 0 {
 		c.walk()
@@ -69,8 +80,8 @@ func (c *checker) counters() {
 		c.report(9, "first %#x top %#x dirty %#x committed %#x end %#x highest %#x are out of order",
 			d.first, d.top, d.dirty, d.commit, d.end, d.highest)
 	}
-	if !c.hooked && uint64(c.reach) != d.top<<granuleShift {
-		c.report(9, "free reaches to %#x, the top is %#x", c.reach, d.top<<granuleShift)
+	if d.top != c.top {
+		c.report(9, "the top is %#x, was left at %#x", d.top<<granuleShift, c.top<<granuleShift)
 	}
 }
 
@@ -108,7 +119,7 @@ func (c *checker) walk() {
 	if quick != c.quick.total {
 		c.report(8, "%d granules in the quick lists, the counter says %d", quick, c.quick.total)
 	}
-	c.top(end, prevFree)
+	c.end(end, prevFree)
 	if want := c.mallocs - c.frees; live != want {
 		c.report(8, "%d live blocks, the counters say %d", live, want)
 	}
@@ -118,7 +129,7 @@ func (c *checker) walk() {
 }
 
 // top checks what follows the last span.
-func (c *checker) top(end uint64, prevFree bool) {
+func (c *checker) end(end uint64, prevFree bool) {
 	if end != c.hdr.top {
 		c.report(1, "spans end at %#x, the top is %#x", end<<granuleShift, c.hdr.top<<granuleShift)
 	}
@@ -154,10 +165,10 @@ func (c *checker) span(p piece) {
 	}
 	if !p.used && !p.quick && p.n >= infoMin {
 		in := c.info(p.g)
-		if in.goneLo > in.goneHi || in.goneHi != 0 && (in.goneLo < p.g || in.goneHi > p.g+p.n) {
+		if in.goneLo > in.goneHi || in.goneLo < in.goneHi && (in.goneLo < p.g || in.goneHi > p.g+p.n) {
 			c.report(3, "free span %#x: gap %#x to %#x is outside", p.g<<granuleShift, in.goneLo, in.goneHi)
 		}
-		if in.idleLo > in.idleHi || in.idleHi != 0 && (in.idleLo < p.g || in.idleHi > p.g+p.n) {
+		if in.idleLo < in.idleHi && (in.idleLo < p.g || in.idleHi > p.g+p.n) {
 			c.report(3, "free span %#x: idle from %#x to %#x is outside", p.g<<granuleShift, in.idleLo, in.idleHi)
 		}
 	}

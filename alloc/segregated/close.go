@@ -24,7 +24,7 @@ func (h *Heap) Close() error {
 	}
 	leak := alloc.NewLeakError(h)
 	h.closed = true
-	h.disable()
+	h.arm()
 	h.view = view{}
 	h.setBases()
 	for i := range h.classes {

@@ -10,6 +10,7 @@ import (
 // freeSlow is Free for blocks that are no slots, for bad ones, and when every
 // call has to come here.
 func (h *Heap) freeSlow(b []byte) {
+	defer h.catch("free", b, nil)
 	off := uint64(addrOf(b) - addrOf(h.mem))
 	if off < uint64(h.reach) && off%granule == 0 {
 		g := off >> granuleShift
@@ -80,7 +81,7 @@ func (h *Heap) slotOf(off uint64) (c *class, run, slot uint64) {
 	u := off >> unitShift
 	k := uint64(h.kinds[u])
 	c = &h.classes[k>>8%maxClasses]
-	run = u - k&0xff
+	run = u - k&runIndex
 	return c, run, (off - run<<unitShift) / uint64(c.size)
 }
 

@@ -15,11 +15,12 @@ type Heap struct {
 	view
 	smallState
 
-	region *arena.Region
-	own    bool // Close releases the region
-	closed bool
-	err    *alloc.Fault // sticky: the corruption that was found, nil if none
-	sysErr error        // why the last commit failed, nil if the limit did
+	region  *arena.Region
+	own     bool // Close releases the region
+	closed  bool
+	walking int          // loops over Blocks that are running
+	err     *alloc.Fault // sticky: the corruption that was found, nil if none
+	sysErr  error        // why the last commit failed, nil if the limit did
 
 	pageSize     uint64
 	pageGranules uint64
@@ -31,6 +32,7 @@ type Heap struct {
 	sink         alloc.Sink
 
 	topPeak   uint64 // highest top since the last sweep
+	top       uint64 // hdr.top again, out of reach of stray writes
 	restored  gap    // what carve committed last
 	freeSpans int
 	demand    [maxClasses]demand
@@ -130,9 +132,9 @@ func (h *Heap) format(o Options) error {
 		return h.noMemory("new", int(h.pageSize))
 	}
 	h.end = h.hdr.end << granuleShift
-	h.hooked = h.sink != nil || h.zeroOnFree
 	h.sweepAt, h.pause = sweepEvery, sweepEvery
 	h.initSmall(o)
 	h.setTop(first)
+	h.arm()
 	return nil
 }

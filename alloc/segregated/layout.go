@@ -39,6 +39,7 @@ const (
 	kindLarge  = 1
 	kindInfo   = 2
 	kindRun    = 1 << 8 // at least this: a run
+	runIndex   = 63     // mask of i: a run has at most 64 units
 )
 
 const (

@@ -9,7 +9,8 @@ import (
 
 // mallocSlow is Malloc when the class has no slot at hand, when the size has
 // no class, and when every call has to come here.
-func (h *Heap) mallocSlow(size int) ([]byte, error) {
+func (h *Heap) mallocSlow(size int) (b []byte, err error) {
+	defer h.catch("malloc", nil, &err)
 	n := max(1, (uint64(size)+granule-1)>>granuleShift)
 	if h.hooked || n > quickMax {
 		return h.mallocMost(size, n)
@@ -139,7 +140,8 @@ func (h *Heap) takeSlot(ci uintptr) uint64 {
 // usable size. Pages that were never touched are not cleared again. Errors:
 // [alloc.ErrSize] for a negative factor or a product that overflows, else as
 // [Heap.Malloc]. O(bytes cleared).
-func (h *Heap) Calloc(count, size int) ([]byte, error) {
+func (h *Heap) Calloc(count, size int) (b []byte, err error) {
+	defer h.catch("calloc", nil, &err)
 	total, err := alloc.CheckedSize(count, size)
 	if err != nil {
 		return nil, &alloc.Fault{Op: "calloc", Size: size, Err: err}
@@ -184,7 +186,8 @@ func (h *Heap) clearDirty(off, end, dirty uint64) {
 // MallocAligned is [Heap.Malloc] with a base address that is a multiple of
 // align. The error is [alloc.ErrAlign] if align is no power of two, or if no
 // block of the region can have it.
-func (h *Heap) MallocAligned(size, align int) ([]byte, error) {
+func (h *Heap) MallocAligned(size, align int) (b []byte, err error) {
+	defer h.catch("malloc", nil, &err)
 	off, err := h.mallocAligned("malloc", size, align)
 	if err != nil {
 		return nil, err

@@ -16,12 +16,30 @@ func (h *Heap) grow(to uint64) bool {
 	}
 	for _, step := range [...]uint64{commitStep, h.pageGranules} {
 		end := min(roundUp(to, step), h.hdr.end)
+		if !h.within(end) {
+			h.sysErr = nil
+			continue
+		}
 		if h.growMeta(end>>granuleBits+2) && h.commit(gap{h.hdr.commit, end}) {
 			h.hdr.commit = end
 			return true
 		}
 	}
 	return false
+}
+
+// within reports whether the limit allows the data to be committed up to the
+// granule end, together with the rows for it.
+func (h *Heap) within(end uint64) bool {
+	if h.limit == 0 {
+		return true
+	}
+	k, u, _ := metaOffsets(len(h.units), h.pageSize)
+	n := min(end>>granuleBits+2, uint64(len(h.units)))
+	need := (end - h.hdr.commit) << granuleShift
+	need += max(roundUp(k+n*kindSize, h.pageSize), h.hdr.kindsEnd) - h.hdr.kindsEnd
+	need += max(roundUp(u+n*unitRow, h.pageSize), h.hdr.unitsEnd) - h.hdr.unitsEnd
+	return need <= h.limit-min(h.limit, h.committed)
 }
 
 // growMeta commits the kinds and rows of the units below n.

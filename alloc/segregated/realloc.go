@@ -1,6 +1,9 @@
 package segregated
 
-import "github.com/memlab-go/memlab/alloc"
+import (
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
 
 // Realloc changes the size of b to size bytes and returns the block, which may
 // have moved. The first min(old, size) bytes are kept, where old is the size
@@ -8,7 +11,9 @@ import "github.com/memlab-go/memlab/alloc"
 //
 // A slot stays where it is while the class fits; a larger block shrinks by
 // giving its tail back and grows into the free block after it, or into the
-// top. Otherwise Realloc allocates, copies and frees.
+// top. Otherwise Realloc allocates, copies and frees; the pages of blocks of
+// 256 KiB and more change their address, where the system can, instead of being
+// copied.
 //
 // On error b is untouched and still the caller's; errors are those of
 // [Heap.Malloc]. Realloc(nil, n) is Malloc(n), Realloc(b, 0) frees b and
@@ -77,10 +82,11 @@ func (h *Heap) ReallocAligned(b []byte, size, align int) ([]byte, error) {
 	return h.realloc(b, size, align)
 }
 
-func (h *Heap) realloc(b []byte, size, align int) ([]byte, error) {
-	if h.closed {
+func (h *Heap) realloc(b []byte, size, align int) (moved []byte, err error) {
+	if h.refused() {
 		return nil, h.refusal("realloc")
 	}
+	defer h.catch("realloc", b, &err)
 	off := h.locate("realloc", b)
 	if size <= 0 {
 		if size < 0 {
@@ -166,12 +172,20 @@ func (h *Heap) retag(g, old, n uint64) {
 
 // move gives the live block at off a new place.
 func (h *Heap) move(off uint64, size, align int) ([]byte, error) {
+	old := h.usable(off)
+	if old >= remapMin && size > old && align == 1 {
+		return h.remap(off, old, size)
+	}
 	to, err := h.mallocAligned("realloc", size, align)
 	if err != nil {
 		return nil, err
 	}
-	old := h.usable(off)
 	copy(h.mem[to:][:size], h.mem[off:][:old])
+	return h.moved(off, to, old, size), nil
+}
+
+// moved frees the block of old bytes at off, whose contents are at to now.
+func (h *Heap) moved(off, to uint64, old, size int) []byte {
 	if h.sink != nil {
 		h.emitMove(off, to, size)
 	}
@@ -179,7 +193,39 @@ func (h *Heap) move(off uint64, size, align int) ([]byte, error) {
 		clear(h.mem[off:][:old])
 	}
 	h.release(off)
-	return h.block(to, size), nil
+	return h.block(to, size)
+}
+
+// remapMin is the least block in bytes whose pages change their address rather
+// than being copied: a system call costs as much as copying some tens of KiB.
+const remapMin = 256 << 10
+
+// remap is move for large blocks: the new one lies in its first page as the old
+// one does, so that whole pages can be moved; the ends are copied.
+func (h *Heap) remap(off uint64, old, size int) ([]byte, error) {
+	if uint64(size) >= h.end {
+		return nil, h.badSize("realloc", size)
+	}
+	pg := h.pageGranules
+	n := (uint64(size) + granule - 1) >> granuleShift
+	to, err := h.mallocSpan("realloc", size, n, grid{align: pg, bias: -(off >> granuleShift) & (pg - 1)})
+	if err != nil {
+		return nil, err
+	}
+	lo, hi := roundUp(off, h.pageSize), (off+uint64(old))&^(h.pageSize-1)
+	dst := to + lo - off
+	if h.region.Move(arena.Offset(dst), arena.Offset(lo), int(hi-lo)) != nil {
+		copy(h.mem[to:][:old], h.mem[off:][:old])
+		return h.moved(off, to, old, size), nil
+	}
+	copy(h.mem[to:dst], h.mem[off:lo])
+	copy(h.mem[dst+hi-lo:to+uint64(old)], h.mem[hi:off+uint64(old)])
+	h.committed -= min(h.committed, hi-lo) // the pages left their place; they are had again here
+	if !h.commitBytes(lo, hi) {
+		h.fail("pages from %#x to %#x are lost", lo, hi)
+		return nil, h.err
+	}
+	return h.moved(off, to, old, size), nil
 }
 
 // emitMove reports a Realloc.

@@ -72,10 +72,11 @@ func (h *Heap) Free(b []byte) {
 	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(h.base)
 	if off < h.reach {
 		u := off >> unitShift
-		// SAFETY: u is below the top, so its kind and row exist.
+		// SAFETY: u is below the top, so its kind and row exist, and so do 63 rows'
+		// worth of bytes before any row: the header and the kinds.
 		k := uintptr(*(*uint16)(unsafe.Add(h.kindTab, u*kindSize)))
 		c := &h.classes[k>>8%maxClasses]
-		run := u - k&0xff
+		run := u - k&runIndex
 		x := uint64(off-run<<unitShift) * c.recip
 		// SAFETY: as above; where the unit is not a run, recip is 0 and the test fails.
 		live := (*uint64)(unsafe.Add(h.unitTab, run*unitRow))

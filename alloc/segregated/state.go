@@ -2,27 +2,63 @@ package segregated
 
 import (
 	"fmt"
+	"runtime"
 
 	"github.com/memlab-go/memlab/alloc"
 )
 
-// refused reports whether the heap takes no more calls.
-func (h *Heap) refused() bool { return h.closed || h.err != nil }
+// refused reports whether the heap takes no calls, for now or for good.
+func (h *Heap) refused() bool { return h.closed || h.walking > 0 || h.err != nil }
 
-// state returns why the heap takes no more calls.
+// state returns why the heap takes no calls.
 func (h *Heap) state() error {
-	if h.closed {
+	switch {
+	case h.closed:
 		return alloc.ErrClosed
+	case h.err != nil:
+		return alloc.ErrCorrupt
 	}
-	return alloc.ErrCorrupt
+	return alloc.ErrBusy
 }
 
-// refusal is the error of a call that a closed or corrupt heap does not take.
+// refusal is the error of a call that the heap does not take.
 func (h *Heap) refusal(op string) error {
-	if h.closed {
-		return &alloc.Fault{Op: op, Err: alloc.ErrClosed}
+	if h.err != nil && !h.closed {
+		return h.err
 	}
-	return h.err
+	return &alloc.Fault{Op: op, Err: h.state()}
+}
+
+// arm lets calls take the fast paths, or keeps them from it while the heap has
+// a reason to see each of them.
+func (h *Heap) arm() {
+	h.hooked = h.sink != nil || h.zeroOnFree || h.refused()
+	h.reach = 0
+	if !h.hooked {
+		h.reach = uintptr(h.top << granuleShift)
+		return
+	}
+	for i := range h.classes {
+		h.classes[i].avail = 0 // what Malloc has not taken is still free in the run
+	}
+}
+
+// catch turns a failed bounds check into what it means: metadata that points
+// outside of the heap. It is deferred by the slow paths. With err it sets the
+// error, without it panics with the fault. Other panics go on.
+func (h *Heap) catch(op string, b []byte, err *error) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	if _, ok := r.(runtime.Error); !ok {
+		panic(r)
+	}
+	h.fail("%v", r)
+	if err == nil {
+		panic(h.badBlock(op, b, h.err))
+	}
+	*err = h.err
 }
 
 // fail remembers that the metadata is damaged, for good: every later call gets
@@ -30,18 +66,9 @@ func (h *Heap) refusal(op string) error {
 func (h *Heap) fail(format string, args ...any) bool {
 	if h.err == nil {
 		h.err = &alloc.Fault{Op: "check", Err: fmt.Errorf("segregated: %w: "+format, append([]any{alloc.ErrCorrupt}, args...)...)}
-		h.disable()
+		h.arm()
 	}
 	return false
-}
-
-// disable sends every call to the slow paths.
-func (h *Heap) disable() {
-	h.hooked = true
-	h.reach = 0
-	for i := range h.classes {
-		h.classes[i].avail = 0
-	}
 }
 
 // badBlock is the fault for the block argument b.

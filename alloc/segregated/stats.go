@@ -11,8 +11,10 @@ import (
 // for. Retained counts the bytes of free blocks, and of what lies past the
 // top, that have not been given back. It walks the heap: O(spans + runs), and
 // O(pages) for Resident. After Close everything but the counters is 0.
-func (h *Heap) Stats() alloc.Stats {
-	s := alloc.Stats{
+func (h *Heap) Stats() (s alloc.Stats) {
+	var damage error // what is wrong is for Check to say
+	defer h.catch("stats", nil, &damage)
+	s = alloc.Stats{
 		Mallocs: h.mallocs, Frees: h.frees, Searched: h.searched, Failed: h.failed,
 		LiveBlocks: int(h.mallocs - h.frees),
 	}
@@ -25,12 +27,10 @@ func (h *Heap) Stats() alloc.Stats {
 	if r, err := h.region.Resident(); err == nil {
 		s.Resident = r
 	}
-	data, gone := 0, 0
 	for p := range h.pieces() {
 		if p.bad != "" {
 			break
 		}
-		data += int(p.n)
 		switch {
 		case p.class != 0:
 			h.addRun(&s, p)
@@ -38,14 +38,8 @@ func (h *Heap) Stats() alloc.Stats {
 			s.Live += int(p.n << granuleShift)
 		default:
 			s.FreeBlocks++
-			s.LargestFree = max(s.LargestFree, int(p.n<<granuleShift))
-			if p.n >= infoMin && !p.quick {
-				in := h.info(p.g)
-				gone += int(in.goneHi-in.goneLo) << granuleShift
-			}
 		}
 	}
-	_ = data
 	s.Requested = s.Live
 	s.Metadata = h.metadataBytes()
 	s.Retained = max(0, s.Committed-s.Metadata-s.Live)

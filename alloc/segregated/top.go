@@ -7,6 +7,10 @@ package segregated
 // 0 if the region, the limit or the system has no room.
 func (h *Heap) extend(n uint64, a grid) uint64 {
 	top := h.hdr.top
+	if top != h.top {
+		h.fail("the top is %#x, was left at %#x", top<<granuleShift, h.top<<granuleShift)
+		return 0
+	}
 	at := a.up(top)
 	if at < top || at > h.hdr.end || n > h.hdr.end-at || !h.grow(at+n) {
 		return 0
@@ -29,10 +33,9 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 func (h *Heap) setTop(g uint64) {
 	u, m := bit(g)
 	h.units[u].bound |= m
-	h.hdr.top = g
-	h.reach = uintptr(g << granuleShift)
-	if h.hooked {
-		h.reach = 0
+	h.hdr.top, h.top = g, g
+	if !h.hooked {
+		h.reach = uintptr(g << granuleShift)
 	}
 	if g > h.topPeak {
 		h.topPeak = g

@@ -46,10 +46,12 @@ func (v *view) smallLinks(g uint64) *links {
 
 // block returns the view of size bytes at off.
 func (v *view) block(off uint64, size int) []byte {
-	p := &v.mem[off]
-	// SAFETY: [off, off+size) is a block of ours. The view is made from the
+	if size != 0 {
+		return v.mem[off:][:size:size]
+	}
+	// SAFETY: an address inside the region. The empty view is made from the
 	// pointer because slicing to capacity 0 would yield another address.
-	return unsafe.Slice(p, size)
+	return unsafe.Slice(&v.mem[off], 0)
 }
 
 // addrOf returns the base address of b without looking at its bytes.

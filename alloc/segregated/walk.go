@@ -8,14 +8,21 @@ import (
 )
 
 // Blocks returns an iterator over every block, used and free, in address
-// order: slots one by one, free spans as one block each. The heap must not
-// change while it runs. It stops at metadata that cannot be walked past;
-// [Heap.Check] says why. A closed heap has no blocks.
+// order: slots one by one, free spans as one block each. Inside the loop the
+// heap does not change: Malloc returns [alloc.ErrBusy] and Free panics with it.
+// The loop stops at metadata that cannot be walked past; [Heap.Check] says why.
+// A closed heap has no blocks.
 func (h *Heap) Blocks() iter.Seq[alloc.Block] {
 	return func(yield func(alloc.Block) bool) {
 		if h.closed {
 			return
 		}
+		h.walking++
+		h.arm()
+		defer func() {
+			h.walking--
+			h.arm()
+		}()
 		for p := range h.pieces() {
 			if p.class == 0 {
 				if !yield(alloc.Block{Off: offset(p.g << granuleShift), Size: int(p.n << granuleShift), Used: p.used}) {

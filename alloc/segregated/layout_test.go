@@ -1,0 +1,60 @@
+package segregated
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestBinOf: bins ascend with size, hold what their neighbours do not, and
+// large spans have bins of their own.
+func TestBinOf(t *testing.T) {
+	prev := 0
+	for n := uint64(1); n < 1<<16; n++ {
+		bin := binOf(n)
+		require.True(t, bin == prev || bin == prev+1, "size %d: bin %d after %d", n, bin, prev)
+		require.Equal(t, n >= largeMin, bin >= largeBin, "size %d", n)
+		prev = bin
+	}
+	for e := 16; e < 42; e++ {
+		require.Less(t, binOf(1<<e), numBins)
+		require.Equal(t, binOf(1<<e-1)+1, binOf(1<<e))
+	}
+	require.Less(t, binOf(1<<42-1), numBins)
+}
+
+// TestSlotOf: the reciprocal of every class finds the slot of every offset of a
+// run, and which offsets are bases.
+func TestSlotOf(t *testing.T) {
+	for size := uintptr(granule); size <= MaxClass; size += granule {
+		c := newClass(size)
+		slots := uintptr(c.numSlots())
+		require.LessOrEqual(t, slots*size, c.units*unitSize, "class %d", size)
+		require.LessOrEqual(t, c.units, uintptr(64))
+		require.GreaterOrEqual(t, slots, uintptr(4))
+		if waste := c.units*unitSize - slots*size; waste*8 >= c.units*unitSize {
+			t.Errorf("class %d: %d units waste %d bytes", size, c.units, waste)
+		}
+		for off := range c.units * unitSize {
+			x := uint64(off) * c.recip
+			if got, want := uintptr(x>>32), off/size; got != want {
+				t.Fatalf("class %d: offset %d is in slot %d, want %d", size, off, got, want)
+			}
+			if got, want := uint32(x) < uint32(c.recip), off%size == 0; got != want {
+				t.Fatalf("class %d: offset %d is a base: %v, want %v", size, off, got, want)
+			}
+		}
+	}
+}
+
+// TestGrid: up gives the next granule whose address has the alignment.
+func TestGrid(t *testing.T) {
+	for _, a := range []grid{anywhere(), onUnit(), {8, 3}, {256, 255}} {
+		for g := range uint64(600) {
+			up := a.up(g)
+			require.GreaterOrEqual(t, up, g)
+			require.Less(t, up-g, a.align)
+			require.Zero(t, (up+a.bias)%a.align)
+		}
+	}
+}

@@ -1,0 +1,118 @@
+package segregated
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/arena"
+)
+
+// churn makes n pairs of operations pass.
+func churn(t *testing.T, h *Heap, n int) {
+	for range n {
+		h.Free(must(t, h, 40))
+		h.Free(must(t, h, 700))
+	}
+}
+
+// TestGiveBack: what was freed in the middle and at the top goes back within a
+// few sweeps, and comes back zero.
+func TestGiveBack(t *testing.T) {
+	h := freshIn(t, 64<<20, &arena.Options{}, nil)
+	low, keep, high := must(t, h, 200<<10), must(t, h, 100), must(t, h, 200<<10)
+	fill(low, 1)
+	fill(high, 1)
+	full := h.region.Stats().Committed
+	h.Free(low)
+	h.Free(high)
+	churn(t, h, 2000)
+	require.Less(t, h.region.Stats().Committed, full-300<<10)
+	require.NoError(t, h.Check())
+	z, err := h.Calloc(1, 200<<10)
+	require.NoError(t, err)
+	require.NoError(t, filled(z, 0))
+	h.Free(z)
+	h.Free(keep)
+}
+
+// TestCreditEnds: a program that takes and frees the same megabytes over and
+// over loses its pages a few times and then keeps them.
+func TestCreditEnds(t *testing.T) {
+	h := freshIn(t, 64<<20, &arena.Options{}, nil)
+	var decommits []uint64
+	for range 12 {
+		var bs [][]byte
+		for range 200 {
+			bs = append(bs, must(t, h, 10000))
+		}
+		for _, b := range bs {
+			h.Free(b)
+		}
+		churn(t, h, 500)
+		decommits = append(decommits, h.region.Stats().Decommits)
+	}
+	require.Positive(t, decommits[0])
+	early, late := decommits[3]-decommits[0], decommits[11]-decommits[8]
+	require.Less(t, late, max(early, 4), "%v", decommits)
+}
+
+// TestTrim gives everything back at once, also to a heap without credit.
+func TestTrim(t *testing.T) {
+	h := freshIn(t, 64<<20, &arena.Options{}, nil)
+	var bs [][]byte
+	for i := range 3000 {
+		bs = append(bs, must(t, h, 16+i%3000))
+	}
+	h.credit = 0
+	for _, b := range bs {
+		h.Free(b)
+	}
+	require.Positive(t, h.Trim())
+	s := h.Stats()
+	require.Zero(t, s.Retained)
+	require.Zero(t, s.Live)
+	require.Equal(t, s.Metadata, s.Committed)
+	require.Zero(t, h.Trim())
+}
+
+// TestRemap: a large block that has to move keeps its contents, and where it
+// was is free.
+func TestRemap(t *testing.T) {
+	for _, b := range []arena.Backing{arena.Mmap, arena.GoHeap} {
+		h := freshIn(t, 32<<20, &arena.Options{Backing: b}, nil)
+		p := must(t, h, 1<<20+4000)
+		fill(p, 0x5A)
+		guard := must(t, h, 5000)
+		q, err := h.Realloc(p, 3<<20)
+		require.NoError(t, err)
+		require.NotEqual(t, addrOf(p), addrOf(q))
+		require.NoError(t, filled(q[:1<<20+4000], 0x5A))
+		require.NoError(t, h.Check())
+		r := must(t, h, 1<<20) // into the hole, which can be touched again
+		fill(r, 1)
+		require.NoError(t, filled(q[:1<<20+4000], 0x5A))
+		h.Free(q)
+		h.Free(guard)
+		h.Free(r)
+	}
+}
+
+// TestGrowInPlace: the last block grows into the top without moving.
+func TestGrowInPlace(t *testing.T) {
+	h := fresh(t, 16<<20, nil)
+	p := must(t, h, 3000)
+	at := addrOf(p)
+	for n := 3000; n < 1<<20; n += 777 {
+		fill(p, byte(n))
+		q, err := h.Realloc(p, n)
+		require.NoError(t, err)
+		require.Equal(t, at, addrOf(q))
+		require.NoError(t, filled(q[:len(p)], byte(n)))
+		if n%37 == 0 {
+			require.NoError(t, h.Check())
+		}
+		p = q
+	}
+	h.Free(p)
+}
