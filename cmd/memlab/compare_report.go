@@ -56,8 +56,8 @@ func (c *comparison) page(ctx context.Context, e *env) (*chart.Page, error) {
 		return nil, err
 	}
 	p := &chart.Page{
-		Title: "memlab: allocators on real allocation traces",
-		Lead: fmt.Sprintf("%d allocators on %d traces of real programs: how much memory the process holds for the bytes that are live, and how long a call takes. %s, %s.",
+		Title: "memlab: allocators compared",
+		Lead: fmt.Sprintf("%d allocators on %d allocation traces: how much memory the process holds for the bytes that are live, and how long a call takes. %s, %s.",
 			len(c.entries), len(c.traces), time.Now().Format("2 January 2006"), machine()),
 	}
 	p.Parts = append(p.Parts, chart.Heading("All traces together"), c.summaryTable(), chart.Figure{

@@ -41,7 +41,7 @@ func (h *Heat) Size() (w, height int) { return cmp.Or(h.Width, 360), cmp.Or(h.He
 // Draw draws h on c. Cells of one level are one path of horizontal runs, so
 // that a map of ten thousand cells stays a few kilobytes.
 func (h *Heat) Draw(c *Canvas) {
-	f := &frame{x0: 66, y0: 8, x1: c.W - 10, y1: c.H - 40}
+	f := &frame{x0: 66, y0: 8, x1: c.W - 18, y1: c.H - 40}
 	x, y := h.X, h.Y
 	f.sx, f.sy = x.fit(0, h.XMax), y.fit(0, h.YMax)
 	f.sx.hi, f.sy.hi = max(h.XMax, 1e-9), max(h.YMax, 1e-9)

@@ -124,10 +124,10 @@ func (f Figure) draw(w *writer, class string) {
 	c := Canvas{W: float64(width), H: float64(height)}
 	f.Chart.Draw(&c)
 	w.printf("<figure class=\"%s\"><h3>%s</h3>", class, escape(f.Title))
-	w.printf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-labelledby="t%d d%d">`, width, height, w.ids, w.ids)
+	w.printf(`<div class="scroll"><svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" role="img" aria-labelledby="t%d d%d">`, width, height, w.ids, w.ids)
 	w.printf(`<title id="t%d">%s</title><desc id="d%d">%s</desc>`, w.ids, escape(f.Title), w.ids, escape(f.Caption))
 	w.sb.WriteString(c.sb.String())
-	w.printf("</svg>")
+	w.printf("</svg></div>")
 	if f.Caption != "" {
 		w.printf("<figcaption>%s</figcaption>", escape(f.Caption))
 	}
