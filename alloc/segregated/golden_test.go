@@ -42,7 +42,8 @@ func TestGolden(t *testing.T) {
 // golden is the heap of one file.
 type golden struct {
 	h      *Heap
-	blocks map[string][]byte
+	blocks map[string][]byte // live
+	dead   map[string][]byte // freed, to be freed again
 }
 
 func (g *golden) open(t *testing.T, d *datadriven.TestData) {
@@ -58,7 +59,7 @@ func (g *golden) open(t *testing.T, d *datadriven.TestData) {
 			o.Classes = append(o.Classes, n)
 		}
 	}
-	g.h, g.blocks = fresh(t, 1<<20, &o), map[string][]byte{}
+	g.h, g.blocks, g.dead = fresh(t, 1<<20, &o), map[string][]byte{}, map[string][]byte{}
 }
 
 // step does one call. Bad frees come back as errors.
@@ -75,7 +76,13 @@ func (g *golden) step(f []string) (err error) {
 	case "realloc":
 		g.blocks[f[1]], err = g.h.Realloc(g.blocks[f[1]], size)
 	case "free":
-		err = alloc.Try(func() { g.h.Free(g.blocks[f[1]]) })
+		b := g.blocks[f[1]]
+		if b == nil {
+			b = g.dead[f[1]]
+		}
+		err = alloc.Try(func() { g.h.Free(b) })
+		g.dead[f[1]] = b
+		delete(g.blocks, f[1])
 	case "interior":
 		err = alloc.Try(func() { g.h.Free(g.blocks[f[1]][16:]) })
 	case "fill": // malloc many blocks nobody asks for again
