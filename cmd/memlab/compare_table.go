@@ -159,7 +159,7 @@ func bytesOf(v *float64) string {
 	if v == nil {
 		return missing
 	}
-	return cli.Bytes(int64(*v))
+	return cli.Bytes(int64(math.Round(*v)))
 }
 
 // writeTables writes a table for each trace and the geometric means.
