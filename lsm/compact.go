@@ -229,6 +229,7 @@ func (d *DB) compact(c *compaction) error {
 	outBytes := int64(totalSize(files))
 	if err := d.logEdit(e, fresh, nil); err != nil {
 		d.dropUnlessUnknown(files, err)
+		d.emit(Event{Kind: CompactionEnd, Level: c.output, Err: err})
 		return err
 	}
 	d.outputsDone(files)

@@ -46,11 +46,7 @@ type Event struct {
 
 // emit tells the listener and the log. Events come one at a time.
 func (d *DB) emit(e Event) {
-	if d.opts.Events != nil {
-		d.eventMu.Lock()
-		d.opts.Events(e)
-		d.eventMu.Unlock()
-	}
+	d.tell(e)
 	if l := d.opts.Logger; l != nil {
 		level := slog.LevelInfo
 		if e.Err != nil {
@@ -59,6 +55,17 @@ func (d *DB) emit(e Event) {
 		l.Log(d.ctx, level, e.Kind.String(), "level", e.Level, "files", e.Files, "bytes", e.Bytes,
 			"took", e.Took, "name", e.Name, "reason", e.Reason, "err", e.Err)
 	}
+}
+
+// tell calls the listener. The lock is released also when the listener panics
+// or ends its goroutine, so that the store can still be closed.
+func (d *DB) tell(e Event) {
+	if d.opts.Events == nil {
+		return
+	}
+	d.eventMu.Lock()
+	defer d.eventMu.Unlock()
+	d.opts.Events(e)
 }
 
 // log tells the operator something that is not an event.

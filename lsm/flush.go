@@ -160,6 +160,7 @@ func (d *DB) flushMemtable(m *memTable) error {
 	})
 	if err != nil {
 		d.dropUnlessUnknown(files, err)
+		d.emit(Event{Kind: FlushEnd, Err: err})
 		return err
 	}
 	m.unref()
