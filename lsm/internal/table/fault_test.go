@@ -37,7 +37,7 @@ func TestFault(t *testing.T) {
 // smallTable returns the bytes of a table with a few data blocks.
 func smallTable(t testing.TB, comp Compression, num uint64) ([]byte, []kv) {
 	t.Helper()
-	entries := testEntries(rand.New(rand.NewPCG(7, num)), 60)
+	entries := testEntries(rand.New(rand.NewPCG(7, num)), 40)
 	f := build(t, &WriterOptions{BlockSize: 300, Compression: comp, BitsPerKey: 10, FileNum: num}, entries)
 	return f.Bytes(), entries
 }
