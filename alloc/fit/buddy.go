@@ -159,7 +159,7 @@ func (h *Buddy) Free(b []byte) {
 	usable := h.usable(off, s)
 	h.release(off, s)
 	h.emit(alloc.Event{Kind: alloc.EventFree, Off: arena.Offset(off), Usable: usable})
-	assertSound(h, h.liveBlocks+h.freeBlocks)
+	assertSound(h, h.liveBlocks+h.freeBlocks, h.end-h.start)
 }
 
 // Usable returns the bytes that b's block has room for. It panics as Free does.
@@ -249,7 +249,7 @@ func (h *Buddy) malloc(op string, kind alloc.EventKind, size, align int) ([]byte
 	if h.o.Zero {
 		h.clearFrom(b, 0)
 	}
-	assertSound(h, h.liveBlocks+h.freeBlocks)
+	assertSound(h, h.liveBlocks+h.freeBlocks, h.end-h.start)
 	if kind != alloc.EventRealloc && h.o.Sink != nil {
 		h.emit(h.event(kind, b))
 	}

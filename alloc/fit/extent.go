@@ -39,6 +39,10 @@ type extent struct {
 	commitFrom    int // where the blocks' committed part begins
 }
 
+// largeMeta is the size from which new metadata is zeroed by giving its pages
+// back and taking them again.
+const largeMeta = 1 << 20
+
 // layout finds the places for start bits and blocks.
 func (h *Heap) layout() error {
 	size := min(uint64(len(h.mem.bytes)), maxHeap)
@@ -84,11 +88,16 @@ func (x *extent) commitTo(end, metaSize int) error {
 	bytes := x.region.Bytes()
 	if x.commitFrom > 0 {
 		meta := min(roundUp(metaSize, x.page), x.metaEnd)
-		if meta > x.metaCommitted {
-			if err := x.region.Commit(arena.Offset(x.metaCommitted), meta-x.metaCommitted); err != nil {
+		if n := meta - x.metaCommitted; n > 0 {
+			at := arena.Offset(x.metaCommitted)
+			// Large parts are zeroed by the system, which need not touch them.
+			zero := n > largeMeta && x.region.Decommit(at, n) == nil
+			if err := x.region.Commit(at, n); err != nil {
 				return err
 			}
-			clear(bytes[x.metaCommitted:meta])
+			if !zero {
+				clear(bytes[x.metaCommitted:meta])
+			}
 			x.metaCommitted = meta
 		}
 	}

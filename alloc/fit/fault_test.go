@@ -170,6 +170,7 @@ func TestFault(t *testing.T) {
 	t.Run("A44_free_while_walking", everyKind(faultBusy))
 	t.Run("A45_panic_while_walking", everyKind(faultPanicInWalk))
 	t.Run("A46_pointers", everyKind(faultPointers))
+	t.Run("A47_huge_blocks_sparse", faultSparse)
 	t.Run("A48_sizes_on_32_bit", everyKind(faultNarrow))
 	t.Run("A49_counters", everyKind(faultCounters))
 	t.Run("death_unrecovered", faultDeath)
@@ -555,6 +556,48 @@ func faultPointers(t *testing.T, h fullHeap) {
 	require.Equal(t, "alloc: New[node]: field next has a pointer", f.Error())
 	wantFault(t, h, alloc.ErrPointers, func() { alloc.Make[string](h, 3) })
 	wantFault(t, h, alloc.ErrPointers, func() { alloc.For[[2]any](h) })
+}
+
+// faultSparse works with blocks of 2^40 bytes, of which it touches the ends.
+func faultSparse(t *testing.T) {
+	if intBits == 32 {
+		t.Skip("no address space for it")
+	}
+	const huge = intBits / 64 << 40
+	for _, name := range []string{"list", "address", "implicit", "tlsf"} {
+		t.Run(name, func(t *testing.T) {
+			r, err := arena.Reserve(huge*5, &arena.Options{Backing: arena.Sparse})
+			if errors.Is(err, arena.ErrUnsupported) {
+				t.Skip(err)
+			}
+			require.NoError(t, err)
+			defer r.Close()
+			h, err := openers[name](r, nil)
+			require.NoError(t, err)
+			blocks := mallocs(t, h, huge, 100, huge+1, 100, huge-9)
+			for i, b := range blocks {
+				b[0], b[len(b)-1] = byte(i), byte(i)
+			}
+			for i, b := range blocks {
+				require.Equal(t, byte(i), b[0])
+				require.Equal(t, byte(i), b[len(b)-1])
+				require.GreaterOrEqual(t, h.Usable(b), len(b))
+			}
+			_, err = h.Malloc(huge * 3)
+			require.ErrorIs(t, err, alloc.ErrNoMemory)
+			require.ErrorIs(t, alloc.Try(func() { h.Free(blocks[2][huge/2:]) }), alloc.ErrInvalidFree)
+			h.Free(blocks[1])
+			h.Free(blocks[2])
+			require.ErrorIs(t, alloc.Try(func() { h.Free(blocks[2]) }), alloc.ErrDoubleFree)
+			grown, err := h.Realloc(blocks[0], huge+huge/2)
+			require.NoError(t, err)
+			require.Equal(t, addr(blocks[0]), addr(grown), "in place, over 2^40 bytes")
+			for _, b := range [][]byte{grown, blocks[3], blocks[4]} {
+				h.Free(b)
+			}
+			require.Len(t, h.FreeList(), 1)
+		})
+	}
 }
 
 // Sizes that a 32-bit int cannot hold are refused there by the compiler or by

@@ -209,7 +209,7 @@ func (h *Heap) Free(b []byte) {
 	h.release(off, t)
 	h.emit(alloc.Event{Kind: alloc.EventFree, Off: arena.Offset(off + h.o.Header), Usable: t.size - h.o.Header})
 	h.trim()
-	assertSound(h, h.liveBlocks+h.freeBlocks)
+	assertSound(h, h.liveBlocks+h.freeBlocks, h.end-h.start)
 }
 
 // Usable returns the bytes that b's block has room for, at least len of the

@@ -27,7 +27,7 @@ func (h *Heap) malloc(op string, size, align int) ([]byte, error) {
 	if h.o.Zero {
 		h.clearTail(b, 0)
 	}
-	assertSound(h, h.liveBlocks+h.freeBlocks)
+	assertSound(h, h.liveBlocks+h.freeBlocks, h.end-h.start)
 	return b, nil
 }
 

@@ -64,7 +64,7 @@ func (h *Heap) realloc(b []byte, size, align int) (n []byte, err error) {
 		h.release(off, h.usedTag("realloc", off)) // the tag again: a neighbour may have changed
 		h.trim()
 	}
-	assertSound(h, h.liveBlocks+h.freeBlocks)
+	assertSound(h, h.liveBlocks+h.freeBlocks, h.end-h.start)
 	if h.o.Sink != nil {
 		e := h.event(alloc.EventRealloc, n)
 		e.Old = arena.Offset(off + h.o.Header)
