@@ -24,8 +24,11 @@ type MMU struct {
 	table PageTable
 	asid  ASID
 
-	direct DirectTLB          // opts.TLB, if it is one and nobody watches
-	cached CachedWalker       // table, if it can use opts.WalkCache
+	direct DirectTLB    // opts.TLB, if it is one and nobody watches
+	cached CachedWalker // table, if it can use opts.WalkCache
+	plain  bool         // no TLB, and nothing that must see single walks
+	va1    [1]VirtAddr  // a batch of one, for plain walks
+	pa1    [1]PhysAddr
 	dry    DryWalker          // table, if it can walk without updating
 	ok     [256]PermSet       // what each access needs of a TLB entry
 	spaces map[ASID]PageTable // last table seen under each tag, for CheckTLB
@@ -36,7 +39,7 @@ type MMU struct {
 // itself.
 type MMUStats struct {
 	Walks    uint64 // page-table walks that yielded a translation
-	Refs     uint64 // memory references that they made, but for TranslateAll without a TLB
+	Refs     uint64 // memory references that they made, where there is a TLB
 	Faults   uint64 // translations that failed
 	NotOwned uint64 // translations to frames that the address space does not own (loose mode)
 }
@@ -70,6 +73,11 @@ func (m *MMU) Switch(t PageTable, asid ASID) {
 		setEvents(t, m.opts.Events)
 		m.opts.Events(Event{Kind: EventSwitch, ASID: asid})
 	}
+	m.setPlain()
+}
+
+func (m *MMU) setPlain() {
+	m.plain = m.opts.TLB == nil && m.opts.Events == nil && m.opts.Frames == nil && m.cached == nil
 }
 
 // SetEvents sends events to sink from now on; nil turns them off. The sink is
@@ -77,6 +85,7 @@ func (m *MMU) Switch(t PageTable, asid ASID) {
 func (m *MMU) SetEvents(sink Sink) {
 	had := m.opts.Events != nil
 	m.opts.Events = sink
+	m.setPlain()
 	m.direct = nil
 	if sink == nil {
 		m.direct, _ = m.opts.TLB.(DirectTLB)
@@ -121,6 +130,14 @@ func (m *MMU) Translate(va VirtAddr, acc Access) (PhysAddr, error) {
 			return pa, nil
 		}
 		return m.fill(va, acc)
+	}
+	if m.plain {
+		m.va1[0] = va
+		if _, f := m.table.WalkAll(m.va1[:], acc, m.pa1[:]); f != nil {
+			return 0, m.failed(f)
+		}
+		m.stats.Walks++
+		return m.pa1[0], nil
 	}
 	if m.opts.TLB != nil && m.opts.Events == nil {
 		if e, hit := m.opts.TLB.Lookup(m.asid, va, acc); hit && m.ok[acc].Has(e.Perm) {
