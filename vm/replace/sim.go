@@ -96,8 +96,11 @@ func (s *Sim) OnEvict(f func(victim vm.PageID, dirty bool)) { s.onEvict = f }
 func (s *Sim) Run(refs []Ref) error {
 	for len(refs) > 0 {
 		n := 0
-		if s.batch != nil && s.onEvict == nil && s.frames > 0 && s.pins == 0 {
+		switch fast := s.onEvict == nil && s.frames > 0 && s.pins == 0; {
+		case fast && s.batch != nil:
 			n = s.runFast(refs)
+		case fast && s.launder == nil:
+			n = s.runAny(refs)
 		}
 		if n < len(refs) { // a page never seen, or no fast way
 			if _, err := s.Step(refs[n]); err != nil {
@@ -116,6 +119,49 @@ func (s *Sim) runFast(refs []Ref) int {
 	misses := s.counts.Misses
 	n := s.batch.runBatch(s, refs)
 	s.counts.Refs += int64(n)
+	s.counts.Hits += int64(n) - (s.counts.Misses - misses)
+	return n
+}
+
+// runAny is runFast for policies without a loop of their own: Step without what
+// only some simulations need.
+func (s *Sim) runAny(refs []Ref) int {
+	state, policy, trimmer := s.state, s.policy, s.trimmer
+	misses, writes := s.counts.Misses, int64(0)
+	n := len(refs)
+	for i, r := range refs {
+		p := r.Page()
+		if int(p) >= len(state) {
+			n = i
+			break
+		}
+		st := state[p]
+		if st == 0 {
+			if s.used == s.frames {
+				v, ok := policy.Victim(p)
+				if !ok {
+					n = i
+					break
+				}
+				s.evict(v)
+			}
+			s.used++
+			s.counts.Misses++
+			policy.Insert(p, r.Write())
+		} else {
+			policy.Hit(p, r.Write())
+		}
+		state[p] = st | resident | uint8(r&1)<<1
+		writes += int64(r & 1)
+		if trimmer != nil {
+			for v, ok := trimmer.Trim(); ok; v, ok = trimmer.Trim() {
+				s.evict(v)
+			}
+			s.counts.Resident += int64(s.used)
+		}
+	}
+	s.counts.Refs += int64(n)
+	s.counts.Writes += writes
 	s.counts.Hits += int64(n) - (s.counts.Misses - misses)
 	return n
 }

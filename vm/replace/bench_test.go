@@ -1,0 +1,67 @@
+package replace
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// BenchmarkRun measures every policy on a real trace, numbered before.
+func BenchmarkRun(b *testing.B) {
+	refs, _ := loadTrace(b, "perl-pages.vmt.gz")
+	fut, err := NewFuture(refs)
+	require.NoError(b, err)
+	for _, info := range Catalog() {
+		if info.Compat {
+			continue
+		}
+		for _, frames := range []int{64, 256} {
+			b.Run(fmt.Sprintf("policy=%s/frames=%d", info.Name, frames), func(b *testing.B) {
+				var misses int64
+				for b.Loop() {
+					p, err := New(info.Name, Config{Frames: frames, Future: fut})
+					require.NoError(b, err)
+					s := NewSim(p, frames)
+					require.NoError(b, s.Run(refs))
+					misses = s.Counts().Misses
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(refs)), "ns/ref")
+				b.ReportMetric(100*float64(misses)/float64(len(refs)), "miss-%")
+			})
+		}
+	}
+}
+
+// BenchmarkCurve measures the one-pass curves and the numbering.
+func BenchmarkCurve(b *testing.B) {
+	refs, pages := loadTrace(b, "perl-pages.vmt.gz")
+	perRef := func(b *testing.B) {
+		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(refs)), "ns/ref")
+	}
+	b.Run("of=LRU", func(b *testing.B) {
+		for b.Loop() {
+			NewLRUCurve().Add(refs)
+		}
+		perRef(b)
+	})
+	b.Run("of=OPT", func(b *testing.B) {
+		for b.Loop() {
+			fut, err := NewFuture(refs)
+			require.NoError(b, err)
+			OPTCurve(fut)
+		}
+		perRef(b)
+	})
+	accs, out := make([]Access, len(refs)), make([]Ref, len(refs))
+	for i, r := range refs {
+		accs[i] = MakeAccess(pages.Page(r.Page()), r.Write())
+	}
+	b.Run("of=numbering", func(b *testing.B) {
+		for b.Loop() {
+			var p Pages
+			p.Refs(accs, out)
+		}
+		perRef(b)
+	})
+}
