@@ -47,7 +47,7 @@ func (j *pageJob) writeHTML(ctx context.Context, e *env, fut *replace.Future) er
 			chart.Figure{Title: "Miss ratio by memory size",
 				Caption: "LRU and OPT are exact for every size, from one pass each; the others are simulated at the sizes in the table. Nothing lies below OPT.",
 				Chart:   curves},
-			chart.Figure{Title: "Faults over time", Caption: fmt.Sprintf("Page faults so far, with %d frames. A steep part is a change of phase or a memory too small for it.", frames),
+			chart.Figure{Title: "Faults over time", Caption: fmt.Sprintf("Page faults so far, with %d frames. The scale is logarithmic where the policies lie far apart. A steep part is a change of phase or a memory too small for it.", frames),
 				Chart: faults},
 			chart.Figure{Title: "Frames over time",
 				Caption: fmt.Sprintf("Resident pages with at most %d frames: working set and page fault frequency give frames back. Beside them the working set of the last %d references.", frames, j.tau()),
@@ -188,7 +188,19 @@ func (j *pageJob) overTime(ctx context.Context, fut *replace.Future) (faults, re
 		}
 	}
 	residents.Series = append(residents.Series, j.workingSet(step))
+	faults.Y.Log = spread(faults.Series) > 30
 	return faults, residents, nil
+}
+
+// spread returns the ratio of the largest to the smallest last value.
+func spread(series []chart.Series) float64 {
+	lo, hi := math.Inf(1), 1.0
+	for _, s := range series {
+		if n := len(s.Y); n > 0 {
+			lo, hi = min(lo, max(s.Y[n-1], 1)), max(hi, s.Y[n-1])
+		}
+	}
+	return hi / lo
 }
 
 // workingSet samples the size of the working set.

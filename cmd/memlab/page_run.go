@@ -118,13 +118,16 @@ func (j *pageJob) read(ctx context.Context, e *env, r *trace.RefFile) error {
 			}
 			accs[i] = replace.MakeAccess(page, ref.Kind.Writes())
 		}
-		j.pages.Refs(accs[:len(refs)], batch)
 		j.total += int64(len(refs))
 		if j.regions != nil {
 			j.regions.Add(refs)
 		}
 		done, size := r.Progress()
 		line.Step(done, size, cli.Count(j.total)+" references")
+		if len(j.runs) == 1 && ctx.Err() == nil {
+			return j.runs[0].sim.RunAccesses(&j.pages, accs[:len(refs)])
+		}
+		j.pages.Refs(accs[:len(refs)], batch)
 		if err := ctx.Err(); err != nil || whole {
 			j.refs = append(j.refs, batch[:len(refs)]...)
 			return err

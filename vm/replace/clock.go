@@ -72,9 +72,12 @@ func (c *Clock) runBatch(s *Sim, refs []Ref) int {
 			break
 		}
 		counts.Writes += int64(r & 1)
-		st := state[p]
-		state[p] = st | resident | uint8(r&1)<<1
 		bit[p] = 1
+		st, need := state[p], resident|uint8(r&1)<<1
+		if st&need == need { // most hits change nothing, and store nothing more
+			continue
+		}
+		state[p] = st | need
 		if st != 0 {
 			continue
 		}

@@ -49,8 +49,12 @@ func (f *FIFO) runBatch(s *Sim, refs []Ref) int {
 			break
 		}
 		c.Writes += int64(r & 1)
-		if st := state[p]; st != 0 {
-			state[p] = st | uint8(r&1)<<1
+		st, need := state[p], resident|uint8(r&1)<<1
+		if st&need == need { // most hits change nothing, and store nothing
+			continue
+		}
+		state[p] = st | need
+		if st != 0 {
 			continue
 		}
 		c.Misses++
@@ -64,7 +68,6 @@ func (f *FIFO) runBatch(s *Sim, refs []Ref) int {
 			c.Writebacks += int64(state[v-1] >> 1)
 			state[v-1] = 0
 		}
-		state[p] = resident | uint8(r&1)<<1
 		last := nodes[0].prev
 		nodes[p+1] = ringNode{last, 0}
 		nodes[last].next, nodes[0].prev = uint32(p)+1, uint32(p)+1

@@ -52,7 +52,9 @@ func (l *LRU) runBatch(s *Sim, refs []Ref) int {
 		}
 		c.Writes += int64(r & 1)
 		n, st := uint32(p)+1, state[p]
-		state[p] = st | resident | uint8(r&1)<<1
+		if need := resident | uint8(r&1)<<1; st&need != need {
+			state[p] = st | need
+		}
 		if n == mru {
 			continue
 		}

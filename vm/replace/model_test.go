@@ -109,6 +109,35 @@ func TestBatchEqualsSteps(t *testing.T) {
 	})
 }
 
+// TestRunAccessesEqualsSteps compares the loops that number as they go with
+// references numbered before.
+func TestRunAccessesEqualsSteps(t *testing.T) {
+	eachPolicy(t, func(t *testing.T, spec Spec) {
+		for seed := range uint64(6) {
+			frames := 1 + int(seed*seed*7)
+			var accs []Access
+			for _, r := range randomTrace(seed, 6000, 4*frames) {
+				accs = append(accs, MakeAccess(uint64(r.Page())*0x10001, r.Write()))
+			}
+			var pages, again Pages
+			refs := make([]Ref, len(accs))
+			pages.Refs(accs, refs)
+			fut, err := NewFuture(refs)
+			require.NoError(t, err)
+			c := Config{Frames: frames, Seed: 3, Future: fut}
+			slow, fast := NewSim(spec.New(c), frames), NewSim(spec.New(c), frames)
+			for _, r := range refs {
+				_, err := slow.Step(r)
+				require.NoError(t, err)
+			}
+			require.NoError(t, fast.RunAccesses(&again, accs[:2000]))
+			require.NoError(t, fast.RunAccesses(&again, accs[2000:]))
+			require.Equal(t, slow.Counts(), fast.Counts(), "seed %d", seed)
+			checkSim(t, fast)
+		}
+	})
+}
+
 // TestPagesNumbersDensely compares Pages with a map.
 func TestPagesNumbersDensely(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

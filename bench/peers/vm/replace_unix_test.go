@@ -150,10 +150,9 @@ func measurePolicy(b *testing.B, bin string, s input, policy string, frames int)
 func simulate(b *testing.B, accs []replace.Access, policy string, frames int) (replace.Counts, float64) {
 	const batch = 2048
 	var pages replace.Pages
-	refs := make([]replace.Ref, batch)
 	start := cpu()
 	if policy == "OPT" {
-		refs = make([]replace.Ref, len(accs))
+		refs := make([]replace.Ref, len(accs))
 		pages.Refs(accs, refs)
 		fut, err := replace.NewFuture(refs)
 		if err != nil {
@@ -171,9 +170,7 @@ func simulate(b *testing.B, accs []replace.Access, policy string, frames int) (r
 	}
 	sim := replace.NewSim(p, frames)
 	for at := 0; at < len(accs); at += batch {
-		part := accs[at:min(at+batch, len(accs))]
-		pages.Refs(part, refs)
-		if err := sim.Run(refs[:len(part)]); err != nil {
+		if err := sim.RunAccesses(&pages, accs[at:min(at+batch, len(accs))]); err != nil {
 			b.Fatal(err)
 		}
 	}
