@@ -9,9 +9,22 @@ import (
 
 // mallocSlow is Malloc when the class has no slot at hand, when the size has
 // no class, and when every call has to come here.
-func (h *Heap) mallocSlow(size int) (b []byte, err error) {
-	defer h.catch("malloc", nil, &err)
+func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	if uintptr(size) <= h.maxSize && !h.hooked {
+		ci := uintptr(h.classOf[n%uint64(len(h.classOf))]) % maxClasses
+		if c := &h.classes[ci]; c.cur != 0 {
+			if c.avail = ^*c.live; c.avail != 0 { // what Free has returned meanwhile
+				return h.block(h.takeSlot(ci), size), nil
+			}
+		}
+	}
+	return h.mallocNext(size, n)
+}
+
+// mallocNext is mallocSlow for a class that needs another run, and for spans.
+func (h *Heap) mallocNext(size int, n uint64) (b []byte, err error) {
+	defer h.catch("malloc", nil, &err)
 	if h.hooked || n > quickMax {
 		return h.mallocMost(size, n)
 	}
