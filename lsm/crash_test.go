@@ -293,3 +293,38 @@ func rewrite(t testing.TB, fs vfs.FS, name string, b []byte) {
 	require.NoError(t, f.Close())
 	require.NoError(t, dir.Sync())
 }
+
+// testNoRecycling holds that a log is a new file under a number that was never
+// used: what follows a log's end can then only be what its last write left.
+func testNoRecycling(t *testing.T) {
+	in := vfs.NewInjector(vfs.NewMem())
+	var mu sync.Mutex
+	made := map[string]int{}
+	in.Decide(func(c vfs.Call) *vfs.Fault {
+		mu.Lock()
+		defer mu.Unlock()
+		if kind, _ := filename.Parse(c.Name); kind == filename.Log {
+			switch c.Op {
+			case vfs.OpCreate:
+				made[c.Name]++
+			case vfs.OpRename, vfs.OpLink, vfs.OpAppend:
+				t.Errorf("%v %s", c.Op, c.Name)
+			}
+		}
+		return nil
+	})
+	h := crashHistory()
+	for round := range 3 {
+		d := mustOpen(t, small(in))
+		for i := 70*round + 1; i <= 70*round+70; i++ {
+			require.NoError(t, h.step(d, i, OS))
+		}
+		require.NoError(t, d.Close())
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	require.Greater(t, len(made), 5)
+	for name, n := range made {
+		require.Equal(t, 1, n, name)
+	}
+}

@@ -23,6 +23,7 @@ func TestFault(t *testing.T) {
 	testCrashes(t)
 	t.Run("C01_kill_9_at_a_random_instant", testKill)
 	t.Run("C05_log_cut_at_a_record_boundary", testLogGap)
+	t.Run("C09_logs_are_not_recycled", testNoRecycling)
 	t.Run("C15_table_missing_or_unknown", testOrphans)
 	t.Run("C17_manifest_and_current", testManifest)
 	t.Run("C19_no_space", testNoSpace)
