@@ -71,6 +71,8 @@ func FuzzWalk(f *testing.F) {
 func checkWalk(t *testing.T, tab *Table, va vm.VirtAddr, acc vm.Access) {
 	before := append([]uint64(nil), tab.words...)
 	fast, ok := tab.walkFast(va, acc)
+	var batch [1]vm.PhysAddr
+	inBatch := tab.walkBatch([]vm.VirtAddr{va}, acc, batch[:]) == 1
 	reads, updates := 0, 0
 	tab.SetEvents(func(e vm.Event) {
 		switch e.Kind {
@@ -89,6 +91,8 @@ func checkWalk(t *testing.T, tab *Table, va vm.VirtAddr, acc vm.Access) {
 		t.Fatalf("%v → %+v", va, e)
 	case fault != nil && fault.Kind == 0, fault != nil && (updates != 0 || !equal(before, tab.words)):
 		t.Fatalf("fault %v changed memory (%d updates)", fault, updates)
+	case inBatch && (fault != nil || batch[0] != e.Addr(va) || updates != 0):
+		t.Fatalf("%v %v: batch %v, exact %+v %v", va, acc, batch[0], e, fault)
 	case ok && (fault != nil || fast != e || updates != 0):
 		t.Fatalf("%v %v: fast %+v, exact %+v %v", va, acc, fast, e, fault)
 	case fault == nil && acc.Valid() && !tab.Permits(acc).Has(e.Perm):
