@@ -21,10 +21,6 @@ import (
 //     member its own batch at once.
 //  5. Raise the visible sequence number: readers see the group, all at once.
 func (d *DB) commitGroup(group []*commit) {
-	if group[0].fn != nil {
-		group[0].err = group[0].fn()
-		return
-	}
 	need, count, level := 0, 0, Buffered
 	for _, c := range group {
 		need += c.batch.need
@@ -134,9 +130,6 @@ func (d *DB) makeRoom(need, count int) error {
 	}
 	if d.mem.reserve(need, count, d.lastSeq+1) {
 		return nil
-	}
-	if d.mem.empty() && need+memOverhead > d.opts.WriteBufferSize && d.mem.special {
-		return fmt.Errorf("%w: batch of %d bytes", ErrTooLarge, need)
 	}
 	if err := d.rotate(need); err != nil {
 		return err

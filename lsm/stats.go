@@ -86,7 +86,7 @@ type MemoryStats struct {
 	Limit       int   `json:"limit"`
 	Memtables   Share `json:"memtables"`
 	BlockCache  Share `json:"block_cache"` // data blocks and what keeps them
-	Tables      Share `json:"tables"`      // index and filter blocks; what they take beyond their share the block cache gives
+	Tables      Share `json:"tables"`      // index and filter blocks; this share and the cache's lend each other what they do not use
 	LogBuffer   Share `json:"log_buffer"`
 	Entries     int   `json:"entries"`      // in memtables
 	MemtableUse int   `json:"memtable_use"` // bytes of the memtables that entries fill
