@@ -30,6 +30,9 @@ func (h *Heap) link(g, n uint64) bool {
 	h.hdr.bins[bin] = g
 	h.hdr.binSet[bin/64] |= 1 << (bin % 64)
 	h.freeSpans++
+	if h.sink != nil {
+		h.emitLinks(g, bin)
+	}
 	return true
 }
 
@@ -60,6 +63,9 @@ func (h *Heap) unlink(g, n uint64) bool {
 		h.links(l.next, bin).prev = l.prev
 	}
 	h.freeSpans--
+	if h.sink != nil {
+		h.emitLinks(max(l.prev, g), bin)
+	}
 	return true
 }
 

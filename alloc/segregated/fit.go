@@ -42,6 +42,9 @@ func (h *Heap) allocSpan(n uint64) uint64 {
 		return g
 	}
 	rest := size - n
+	if h.sink != nil && rest != 0 {
+		h.emitSplit(g, rest, size)
+	}
 	switch {
 	case rest == 0:
 		return h.takeWhole(g, n)
@@ -217,6 +220,9 @@ func (h *Heap) freeSpan(g, n uint64) {
 func (h *Heap) freeRange(g, n uint64) {
 	var j joined
 	end := g + n
+	if h.sink != nil {
+		defer h.emitJoin(g, n)
+	}
 	if end != h.hdr.top && h.isFree(end) {
 		size := h.spanSize(end)
 		if !h.absorb(end, size, &j) {

@@ -4,7 +4,6 @@ import (
 	"math/bits"
 
 	"github.com/memlab-go/memlab/alloc"
-	"github.com/memlab-go/memlab/arena"
 )
 
 // mallocSlow is Malloc when the class has no slot at hand, when the size has
@@ -248,18 +247,4 @@ func (h *Heap) noMemory(op string, size int) error {
 	return &alloc.NoMemoryError{
 		Op: op, Requested: size, Limit: int(h.limit), LargestFree: h.largestFree(), Err: h.sysErr,
 	}
-}
-
-// emitBlock reports what was done with the block at off.
-func (h *Heap) emitBlock(k alloc.EventKind, off uint64, size int) {
-	h.sink(alloc.Event{Kind: k, Off: arena.Offset(off), Size: size, Usable: h.usable(off)})
-}
-
-// emitPages reports what was done with the pages of [lo, hi).
-func (h *Heap) emitPages(lo, hi uint64, commit bool) {
-	k := alloc.EventDecommit
-	if commit {
-		k = alloc.EventCommit
-	}
-	h.sink(alloc.Event{Kind: k, Off: arena.Offset(lo), Size: int(hi - lo)})
 }

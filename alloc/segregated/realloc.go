@@ -227,8 +227,3 @@ func (h *Heap) remap(off uint64, old, size int) ([]byte, error) {
 	}
 	return h.moved(off, to, old, size), nil
 }
-
-// emitMove reports a Realloc.
-func (h *Heap) emitMove(from, to uint64, size int) {
-	h.sink(alloc.Event{Kind: alloc.EventRealloc, Old: offset(from), Off: offset(to), Size: size, Usable: h.usable(to)})
-}

@@ -1,0 +1,75 @@
+package segregated
+
+import (
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// What a heap with a sink reports. Without one, each of these places costs a
+// branch on a path that is slow anyhow; with one, every call takes that path.
+
+// emitBlock reports what was done with the block at off, after the accesses to
+// its row that this took: the kind of its unit is read, the row written.
+func (h *Heap) emitBlock(k alloc.EventKind, off uint64, size int) {
+	u := off >> unitShift
+	kinds, units, _ := metaOffsets(len(h.units), h.pageSize)
+	h.access(alloc.EventRead, kinds+u*kindSize, kindSize)
+	if kind := uint64(h.kinds[u]); kind >= kindRun {
+		u -= kind & runIndex
+	}
+	h.access(alloc.EventWrite, units+u*unitRow, unitRow)
+	h.sink(alloc.Event{Kind: k, Off: arena.Offset(off), Size: size, Usable: h.usable(off)})
+}
+
+// emitMove reports a Realloc.
+func (h *Heap) emitMove(from, to uint64, size int) {
+	if from != to {
+		h.access(alloc.EventRead, from, min(size, h.usable(from)))
+		h.access(alloc.EventWrite, to, min(size, h.usable(from)))
+	}
+	h.sink(alloc.Event{Kind: alloc.EventRealloc, Old: offset(from), Off: offset(to), Size: size, Usable: h.usable(to)})
+}
+
+// emitPages reports what was done with the pages of [lo, hi).
+func (h *Heap) emitPages(lo, hi uint64, commit bool) {
+	k := alloc.EventDecommit
+	if commit {
+		k = alloc.EventCommit
+	}
+	h.sink(alloc.Event{Kind: k, Off: arena.Offset(lo), Size: int(hi - lo)})
+}
+
+// emitLinks reports that the links of the free span at g, in the given bin,
+// were written.
+func (h *Heap) emitLinks(g uint64, bin int) {
+	off := g << granuleShift
+	if bin >= largeBin {
+		_, units, _ := metaOffsets(len(h.units), h.pageSize)
+		off = units + (g>>granuleBits+2)*unitRow
+	}
+	h.access(alloc.EventWrite, off, 16)
+}
+
+// emitSplit reports that n granules at g are what is kept of a free span of size.
+func (h *Heap) emitSplit(g, n, size uint64) {
+	h.sink(alloc.Event{Kind: alloc.EventSplit, Off: offset(g << granuleShift),
+		Size: int(n << granuleShift), Usable: int(size << granuleShift)})
+}
+
+// access reports that the heap touched size bytes at off.
+func (h *Heap) access(k alloc.EventKind, off uint64, size int) {
+	h.sink(alloc.Event{Kind: k, Off: arena.Offset(off), Size: size})
+}
+
+// emitJoin reports the free span that covers [g, g+n) after it was freed, if it
+// was joined with others; one that went to the top is no block any more.
+func (h *Heap) emitJoin(g, n uint64) {
+	if g >= h.hdr.top || h.err != nil {
+		return
+	}
+	if at := h.spanAt(g); at != 0 {
+		if size := h.spanSize(at); size != n {
+			h.sink(alloc.Event{Kind: alloc.EventCoalesce, Off: offset(at << granuleShift), Size: int(size << granuleShift)})
+		}
+	}
+}

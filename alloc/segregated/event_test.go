@@ -1,0 +1,83 @@
+package segregated
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/alloc/alloctest"
+)
+
+// TestEvents: what the sink is told is what happened, in order.
+func TestEvents(t *testing.T) {
+	var got []alloc.Event
+	h := fresh(t, 4<<20, &Options{Classes: []int{}, Sink: func(e alloc.Event) {
+		switch e.Kind {
+		case alloc.EventRead, alloc.EventWrite, alloc.EventCommit, alloc.EventDecommit:
+		default:
+			got = append(got, e)
+		}
+	}})
+	a, b, c := must(t, h, 100), must(t, h, 200), must(t, h, 16)
+	off := func(b []byte) uint64 { return uint64(addrOf(b) - addrOf(h.mem)) }
+	h.Free(a)
+	h.Free(b)
+	d := must(t, h, 50)
+	d, err := h.Realloc(d, 60)
+	require.NoError(t, err)
+	_, err = h.Malloc(1 << 30)
+	require.Error(t, err)
+	want := []alloc.Event{
+		{Kind: alloc.EventMalloc, Off: offset(off(a)), Size: 100, Usable: 112},
+		{Kind: alloc.EventMalloc, Off: offset(off(b)), Size: 200, Usable: 208},
+		{Kind: alloc.EventMalloc, Off: offset(off(c)), Size: 16, Usable: 16},
+		{Kind: alloc.EventFree, Off: offset(off(a)), Usable: 112},
+		{Kind: alloc.EventFree, Off: offset(off(b)), Usable: 208},
+		{Kind: alloc.EventCoalesce, Off: offset(off(a)), Size: 320},
+		{Kind: alloc.EventSplit, Off: offset(off(a)), Size: 256, Usable: 320},
+		{Kind: alloc.EventMalloc, Off: offset(off(d)), Size: 50, Usable: 64},
+		{Kind: alloc.EventRealloc, Old: offset(off(d)), Off: offset(off(d)), Size: 60, Usable: 64},
+		{Kind: alloc.EventFailed, Size: 1 << 30},
+	}
+	require.Equal(t, want, got)
+}
+
+// TestEventsAgree: a model that only hears the events knows the live blocks, and
+// every access lies in the region.
+func TestEventsAgree(t *testing.T) {
+	live, commit := map[uint64]int{}, 0
+	var h *Heap
+	h = fresh(t, 16<<20, &Options{Sink: func(e alloc.Event) {
+		switch e.Kind {
+		case alloc.EventMalloc, alloc.EventCalloc:
+			live[uint64(e.Off)] = e.Usable
+		case alloc.EventRealloc:
+			delete(live, uint64(e.Old))
+			live[uint64(e.Off)] = e.Usable
+		case alloc.EventFree:
+			delete(live, uint64(e.Off))
+		case alloc.EventCommit:
+			commit++
+		case alloc.EventRead, alloc.EventWrite:
+			if uint64(e.Off)+uint64(e.Size) > 16<<20 {
+				t.Errorf("access to %#x, %d bytes", e.Off, e.Size)
+			}
+		}
+	}})
+	o := alloctest.NewOracle(h)
+	for _, op := range alloctest.RandomOps(11, alloctest.Mix{Ops: 3000, MaxSize: 30000}) {
+		if err := o.Do(op); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := map[uint64]int{}
+	for b := range h.Blocks() {
+		if b.Used {
+			want[uint64(b.Off)] = b.Size
+		}
+	}
+	require.Equal(t, want, live)
+	require.Positive(t, commit)
+	require.NoError(t, o.FreeAll())
+}
