@@ -108,7 +108,8 @@ func crashLength() int {
 	return 200
 }
 
-func testCrashes(t *testing.T) {
+// TestFaultCrashes holds the rows that cut a whole history short.
+func TestFaultCrashes(t *testing.T) {
 	h, n := crashHistory(), crashLength()
 	isSync := func(c vfs.Call) bool { return c.Op == vfs.OpSync || c.Op == vfs.OpSyncDir }
 	t.Run("C02_power_loss_at_every_sync_point", func(t *testing.T) {

@@ -20,7 +20,6 @@ import (
 
 // TestFault holds the rows of the fault table that concern the store as a whole.
 func TestFault(t *testing.T) {
-	testCrashes(t)
 	t.Run("C01_kill_9_at_a_random_instant", testKill)
 	t.Run("C05_log_cut_at_a_record_boundary", testLogGap)
 	t.Run("C09_logs_are_not_recycled", testNoRecycling)
