@@ -93,7 +93,7 @@ func (t *Pages) Number(page uint64) vm.PageID {
 
 // add gives the page of key the next number and the free slot s.
 func (t *Pages) add(s *pageSlot, key uint64) Ref {
-	if len(t.pages) >= MaxPages {
+	if uint64(len(t.pages)) >= MaxPages {
 		panic(ErrTooManyPages)
 	}
 	ref := Ref(len(t.pages)) << 1
