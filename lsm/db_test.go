@@ -429,3 +429,33 @@ func TestFragment(t *testing.T) {
 		require.Equal(t, c.want, got, c.in)
 	}
 }
+
+// TestIngestWritten takes in a table as a program writes it, from the real file
+// system, into a store in a directory.
+func TestIngestWritten(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "colours.ldb")
+	w, err := NewTableWriter(path, nil)
+	require.NoError(t, err)
+	require.NoError(t, w.Put([]byte("blue"), []byte("0000ff")))
+	require.NoError(t, w.Put([]byte("red"), []byte("ff0000")))
+	_, err = w.Finish()
+	require.NoError(t, err)
+	before, err := os.ReadFile(path)
+	require.NoError(t, err)
+	d, err := Open(filepath.Join(dir, "db"), small(nil))
+	require.NoError(t, err)
+	require.NoError(t, d.Put([]byte("red"), []byte("old")))
+	require.NoError(t, d.IngestTable(path))
+	require.NoError(t, d.Put([]byte("blue"), []byte("new")))
+	for k, want := range map[string]string{"red": "ff0000", "blue": "new"} {
+		v, err := d.Get([]byte(k))
+		require.NoError(t, err)
+		require.Equal(t, want, string(v))
+	}
+	require.NoError(t, d.Check())
+	require.NoError(t, d.Close())
+	after, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
