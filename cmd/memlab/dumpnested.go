@@ -257,6 +257,9 @@ func (n *nestedDumper) ask(g *dumpGuest) {
 		}
 	}
 	for _, va := range vas {
+		if d.judges(va) {
+			continue
+		}
 		for _, acc := range d.accessKinds() {
 			if riscv {
 				acc = n.quirks(g, va, acc|vm.Access(d.rng.IntN(8))*vm.SUM)
