@@ -100,7 +100,7 @@ func (s *Sim) Run(refs []Ref) error {
 		switch fast := s.onEvict == nil && s.frames > 0 && s.pins == 0; {
 		case fast && s.batch != nil:
 			n = s.runFast(refs)
-		case fast && s.launder == nil:
+		case fast:
 			n = s.runAny(refs)
 		}
 		if n < len(refs) { // a page never seen, or no fast way
@@ -143,6 +143,9 @@ func (s *Sim) runAny(refs []Ref) int {
 				if !ok {
 					n = i
 					break
+				}
+				if s.launder != nil {
+					s.writeLaundry()
 				}
 				s.evict(v)
 			}
@@ -221,16 +224,21 @@ func (s *Sim) replace(next vm.PageID) error {
 	}
 	v, ok := s.policy.Victim(next)
 	if s.launder != nil {
-		for q, ok := s.launder.Launder(); ok; q, ok = s.launder.Launder() {
-			s.state[q] &^= dirty
-			s.counts.Writebacks++
-		}
+		s.writeLaundry()
 	}
 	if !ok {
 		return &vm.Fault{Kind: vm.NoVictim, Level: -1, Note: fmt.Sprintf("all %d frames are pinned", s.frames)}
 	}
 	s.evict(v)
 	return nil
+}
+
+// writeLaundry writes back what the policy wants to be clean.
+func (s *Sim) writeLaundry() {
+	for q, ok := s.launder.Launder(); ok; q, ok = s.launder.Launder() {
+		s.state[q] &^= dirty
+		s.counts.Writebacks++
+	}
 }
 
 // evict books that v left memory.

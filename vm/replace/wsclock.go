@@ -4,6 +4,7 @@ import (
 	"iter"
 	"math"
 	"math/bits"
+	"slices"
 
 	"github.com/memlab-go/memlab/vm"
 )
@@ -30,6 +31,8 @@ type WSClock struct {
 	used, ref, mod bitmap // by slot
 	last           []uint64
 	oldest         []uint64 // by word: at most the smallest last of its slots with R=0
+	floor          uint64   // at most the smallest of oldest
+	hot            bitmap   // words that may have a slot with R=1
 	now, tau       uint64
 	laundry        []vm.PageID
 }
@@ -43,6 +46,7 @@ func (c *WSClock) Hit(p vm.PageID, write bool) {
 	c.now++
 	i := int(c.slot[p])
 	c.ref.set(i)
+	c.hot.set(i >> 6)
 	if write {
 		c.mod.set(i)
 	}
@@ -57,8 +61,10 @@ func (c *WSClock) Insert(p vm.PageID, write bool) {
 	}
 	growTo(&c.last, i+1)
 	growTo(&c.oldest, i>>6+1)
+	c.hot.growBits(i >> 6)
 	c.used.set(i)
 	c.ref.set(i)
+	c.hot.set(i >> 6)
 	c.mod.put(i, write)
 	c.last[i] = c.now
 }
@@ -85,22 +91,56 @@ func (c *WSClock) Victim(vm.PageID) (vm.PageID, bool) {
 // -1. The word of the hand is visited twice, its upper part first.
 func (c *WSClock) round() int {
 	n := len(c.used)
+	if c.floor+c.tau >= c.now { // nobody is old: the hand only clears R
+		for h := range c.hot {
+			for m := c.hot[h]; m != 0; m &= m - 1 {
+				c.passReferenced(h<<6+bits.TrailingZeros64(m), ^uint64(0))
+			}
+			c.hot[h] = 0
+		}
+		return -1
+	}
 	w0, upper := c.hand>>6, ^uint64(0)<<(c.hand&63)
 	if i := c.sweep(w0, upper); i >= 0 {
 		return i
 	}
-	for k := 1; k < n; k++ {
-		if i := c.sweep((w0+k)%n, ^uint64(0)); i >= 0 {
+	for w := w0 + 1; w < w0+n; w++ {
+		at := w
+		if at >= n {
+			at -= n
+		}
+		if c.hot[at>>6]>>(at&63)&1 == 0 && c.oldest[at]+c.tau >= c.now {
+			continue // nothing to clear, nobody old
+		}
+		if i := c.sweep(at, ^uint64(0)); i >= 0 {
 			return i
 		}
 	}
-	return c.sweep(w0, ^upper)
+	if i := c.sweep(w0, ^upper); i >= 0 {
+		return i
+	}
+	c.floor = slices.Min(c.oldest)
+	return -1
+}
+
+// passReferenced clears R of the slots of word w that are in mask.
+func (c *WSClock) passReferenced(w int, mask uint64) {
+	set := c.used[w] & c.ref[w] & mask
+	if set == 0 {
+		return
+	}
+	for m := set; m != 0; m &= m - 1 {
+		c.last[w<<6+bits.TrailingZeros64(m)] = c.now
+	}
+	c.ref[w] &^= set
+	c.oldest[w] = min(c.oldest[w], c.now)
 }
 
 // sweep moves the hand over the slots of word w that are in mask.
 func (c *WSClock) sweep(w int, mask uint64) int {
-	if c.used[w]&c.ref[w]&mask == 0 && c.oldest[w]+c.tau >= c.now {
-		return -1 // nothing to clear, nobody old
+	if c.oldest[w]+c.tau >= c.now { // nobody is old
+		c.passReferenced(w, mask)
+		return -1
 	}
 	for m := c.used[w] & mask; m != 0; m &= m - 1 {
 		i := w<<6 + bits.TrailingZeros64(m)
