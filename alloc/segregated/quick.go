@@ -3,11 +3,14 @@ package segregated
 import "math/bits"
 
 // Quick lists put off the splitting and joining of spans that come and go. A
-// freed span of up to quickMax granules stays as it is, live bit and all, in
+// freed span of up to quickSmall granules stays as it is, live bit and all, in
 // the bucket of its size, and the next request of exactly that size gets it
 // back. Its neighbours take it for used. So that a second Free of it is found,
 // Free looks whether the span is in the bucket of its size: at most quickSlots
 // comparisons.
+//
+// Of the larger ones, up to quickMax, only the one that was freed last is kept,
+// in a bucket of its own: many of them would hold too much.
 //
 // The lists are emptied before the top would grow, at each sweep, and when
 // they would hold too much, from one bucket after the other.
@@ -15,7 +18,8 @@ import "math/bits"
 const (
 	quickBuckets = 128
 	quickSlots   = 3
-	quickMax     = 2 << 10 >> granuleShift  // granules
+	quickMax     = 16 << 10 >> granuleShift // granules, the largest that is kept
+	quickSmall   = 2 << 10 >> granuleShift  // granules, the largest that has a bucket by size
 	quickTotal   = 32 << 10 >> granuleShift // granules in all buckets, or if that is more
 	quickShare   = 32                       // one part in so many of the data
 )
@@ -29,15 +33,23 @@ type quickBucket struct {
 // quickLists are the buckets; the sizes n with equal n%quickBuckets share one,
 // which holds spans of the size that was freed last.
 type quickLists struct {
-	bucket [quickBuckets]quickBucket
-	filled [quickBuckets / 64]uint64 // bit set: the bucket may hold spans
-	total  uint64                    // granules in the buckets
-	hand   uint64                    // the bucket that is emptied next when there is too much
+	bucket [quickBuckets + 1]quickBucket // the last one for the larger
+	filled [quickBuckets/64 + 1]uint64   // bit set: the bucket may hold spans
+	total  uint64                        // granules in the buckets
+	hand   uint64                        // the bucket that is emptied next when there is too much
+}
+
+// quickIndex returns the bucket for spans of n granules.
+func quickIndex(n uint64) uint64 {
+	if n > quickSmall {
+		return quickBuckets
+	}
+	return n % quickBuckets
 }
 
 // take returns a span of exactly n granules, or 0.
 func (q *quickLists) take(n uint64) uint64 {
-	b := &q.bucket[n%quickBuckets]
+	b := &q.bucket[quickIndex(n)]
 	g := b.g[0]
 	if b.n != n || g == 0 {
 		return 0
@@ -49,19 +61,20 @@ func (q *quickLists) take(n uint64) uint64 {
 
 // has reports whether the span at g of n granules is in its bucket.
 func (q *quickLists) has(g, n uint64) bool {
-	b := &q.bucket[n%quickBuckets]
+	b := &q.bucket[quickIndex(n)]
 	return b.n == n && (b.g[0] == g || b.g[1] == g || b.g[2] == g)
 }
 
 // putQuick puts the live span [g, g+n) into its bucket, whose oldest span, or
 // whose spans of another size, are freed for it.
 func (h *Heap) putQuick(g, n uint64) {
-	b := &h.quick.bucket[n%quickBuckets]
-	if b.n != n {
+	i := quickIndex(n)
+	b := &h.quick.bucket[i]
+	if b.n != n || i == quickBuckets {
 		h.emptyBucket(b)
 		b.n = n
 	}
-	h.quick.filled[n%quickBuckets/64] |= 1 << (n % 64)
+	h.quick.filled[i/64] |= 1 << (i % 64)
 	old := b.g[2]
 	b.g[0], b.g[1], b.g[2] = g, b.g[0], b.g[1]
 	if old != 0 {

@@ -44,10 +44,10 @@ func (h *Heap) growLast(off uint64, size int) bool {
 	if row.live != g || top != h.hdr.top || uint64(size) >= h.end || g+n < top || g+n > h.hdr.commit {
 		return false
 	}
+	if row.bound <= quickMax && h.quick.has(g, row.bound) {
+		return false
+	}
 	if g+n != top {
-		if row.bound <= quickMax && h.quick.has(g, row.bound) {
-			return false
-		}
 		tu, tm := bit(top)
 		h.units[tu].bound &^= tm
 		if last, next := tu-1, (g+n)>>granuleBits-1; last == next {
