@@ -11,9 +11,10 @@ import "github.com/memlab-go/memlab/vm"
 // carried down: at each place above d the page used sooner stays and the one
 // used later goes on, and the last one fills place d. Only places with a page
 // used later than the one carried change hands, and a tree of the latest use in
-// each range of places finds the next such place in O(log pages). Each exchange
-// makes the page carried one that is used later, so that there are few: 1 to 3 a
-// reference on real traces, though a worst case of more than a logarithm exists.
+// each range of places finds the next such place in O(log pages). So a reference
+// costs O(exchanges × log pages). Real programs' traces have 0.3 to 1.2 exchanges
+// a reference; independent draws from a zipf law over 20 000 pages have 81, and
+// nothing but the number of pages bounds them.
 func OPTCurve(f *Future) *Histogram {
 	s := newOPTStack()
 	for t, r := range f.refs {
