@@ -34,8 +34,9 @@ type run struct {
 	c      config
 	e      engine
 	values *valueSource
-	user   int64 // bytes of keys and values written
-	heap   int64 // largest live Go heap seen
+	user   int64  // bytes of keys and values written
+	heap   int64  // largest live Go heap seen
+	writes uint64 // workloads of writes so far
 }
 
 // workloadFuncs returns the workloads by name. Each returns how many operations it did.
@@ -153,7 +154,8 @@ func (v *valueSource) next() []byte {
 }
 
 func (r *run) write(h *hist, seq, del bool) (int64, int64, error) {
-	rng := rand.New(rand.NewPCG(7, 11))
+	r.writes++
+	rng := rand.New(rand.NewPCG(7, r.writes)) // other keys than the workload before
 	var k []byte
 	last := time.Now()
 	for i := range r.c.N {
