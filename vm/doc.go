@@ -6,6 +6,8 @@
 //
 //   - [VirtAddr], [PhysAddr], [ASID], [Perm], [Access]: the words.
 //   - [Memory]: physical memory, a plain []byte with a physical base.
+//   - [Frames]: its frames, given out by a buddy allocator that counts references
+//     and keeps the reverse map.
 //   - [PageTable]: an address space, walked; vm/pagetable implements it for
 //     real and for classic formats. A table of your own plugs in as well.
 //   - [TLB]: a cache of translations; vm/tlb implements it.

@@ -31,6 +31,7 @@ func TestFault(t *testing.T) {
 		{"B15_stale_after_change", faultStale},
 		{"B16_asid_reuse_and_globals", faultASIDReuse},
 		{"B18_map_and_unmap_arguments", faultMapArguments},
+		{"B19_double_free", faultFrameDoubleFree},
 		{"B28_concurrent_translate", faultConcurrent},
 		{"B29_snapshot", faultSnapshot},
 	} {
