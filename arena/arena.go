@@ -148,7 +148,7 @@ func (a *Arena) allocInNewChunk(size, align int) ([]byte, error) {
 		return nil, err
 	}
 	start := int(alignOffset(c.base, 0, align))
-	if err := a.commit(c, start+size); err != nil {
+	if err = a.commit(c, start+size); err != nil {
 		if closeErr := c.r.Close(); closeErr == nil {
 			return nil, err
 		}

@@ -105,6 +105,25 @@ func TestArenaLimit(t *testing.T) {
 	}
 }
 
+// A new chunk that can be neither used nor released is kept, and the error is
+// that of the allocation all the same.
+func TestArenaChunkThatStays(t *testing.T) {
+	p := arenatest.New()
+	p.FailAt(1, nil, arenatest.Unmap)
+	a := arena.NewArena(&arena.Options{Pager: p, Limit: 100})
+	b, err := a.Alloc(50, 1)
+	require.ErrorIs(t, err, arena.ErrLimit)
+	require.Nil(t, b)
+	if p.Count(arenatest.Map) > 0 {
+		require.True(t, p.Injected())
+		require.Equal(t, 1, a.Stats().Chunks)
+	}
+	require.Zero(t, a.Stats().Used)
+	require.NoError(t, a.Check())
+	require.NoError(t, a.Close())
+	require.NoError(t, p.Check())
+}
+
 func TestMarkRelease(t *testing.T) {
 	for name, newArena := range arenas(t) {
 		t.Run(name, func(t *testing.T) {
