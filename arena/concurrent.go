@@ -9,11 +9,12 @@ import (
 // so that offset 0 can stand for "none".
 const concurrentStart = 16
 
-// A Concurrent is bump allocation by many goroutines at once in one region: an
-// atomic add of the length and nothing else, as a memtable needs it. Nothing
-// is freed by itself; [Concurrent.Reset] starts again.
+// A Concurrent is bump allocation by many goroutines at once in one region: one
+// compare-and-swap of the position for each, as a memtable needs it, and a lock
+// only where memory is committed. Nothing is freed by itself;
+// [Concurrent.Reset] starts again.
 //
-// Alloc, Bytes, Used and Limit are safe for concurrent use. Reset and Close
+// All methods are safe for concurrent use except Reset, Trim and Close, which
 // must not run beside other calls.
 type Concurrent struct {
 	r     *Region
@@ -55,9 +56,10 @@ func ConcurrentIn(r *Region) *Concurrent {
 	return c
 }
 
-// Alloc returns size zeroed bytes at a multiple of align, a power of two, as an offset and as a view with cap == len. The offset
-// is never 0; it is what should be stored inside the arena. The view and the
-// offset are good until Reset or Close.
+// Alloc returns size zeroed bytes whose address is a multiple of align, a power
+// of two, as an offset and as a view with cap == len. The offset is never 0; it
+// is what should be stored inside the arena. The view and the offset are good
+// until Reset or Close.
 //
 // The error is [ErrFull] when the region, or [ErrLimit] when its limit, has no
 // room, [ErrSize], [ErrAlign] or [ErrClosed]; then nothing has changed and

@@ -12,8 +12,7 @@ import (
 // at some later store, and given back by decommit.
 type file struct {
 	mapped
-	f    *os.File
-	path string
+	f *os.File
 }
 
 // reserveFile maps the file of o as the memory of r.
@@ -25,7 +24,7 @@ func (r *Region) reserveFile(size int, o *Options) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &file{mapped: mapped{r: r, pager: o.Pager}, f: f, path: o.Path}
+	b := &file{mapped: mapped{r: r, pager: o.Pager}, f: f}
 	info, err := f.Stat()
 	if err == nil {
 		err = b.mapFile(size, info.Size(), o)
