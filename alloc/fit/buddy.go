@@ -45,6 +45,9 @@ type Buddy struct {
 // int whatever the smallest block is.
 const maxOrders = 40 - 17*((64-intBits)/32)
 
+// intBits is the number of bits of an int.
+const intBits = 32 << (^uint(0) >> 63)
+
 // minBuddy is the size of the smallest block in bytes, with room for two links
 // and their neighbour.
 const minBuddy = 32

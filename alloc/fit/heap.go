@@ -128,23 +128,17 @@ func (h *Heap) open() (*Heap, error) {
 	return h, nil
 }
 
-// regionOrOwn returns r, or a region of the heap's own if r is nil: 64 GiB of
-// address space, or less where the system does not grant it.
+// regionOrOwn returns r, or a region of the heap's own if r is nil, of the size
+// that package arena finds sensible on this system.
 func regionOrOwn(r *arena.Region) (_ *arena.Region, own bool, err error) {
 	if r != nil {
 		return r, false, nil
 	}
-	const most, least = 36, 24 // logarithms of bytes
-	for bits := min(most, intBits-3); bits >= least; bits-- {
-		if r, err = arena.Reserve(1<<bits, nil); err == nil {
-			return r, true, nil
-		}
+	if r, err = arena.Reserve(0, nil); err != nil {
+		return nil, false, fmt.Errorf("fit: no address space: %w", err)
 	}
-	return nil, false, fmt.Errorf("fit: no address space: %w", err)
+	return r, true, nil
 }
-
-// intBits is the number of bits of an int.
-const intBits = 32 << (^uint(0) >> 63)
 
 // Malloc returns a block of size bytes with unspecified contents (zero with
 // Options.Zero); see [alloc.Allocator]. O(free blocks) for a list, O(blocks) for

@@ -28,8 +28,9 @@ func (c *counters) countUsed(usable, slack, n int) {
 
 // Stats returns the heap's figures. Requested is exact: each tag keeps it.
 // Metadata counts start bits, tags of used blocks, the epilogue and padding; the
-// words of free blocks are part of Retained. O(free blocks), and one question to
-// the kernel for Resident.
+// words of free blocks are part of Retained. O(blocks), and one question to the
+// kernel for Resident. After Close only the counters are left, and every block
+// counts as freed.
 func (h *Heap) Stats() alloc.Stats {
 	s := alloc.Stats{
 		LiveBlocks: h.liveBlocks,
