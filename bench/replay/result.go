@@ -147,7 +147,7 @@ func (r *Result) String() string {
 	line("allocator", "%s", r.Alloc)
 	line("trace", "%s, %s ops%s", r.Trace, cli.Count(int64(r.Ops)), r.prefixNote())
 	line("peak live", "%s", cli.Bytes(r.PeakLive))
-	if r.PeakCommitted != nil {
+	if r.PeakCommitted != nil && r.UtilisationCommitted != nil && r.MeanUtilisationCommitted != nil {
 		line("committed", "%s at the peak, utilisation %.1f %%, mean %.1f %%", cli.Bytes(*r.PeakCommitted), 100**r.UtilisationCommitted, 100**r.MeanUtilisationCommitted)
 	}
 	if r.PeakResident != nil && r.Utilisation != nil && r.MeanUtilisation != nil {

@@ -44,3 +44,10 @@ cold          20.00 ns/op
 valid         yes
 `, sampleResult().String())
 }
+
+// A heap that has not grown has no utilisation over committed bytes.
+func TestResultTextWithoutGrowth(t *testing.T) {
+	r := &Result{Alloc: "go", Trace: "tiny", Ops: 1, Valid: true}
+	r.AddUsage(&Usage{PeakLive: 16, MeanLiveOverResident: -1, MeanLiveOverCommitted: -1, MeanOfPoints: -1})
+	require.Equal(t, "allocator     go\ntrace         tiny, 1 ops\npeak live     16 B\nvalid         yes\n", r.String())
+}
