@@ -50,9 +50,9 @@ func (r *ReferenceAllocator) malloc(size, align int) ([]byte, error) {
 	case r.closed:
 		return nil, alloc.ErrClosed
 	case align <= 0 || align&(align-1) != 0 || align > 1<<20:
-		return nil, fmt.Errorf("%w: %d", alloc.ErrAlign, align)
+		return nil, fmt.Errorf("alloctest: alignment %d: %w", align, alloc.ErrAlign)
 	case size < 0:
-		return nil, fmt.Errorf("%w: %d", alloc.ErrSize, size)
+		return nil, fmt.Errorf("alloctest: %d bytes: %w", size, alloc.ErrSize)
 	case size > r.max()-r.stats.Live:
 		r.stats.Failed++
 		return nil, &alloc.NoMemoryError{Op: "malloc", Requested: size, Limit: r.limit, LargestFree: r.max() - r.stats.Live}
@@ -196,12 +196,16 @@ func (r *ReferenceAllocator) Blocks() iter.Seq[alloc.Block] {
 
 // Close forgets everything and reports what was live, the first time.
 func (r *ReferenceAllocator) Close() error {
-	if r.closed {
+	r.mu.Lock()
+	again := r.closed
+	r.closed = true // from here on nothing changes what is live
+	r.mu.Unlock()
+	if again {
 		return nil
 	}
 	err := alloc.NewLeakError(r)
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed, r.live = true, nil
+	r.live = nil
 	return err
 }
