@@ -15,10 +15,10 @@ const markSize = 16
 //	|##|.......|###|....................|  used 2  free 2  largest 0x140  (one mark: 16 bytes)
 //
 // A used block is drawn with '#', a free one with '.', a bar stands between
-// blocks. One mark is a power of two of bytes, 16 or more unless the heap is tiny,
-// and every block gets at least one. Where there are too many blocks for that the bars go and each
-// mark is a stretch of memory, drawn by how much of it is used:
-// ' ' nothing there, '.' free, '-' up to a half, '+' more, '#' all.
+// blocks. One mark is a power of two of bytes, 16 or more unless the heap is
+// tiny, and every block gets at least one. Where there are too many blocks for
+// that the bars go and each mark is a stretch of memory, drawn by how much of it
+// is used: ' ' nothing there, '.' free, '-' up to a half, '+' more, '#' all.
 //
 // "largest" is the largest free block in bytes. A width below 16 counts as 16.
 // O(blocks + width).

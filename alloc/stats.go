@@ -7,17 +7,17 @@ package alloc
 //	Live + Retained + Quarantined + Metadata ≤ Committed
 //	LiveBlocks == Mallocs - Frees
 type Stats struct {
-	LiveBlocks  int `json:"live_blocks"` // blocks the caller owns
-	Live        int `json:"live"`        // usable bytes of those blocks
-	Requested   int `json:"requested"`   // bytes asked for; equal to Live where the heap does not keep the sizes asked for
-	Reserved    int `json:"reserved"`    // address space held
-	Committed   int `json:"committed"`   // bytes that may be touched
-	Resident    int `json:"resident"`    // bytes the kernel says are in RAM; -1 where it cannot say
-	Metadata    int `json:"metadata"`    // bytes of the heap's own structures
-	Retained    int `json:"retained"`    // free bytes that are committed
-	Quarantined int `json:"quarantined"` // freed bytes held back from reuse
-	FreeBlocks  int `json:"free_blocks"` // free blocks on the lists
-	LargestFree int `json:"largest_free"`
+	LiveBlocks  int `json:"live_blocks"`  // blocks the caller owns
+	Live        int `json:"live"`         // usable bytes of those blocks
+	Requested   int `json:"requested"`    // bytes asked for; equal to Live where the heap does not keep the sizes asked for
+	Reserved    int `json:"reserved"`     // address space held
+	Committed   int `json:"committed"`    // bytes that may be touched
+	Resident    int `json:"resident"`     // bytes the kernel says are in RAM; -1 where it cannot say
+	Metadata    int `json:"metadata"`     // bytes of the heap's own structures
+	Retained    int `json:"retained"`     // free bytes that are committed
+	Quarantined int `json:"quarantined"`  // freed bytes held back from reuse
+	FreeBlocks  int `json:"free_blocks"`  // free blocks on the lists
+	LargestFree int `json:"largest_free"` // bytes of the largest free block; it may include what the heap can still grow by
 
 	Mallocs  uint64 `json:"mallocs"`  // blocks handed out since the start
 	Frees    uint64 `json:"frees"`    // blocks taken back since the start

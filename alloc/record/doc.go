@@ -25,7 +25,8 @@
 //	f 0
 //
 // Until Close the operations are kept compressed in memory, 2 to 4 bytes each.
-// A program that ends without Close leaves no trace. Recording costs a lock, a
+// A program that ends without Close leaves no trace, only the empty temporary
+// file that Create has made beside the one to come. Recording costs a lock, a
 // map access and some formatting for each call.
 //
 // A Recorder is safe for concurrent use, whatever its allocator is: calls are
