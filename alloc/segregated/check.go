@@ -128,7 +128,7 @@ func (c *checker) walk() {
 	}
 }
 
-// top checks what follows the last span.
+// end checks what follows the last span.
 func (c *checker) end(end uint64, prevFree bool) {
 	if end != c.hdr.top {
 		c.report(1, "spans end at %#x, the top is %#x", end<<granuleShift, c.hdr.top<<granuleShift)

@@ -313,7 +313,8 @@ func (h *Heap) joinGaps(a, b gap) gap {
 	return gap{min(a.lo, b.lo), max(a.hi, b.hi)}
 }
 
-// findAligned is find for spans that hold n granules placed on a: a few that may happen to, else one that is large enough to.
+// findAligned is find for spans that hold n granules placed on a: a few that
+// may happen to, else one that is large enough to.
 func (h *Heap) findAligned(n uint64, a grid) (g, size uint64) {
 	bin := h.nextBin(binOf(n))
 	for range searchNext {

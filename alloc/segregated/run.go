@@ -70,7 +70,7 @@ func newClass(size uintptr) class {
 	}
 }
 
-// slots returns how many slots a run of c has.
+// numSlots returns how many slots a run of c has.
 func (c *class) numSlots() int { return 64 - bits.OnesCount64(c.empty) }
 
 // refill gives class ci slots to hand out: more of the current run, else the

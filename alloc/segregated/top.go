@@ -3,8 +3,8 @@ package segregated
 // The top is where the spans and runs end. Past it there is nothing but pages
 // that were never touched, or were and are kept for a while, see sweep.
 
-// extend cuts n granules, placed on a, off the top. It returns
-// 0 if the region, the limit or the system has no room.
+// extend cuts n granules, placed on a, off the top. It returns 0 if the region,
+// the limit or the system has no room.
 func (h *Heap) extend(n uint64, a grid) uint64 {
 	top := h.hdr.top
 	if top != h.top {
