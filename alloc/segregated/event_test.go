@@ -47,8 +47,7 @@ func TestEvents(t *testing.T) {
 // every access lies in the region.
 func TestEventsAgree(t *testing.T) {
 	live, commit := map[uint64]int{}, 0
-	var h *Heap
-	h = fresh(t, 16<<20, &Options{Sink: func(e alloc.Event) {
+	h := fresh(t, 16<<20, &Options{Sink: func(e alloc.Event) {
 		switch e.Kind {
 		case alloc.EventMalloc, alloc.EventCalloc:
 			live[uint64(e.Off)] = e.Usable
