@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/memlab-go/memlab/vm"
 	"github.com/stretchr/testify/require"
 )
 
@@ -38,11 +39,63 @@ func TestDumpEveryFormat(t *testing.T) {
 					require.NotEmpty(t, c.After)
 					require.NotEqual(t, c.files["mem.bin"], nil)
 				} else {
-					require.Greater(t, len(kinds), 2, "kinds: %v", kinds)
+					for _, kind := range wantKinds(name) {
+						require.Positive(t, kinds[kind], "%s among %v", kind, kinds)
+					}
 					require.Empty(t, c.After)
 				}
 			}
 		})
+	}
+}
+
+// wantKinds are the faults that every odd case of a format has.
+func wantKinds(name string) []string {
+	kinds := []string{"not present", "protection"}
+	if !strings.Contains(name, "32") && name != "x86-pae" {
+		kinds = append(kinds, "non-canonical address")
+	}
+	switch {
+	case strings.HasPrefix(name, "sv"):
+		kinds = append(kinds, "reserved encoding", "reserved bit set", "misaligned superpage", "not a leaf at the last level")
+	case strings.HasPrefix(name, "aarch64"):
+		kinds = append(kinds, "reserved encoding", "accessed bit clear")
+	case name != "x86-32":
+		kinds = append(kinds, "reserved bit set")
+	}
+	if strings.HasSuffix(name, "npt") {
+		kinds = append(kinds, "npf")
+	}
+	return kinds
+}
+
+// A two-stage case has large pages at both stages, and the second stage's entries
+// are wrong in every way as well.
+func TestDumpNestedStages(t *testing.T) {
+	for name, pair := range dumpPairs() {
+		c, err := makeCase(name, 5)
+		require.NoError(t, err)
+		second := map[string]int{}
+		for _, q := range c.Queries {
+			switch o := q.Expect; {
+			case o.Cause != nil && *o.Cause >= 20:
+				second[o.Fault]++
+			case o.GPA != nil && *o.Code&8 != 0:
+				second["reserved bit set"]++
+			}
+		}
+		require.Positive(t, second["reserved bit set"], name)
+		if pair[0].Arch != vm.ArchRISCV {
+			continue
+		}
+		for _, kind := range []string{"not present", "protection", "reserved encoding", "misaligned superpage", "not a leaf at the last level"} {
+			require.Positive(t, second[kind], "%s: %s", name, kind)
+		}
+		sizes := map[uint64]int{}
+		for _, m := range c.GMappings {
+			sizes[m.Size]++
+		}
+		require.Len(t, sizes, 3, name)
 	}
 }
 

@@ -39,7 +39,7 @@ type dumpSpace struct {
 
 const (
 	dumpRAM    = 256 << 20 // bytes of RAM
-	dumpTables = 6 << 20   // bytes for tables
+	dumpTables = 8 << 20   // bytes for tables
 	dataLo     = 64 << 20  // pages lie at ram0+dataLo to ram0+dataHi
 	dataHi     = 224 << 20
 	bigLo      = 128 << 20 // from here on frames of 4 MiB

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -29,6 +30,7 @@ type dumpGuest struct {
 	vas    []vm.VirtAddr // addresses to ask for
 	root   vm.PhysAddr
 	tables []vm.PhysAddr // guest-physical addresses of first-stage tables
+	odd    bool          // has the oddities, so its second stage is not listed: a listing gets some wrong
 }
 
 const guestTables = vm.PhysAddr(0x3000_0000) // guest-physical base of first-stage tables
@@ -60,8 +62,8 @@ func newNestedDumper(name string, first, second *pagetable.Format, seed uint64) 
 // build makes the case.
 func (n *nestedDumper) build() (*dumpCase, error) {
 	d := n.d
-	for k := range 2 {
-		g := &dumpGuest{asid: vm.ASID(k + 3), vmid: uint16(k + 1)}
+	for k := range 3 {
+		g := &dumpGuest{asid: vm.ASID(k + 3), vmid: uint16(k + 1), odd: k == 2}
 		if err := n.guest(g); err != nil {
 			return nil, fmt.Errorf("%s: %w", n.name, err)
 		}
@@ -84,6 +86,9 @@ func (n *nestedDumper) build() (*dumpCase, error) {
 	}
 	if n.first.Arch == vm.ArchRISCV {
 		for _, g := range n.guests {
+			if g.odd {
+				continue
+			}
 			for e := range g.g.Mappings() {
 				c.GMappings = append(c.GMappings, dumpGMapping{hexa(e.Page), hexa(e.Frame), e.Size(), hexa(g.g.Root())})
 			}
@@ -115,7 +120,7 @@ func (n *nestedDumper) guest(g *dumpGuest) error {
 		return err
 	}
 	g.root = v.Root()
-	if err := n.pages(g, v); err != nil {
+	if err := n.fill(g, v, mem); err != nil {
 		return err
 	}
 	for gpa := guestTables; gpa < pool.Next(); gpa += 4096 {
@@ -127,10 +132,18 @@ func (n *nestedDumper) guest(g *dumpGuest) error {
 	if g.v, err = pagetable.NewNested(n.first, g.root, g.g, &fo); err != nil {
 		return err
 	}
-	if n.d.odd {
+	if n.d.odd && !g.odd {
 		n.damage(g)
 	}
 	return nil
+}
+
+// fill maps a guest's pages; mem holds its tables.
+func (n *nestedDumper) fill(g *dumpGuest, v *pagetable.Table, mem *vm.Memory) error {
+	if g.odd {
+		return errors.Join(n.guestOddities(g, v, mem), n.hostOddities(g, v))
+	}
+	return errors.Join(n.pages(g, v), n.gigapages(g, v))
 }
 
 // moveTable puts a first-stage table into memory, at a frame that the second
@@ -255,12 +268,16 @@ func (n *nestedDumper) ask(g *dumpGuest) {
 		for _, base := range d.regions() {
 			vas = append(vas, base+vm.VirtAddr(d.rng.IntN(1<<20))<<12)
 		}
+		vas = append(vas, n.strays()...)
 	}
 	for _, va := range vas {
 		if d.judges(va) {
 			continue
 		}
 		for _, acc := range d.accessKinds() {
+			if !riscv && acc.Op() == vm.Execute && !n.first.Canonical(va) {
+				continue // a jump there faults at the jump, not at its target
+			}
 			if riscv {
 				acc = n.quirks(g, va, acc|vm.Access(d.rng.IntN(8))*vm.SUM)
 			}

@@ -83,7 +83,7 @@ func (d *dumper) oddList() []oddity {
 		each(1, n, oddity{set: 1 << 6})
 		each(1, n, oddity{set: 1 << 7})
 		list = append(list, oddity{clear: 7 << 1})    // a pointer at the last level
-		each(0, 1, oddity{clear: 1 << 1, good: true}) // execute and write: illegal
+		each(0, 1, oddity{clear: 3 << 1, good: true}) // execute only
 		each(0, 1, oddity{set: 3 << 8, good: true})   // software's bits
 		each(1, n, oddity{set: 1 << 5, good: true})   // a global pointer
 		if d.f.PTESize == 8 {
