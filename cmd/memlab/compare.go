@@ -166,40 +166,47 @@ func (c *comparison) of(t *comparedTrace) []cell {
 	return c.cells[i:][:len(c.entries)]
 }
 
-// report writes what was asked for: a table, JSON or benchmark lines, and the
-// HTML file.
+// report writes the figures, and then the HTML file: a directory that cannot be
+// written to must not cost what was measured.
 func (c *comparison) report(ctx context.Context, e *env) error {
-	if c.flags.html != "" {
-		page, err := c.page(ctx, e)
-		if err != nil {
-			return err
-		}
-		if err := cli.WriteFile(c.flags.html, func(w io.Writer) error {
-			_, err := page.WriteTo(w)
-			return err
-		}); err != nil {
-			return fmt.Errorf("report: %w", err)
-		}
+	if err := c.writeFigures(e.out); err != nil {
+		return err
 	}
+	if c.flags.html == "" {
+		return nil
+	}
+	page, err := c.page(ctx, e)
+	if err != nil {
+		return err
+	}
+	if err := cli.WriteFile(c.flags.html, func(w io.Writer) error {
+		_, err := page.WriteTo(w)
+		return err
+	}); err != nil {
+		return fmt.Errorf("report: %w", err)
+	}
+	if !c.flags.json && !c.flags.bench {
+		fmt.Fprintf(e.out, "\nThe report with pictures is %s.\n", c.flags.html)
+	}
+	return nil
+}
+
+// writeFigures writes what was asked for: tables, JSON or benchmark lines.
+func (c *comparison) writeFigures(w io.Writer) error {
 	switch {
 	case c.flags.json:
-		return cli.WriteJSON(e.out, c.json())
+		return cli.WriteJSON(w, c.json())
 	case c.flags.bench:
-		fmt.Fprint(e.out, replay.BenchHeader)
+		fmt.Fprint(w, replay.BenchHeader)
 		for _, x := range c.cells {
-			if err := x.result.WriteBench(e.out); err != nil {
+			if err := x.result.WriteBench(w); err != nil {
 				return err
 			}
 		}
 		return nil
+	default:
+		return c.writeTables(w)
 	}
-	if err := c.writeTables(e.out); err != nil {
-		return err
-	}
-	if c.flags.html != "" {
-		fmt.Fprintf(e.out, "\nThe report with pictures is %s.\n", c.flags.html)
-	}
-	return nil
 }
 
 // verdict lists what went wrong and returns the exit code. A measurement that

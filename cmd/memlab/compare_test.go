@@ -186,6 +186,16 @@ func TestCompareLeavesTheOldReportOnBadInput(t *testing.T) {
 	require.Equal(t, "old", string(got))
 }
 
+func TestCompareKeepsTheFiguresWithoutAReport(t *testing.T) {
+	path := writeTrace(t, "tiny.rep", soundTrace)
+	html := filepath.Join(t.TempDir(), "missing", "r.html")
+	code, out, errs := memlab("compare", "-reps", "1", "-alloc", "fit-first", "-html", html, path)
+	require.Equal(t, exitFound, code)
+	require.Contains(t, errs, "report: ")
+	require.Contains(t, out, "Geometric means")
+	require.NotContains(t, out, "The report")
+}
+
 func TestCompareEscapesTraceNames(t *testing.T) {
 	path := writeTrace(t, `<script>alert('x')<`+`img>&.rep`, soundTrace)
 	html := filepath.Join(t.TempDir(), "r.html")
