@@ -45,15 +45,16 @@ func (h *HTTPBufferPool) Get() []byte {
 	return h.p.get(h.size)
 }
 
-// Put takes a buffer back. What did not come from Get, or was put back already,
-// is ignored: it is not the pool's to free.
+// Put takes a buffer back, also one that was sliced to another length or
+// capacity. What did not come from Get, or was put back already, is ignored: it
+// is not the pool's to free.
 func (h *HTTPBufferPool) Put(b []byte) {
 	h.p.mu.Lock()
 	defer h.p.mu.Unlock()
 	if !h.p.takeBack(b) {
 		return
 	}
-	if len(h.idle) < h.maxIdle && !h.p.closed {
+	if len(h.idle) < h.maxIdle && cap(b) >= h.size && !h.p.closed {
 		h.idle = append(h.idle, b[:h.size])
 		return
 	}
