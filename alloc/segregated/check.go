@@ -19,7 +19,7 @@ import (
 //	L6  the bit of a bin is set ⇔ it has spans
 //	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current
 //	L8  the counters agree: spans free, runs of a class, live blocks
-//	L9  first ≤ top ≤ dirty ≤ committed end ≤ end of the region
+//	L9  the header is this heap's; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
 func (h *Heap) Check() (err error) {
 	if h.closed {
 		return nil

@@ -5,12 +5,12 @@ package segregated
 // growPages for each page that the data grows by beyond what it ever was, since
 // the program pays for touching that page anyhow, and one for each opsPerPage
 // operations. While there is credit the heap sweeps every sweepEvery
-// operations: of its free spans of at least sweepMin granules
-// it gives back the whole pages that have been free since the sweep
-// before, and so with what lies past the highest top since then. A block of
-// soonPages and more goes back when it is freed. After a sweep that found
-// nothing to give back the next one waits twice as long, up to idleEvery
-// operations; without credit the heap looks again after restEvery.
+// operations: of its free spans of at least sweepMin granules it gives back the
+// whole pages that have been free since the sweep before, and so with what lies
+// past the highest top since then. A block of soonPages and more goes back when
+// it is freed. After a sweep that found nothing to give back the next one waits
+// twice as long, up to idleEvery operations; without credit the heap looks again
+// after restEvery.
 //
 // So a program that grows and shrinks keeps little that it does not use; one
 // that does so over and over soon keeps its pages, and then pays at most one
