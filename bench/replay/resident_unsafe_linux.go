@@ -3,6 +3,7 @@ package replay
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"unsafe"
 
@@ -18,20 +19,21 @@ type residentReader struct {
 }
 
 // newResidentReader opens the kernel's exact figure. (The cheaper ones in
-// /proc/self/statm are kept per CPU and lag behind.)
+// /proc/self/statm are kept per CPU and lag behind.) Where /proc has no such
+// file, in a sandbox for one, the error wraps [errors.ErrUnsupported].
 func newResidentReader() (*residentReader, error) {
 	f, err := os.Open("/proc/self/smaps_rollup")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("replay: %w: %w", errors.ErrUnsupported, err)
 	}
 	return &residentReader{f: f, fd: f.Fd()}, nil
 }
 
 // read returns the resident bytes that are memory: pages of the program's own
 // file, its code above all, are left out, since they come as they are first
-// used, sixteen at a time, and have nothing to do with the heap. The runtime is not told of the system call:
-// it would start another thread if the call takes long, and the thread's stacks
-// would pass for the heap's memory.
+// used, sixteen at a time, and have nothing to do with the heap. The runtime is
+// not told of the system call: it would start another thread if the call takes
+// long, and the thread's stacks would pass for the heap's memory.
 func (r *residentReader) read() (int64, error) {
 	// SAFETY: the kernel writes at most len(buf) bytes to buf, which is part of r
 	// and stays where it is during the call.
