@@ -230,6 +230,56 @@ func faultNotOwned(t *testing.T) {
 	require.Equal(t, uint64(1), r.m.Stats().NotOwned)
 }
 
+// tableOwner owns every frame, and every table but one.
+type tableOwner struct{ owner }
+
+func (o tableOwner) OwnsTable(_ vm.ASID, pa vm.PhysAddr) bool { return pa&^4095 != o.not }
+
+func TestForeignTables(t *testing.T) {
+	r := newRig(t, &pagetable.Sv39, pagetable.Options{}, vm.MMUOptions{})
+	require.NoError(t, r.t.Map(pageVA, pagePA, 4096, 4096, all))
+	var tables [3]vm.PhysAddr // by level
+	for i := range tables {
+		addr, _, ok := r.t.Locate(pageVA, i)
+		require.True(t, ok)
+		tables[i] = addr &^ 4095
+	}
+	for level, not := range tables {
+		strict := vm.NewMMU(r.mem, &vm.MMUOptions{Frames: tableOwner{owner{not}}, Strict: true})
+		strict.Switch(r.t, 1)
+		_, before, _ := r.t.Locate(pageVA, 0)
+		_, err := strict.Translate(pageVA, vm.Write|vm.User)
+		var f *vm.Fault
+		require.ErrorAs(t, err, &f)
+		require.Equal(t, vm.FrameNotOwned, f.Kind)
+		require.Equal(t, not, f.PA&^4095)
+		if level == 2 {
+			require.Equal(t, -1, f.Level, "no entry leads to the root")
+		} else {
+			require.Equal(t, level+1, f.Level)
+			addr, pte, _ := r.t.Locate(pageVA, level+1)
+			require.Equal(t, []uint64{uint64(addr), pte}, []uint64{uint64(f.PTEAddr), f.PTE})
+		}
+		_, after, _ := r.t.Locate(pageVA, 0)
+		require.Equal(t, before, after, "a fault marks nothing")
+
+		loose := vm.NewMMU(r.mem, &vm.MMUOptions{Frames: tableOwner{owner{not}}})
+		loose.Switch(r.t, 1)
+		pa, err := loose.Translate(pageVA, vm.Read|vm.User)
+		require.NoError(t, err)
+		require.Equal(t, pagePA, pa)
+		require.Equal(t, uint64(1), loose.Stats().NotOwned)
+	}
+	own := vm.NewMMU(r.mem, &vm.MMUOptions{Frames: tableOwner{owner{1}}, Strict: true})
+	own.Switch(r.t, 1)
+	_, err := own.Translate(pageVA, vm.Write|vm.User)
+	require.NoError(t, err)
+	for va, kind := range map[vm.VirtAddr]error{1 << 45: vm.NonCanonical, pageVA + 1<<30: vm.NotPresent} {
+		_, err = own.Translate(va, vm.Read|vm.User)
+		require.ErrorIs(t, err, kind)
+	}
+}
+
 func faultProtection(t *testing.T) {
 	for _, c := range []struct {
 		name string

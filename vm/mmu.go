@@ -8,8 +8,9 @@ type MMUOptions struct {
 	Events    Sink      // nil: none
 
 	// Frames, if set, is asked on every walk whether the address space may use
-	// the frame it found. Strict makes a no a fault (FrameNotOwned); otherwise the
-	// access goes on and is counted in MMUStats.NotOwned.
+	// the frame it found, and, if it is a [TableOwner] and the page table a
+	// [Locator], the tables on the way. Strict makes a no a fault (FrameNotOwned);
+	// otherwise the access goes on and is counted in MMUStats.NotOwned.
 	Frames FrameOwner
 	Strict bool
 }
@@ -190,40 +191,6 @@ func (m *MMU) fill(va VirtAddr, acc Access) (PhysAddr, error) {
 		}
 	}
 	return e.Addr(va), nil
-}
-
-// walk walks and checks who owns the frame.
-func (m *MMU) walk(va VirtAddr, acc Access) (e Entry, f *Fault) {
-	if m.opts.Frames != nil && m.opts.Strict {
-		if f := m.dryOwned(va, acc); f != nil {
-			return Entry{}, f
-		}
-	}
-	if m.cached != nil {
-		e, f = m.cached.WalkCached(va, acc, m.asid, m.opts.WalkCache)
-	} else {
-		e, f = m.table.Walk(va, acc)
-	}
-	if f == nil && m.opts.Frames != nil && !m.opts.Frames.Owns(m.asid, e.Frame, e.Size()) {
-		m.stats.NotOwned++
-	}
-	e.ASID = m.asid
-	return e, f
-}
-
-// dryOwned finds out who owns the frame before the walk changes anything.
-func (m *MMU) dryOwned(va VirtAddr, acc Access) *Fault {
-	e, f := m.table.Probe(va)
-	if f != nil || m.opts.Frames.Owns(m.asid, e.Frame, e.Size()) {
-		return nil // the walk will say what is wrong, if anything
-	}
-	f = &Fault{Kind: FrameNotOwned, VA: va, Level: int(e.Level), Access: acc, PA: e.Frame}
-	if l, ok := m.table.(interface {
-		Locate(VirtAddr, int) (PhysAddr, uint64, bool)
-	}); ok {
-		f.PTEAddr, f.PTE, _ = l.Locate(va, f.Level)
-	}
-	return f
 }
 
 // failed counts and reports a fault.

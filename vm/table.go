@@ -96,6 +96,22 @@ type FrameOwner interface {
 	Owns(asid ASID, pa PhysAddr, size uint64) bool
 }
 
+// A TableOwner is a [FrameOwner] that knows about frames of page tables as well.
+type TableOwner interface {
+	FrameOwner
+	// OwnsTable reports whether the address space may have a table, or a part of
+	// one, at pa.
+	OwnsTable(asid ASID, pa PhysAddr) bool
+}
+
+// A Locator is a page table that tells where its entries are. An MMU asks it which
+// tables a walk goes through, and for the entry behind a fault of its own.
+type Locator interface {
+	// Locate returns the entry for va at the given level (0 is the last), and
+	// where it is, if the tables above lead there.
+	Locate(va VirtAddr, level int) (addr PhysAddr, pte uint64, ok bool)
+}
+
 // A WalkStep is what a page-walk cache remembers: a prefix of the address leads
 // to this table.
 type WalkStep struct {

@@ -2,6 +2,7 @@ package tlb_test
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 
@@ -226,7 +227,23 @@ func TestConfigErrors(t *testing.T) {
 		"file does not exist":  `none.json`,
 		"12 entries in 4 ways": `split:4/12x4`,
 	} {
-		_, err := tlb.Load(in, func(string) ([]byte, error) { return nil, errors.New("file does not exist") })
+		_, err := tlb.Load(in, func(string) ([]byte, error) { return nil, fs.ErrNotExist })
 		require.ErrorContains(t, err, want, in)
 	}
+}
+
+func TestLoadReadsFilesOfAnyName(t *testing.T) {
+	read := func(text string, err error) func(string) ([]byte, error) {
+		return func(string) ([]byte, error) { return []byte(text), err }
+	}
+	c, err := tlb.Load("conf", read(`{"levels":[{"data":[{"entries":4}]}]}`, nil))
+	require.NoError(t, err)
+	require.Equal(t, 4, c.Levels[0].Data[0].Entries)
+	_, err = tlb.Load("conf", read(`{}`, nil))
+	require.ErrorContains(t, err, "conf: ")
+	_, err = tlb.Load("conf", read("", fs.ErrPermission))
+	require.ErrorIs(t, err, fs.ErrPermission)
+	c, err = tlb.Load("64x4", read("", errors.New("a short form is no file")))
+	require.NoError(t, err)
+	require.Equal(t, 64, c.Levels[0].Data[0].Entries)
 }

@@ -1,7 +1,9 @@
 package tlb
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 )
@@ -71,7 +73,8 @@ func parseArray(s string) (a Array, err error) {
 
 // Load reads the configuration that arg names: a preset's name, JSON text (it
 // begins with a brace), the short form of [ParseSpec], or else a JSON file read
-// with readFile.
+// with readFile. What is neither a short form nor the name of a file is reported
+// as a bad short form, unless it ends in ".json".
 func Load(arg string, readFile func(string) ([]byte, error)) (Config, error) {
 	for _, p := range Presets() {
 		if p.Name == arg {
@@ -81,15 +84,18 @@ func Load(arg string, readFile func(string) ([]byte, error)) (Config, error) {
 	if strings.HasPrefix(strings.TrimSpace(arg), "{") {
 		return ParseConfig([]byte(arg))
 	}
-	if c, err := ParseSpec(arg); err == nil || !strings.HasSuffix(arg, ".json") {
-		return c, err
+	c, specErr := ParseSpec(arg)
+	if specErr == nil {
+		return c, nil
 	}
 	b, err := readFile(arg)
 	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) && !strings.HasSuffix(arg, ".json") {
+			err = specErr
+		}
 		return Config{}, err
 	}
-	c, err := ParseConfig(b)
-	if err != nil {
+	if c, err = ParseConfig(b); err != nil {
 		return Config{}, fmt.Errorf("%s: %w", arg, err)
 	}
 	return c, nil
