@@ -2,6 +2,7 @@ package alloc
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 	"slices"
@@ -51,24 +52,29 @@ func (l *LockedAllocator) Free(b []byte) {
 	l.a.Free(b)
 }
 
-// MallocAligned is a's, or [errors.ErrUnsupported] if a is not [Aligned].
+// MallocAligned is a's, or an [errors.ErrUnsupported] if a is not [Aligned].
 func (l *LockedAllocator) MallocAligned(size, align int) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if al, ok := l.a.(Aligned); ok {
 		return al.MallocAligned(size, align)
 	}
-	return nil, errors.ErrUnsupported
+	return nil, l.notAligned()
 }
 
-// ReallocAligned is a's, or [errors.ErrUnsupported] if a is not [Aligned].
+// ReallocAligned is a's, or an [errors.ErrUnsupported] if a is not [Aligned].
 func (l *LockedAllocator) ReallocAligned(b []byte, size, align int) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if al, ok := l.a.(Aligned); ok {
 		return al.ReallocAligned(b, size, align)
 	}
-	return nil, errors.ErrUnsupported
+	return nil, l.notAligned()
+}
+
+// notAligned is the error of a call with an alignment where a takes none.
+func (l *LockedAllocator) notAligned() error {
+	return fmt.Errorf("alloc: %T takes no alignment: %w", l.a, errors.ErrUnsupported)
 }
 
 // Usable is a's, or cap(b) if a is no [Sizer].
