@@ -9,10 +9,12 @@
 //   - [NewTLSF]: the same blocks on two-level segregated lists, in constant time;
 //   - [NewBuddy]: a binary buddy heap;
 //   - [NewOSTEP]: the free list of OSTEP's homework program, oddities included;
-//   - heap.go, place.go, realloc.go: the verbs; tag.go, word.go: what a block
-//     looks like; list.go, implicit.go, tlsf.go: three indexes of free blocks;
-//     identity.go: which address is a block; extent.go: growing and shrinking;
-//     check.go: the laws.
+//   - heap.go, place.go, realloc.go: the verbs; tag.go, word.go, access.go: what
+//     a block looks like, and how its words are read and written; list.go,
+//     implicit.go, tlsf.go: three indexes of free blocks; identity.go: which
+//     address is a block; extent.go: growing and shrinking; guard.go: when the
+//     heap refuses; check.go: the laws; buddy.go and the files after it, ostep.go:
+//     the two that share little with the rest.
 //
 // # One operation, step by step
 //
