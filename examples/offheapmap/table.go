@@ -66,7 +66,7 @@ func (t *Table) Put(key []byte) (*visit, error) {
 		}
 		i, _ = t.find(key, hash)
 	}
-	b, err := t.h.Malloc(max(1, len(key))) // not 0: an empty view has no address of its own
+	b, err := t.h.Malloc(len(key)) // also 0 bytes have an address of their own
 	if err != nil {
 		return nil, err
 	}
