@@ -92,16 +92,20 @@ func (d *dumper) switches() {
 		d.opts.SMEP, d.opts.SMAP = coin(0.4), coin(0.4)
 		d.ctl["nxe"], d.ctl["wp"] = !d.opts.NoNXE, !d.opts.NoWP
 		d.ctl["smep"], d.ctl["smap"] = d.opts.SMEP, d.opts.SMAP
-		d.ctl["pge"], d.ctl["pcide"], d.ctl["pse"] = true, d.f.VABits > 32, true
+		d.opts.NoPGE = coin(0.15)
+		d.opts.NoPSE = d.f.PTESize == 4 && coin(0.15) // elsewhere huge pages need no switch
+		d.ctl["pge"], d.ctl["pcide"], d.ctl["pse"] = !d.opts.NoPGE, d.f.VABits > 32, !d.opts.NoPSE
 	case vm.ArchRISCV:
 		if d.f.PTESize == 8 {
 			d.opts.Svnapot, d.opts.Svpbmt = coin(0.6), coin(0.6)
 			d.ctl["svnapot"], d.ctl["svpbmt"] = d.opts.Svnapot, d.opts.Svpbmt
 		}
 	case vm.ArchARM:
-		d.opts.SoftwareAccessed, d.opts.SoftwareDirty = true, true
+		ha := coin(0.5)
+		hd := ha && coin(0.5)
+		d.opts.SoftwareAccessed, d.opts.SoftwareDirty = !ha, !hd
 		d.opts.WXN = coin(0.3)
-		d.ctl["ha"], d.ctl["hd"], d.ctl["wxn"] = false, false, d.opts.WXN
+		d.ctl["ha"], d.ctl["hd"], d.ctl["wxn"] = ha, hd, d.opts.WXN
 	}
 }
 
@@ -270,7 +274,7 @@ func (d *dumper) populate(s *dumpSpace) error {
 	}
 	for i := range d.f.Levels[:len(d.f.Levels)-1] {
 		l := d.f.Levels[i]
-		if !l.Leaf || l.Size() > 1<<56 {
+		if !l.Leaf || l.Size() > 1<<56 || d.opts.NoPSE {
 			continue
 		}
 		for range 2 + d.rng.IntN(2) {

@@ -128,7 +128,7 @@ func (d *dumper) oddList() []oddity {
 		each(1, n, oddity{set: 1 << 61})                // APTable
 		each(1, n, oddity{set: 1 << 62})
 		each(1, n, oddity{set: 1<<59 | 1<<60, good: true})
-		each(0, 1, oddity{set: 1 << 51, good: true}) // DBM without HD means nothing
+		each(0, 1, oddity{set: 1 << 51, good: true}) // DBM, which means nothing without HD
 		each(0, 1, oddity{set: 1<<51 | 1<<7})
 		each(0, 1, oddity{set: 1 << 55, good: true}) // software's
 	}
