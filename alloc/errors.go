@@ -104,7 +104,7 @@ func (f *Fault) Unwrap() error { return f.Err }
 type NoMemoryError struct {
 	Op          string // the call that failed
 	Requested   int    // bytes asked for
-	Limit       int    // bytes the allocator may use, 0 if only the region limits it
+	Limit       int    // bytes the allocator may use: its limit option, else what its region holds
 	LargestFree int    // bytes of the largest free block
 	Err         error  // the system's error, if it refused; else nil
 }

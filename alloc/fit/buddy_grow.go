@@ -202,7 +202,7 @@ func (h *Buddy) clearFrom(b []byte, from int) {
 
 // noMemory returns the error of a request of size bytes that finds no room.
 func (h *Buddy) noMemory(op string, size int, cause error) error {
-	return &alloc.NoMemoryError{Op: op, Requested: size, Limit: h.max - h.start, LargestFree: h.largestFree(), Err: cause}
+	return &alloc.NoMemoryError{Op: op, Requested: size, Limit: h.o.limitOr(h.max - h.start), LargestFree: h.largestFree(), Err: cause}
 }
 
 // largestFree returns the bytes of the largest free block. O(orders).

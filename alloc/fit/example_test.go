@@ -52,7 +52,7 @@ func ExampleHeap() {
 	fmt.Println(err, errors.Is(err, alloc.ErrNoMemory))
 	// Output:
 	// |##|.......|###|...................|  used 2  free 2  largest 0x130  (one mark: 16 bytes)
-	// alloc: malloc 1000 bytes: out of memory (limit 496, largest free block 304) true
+	// alloc: malloc 1000 bytes: out of memory (limit 512, largest free block 304) true
 }
 
 func ExampleBuddy() {

@@ -198,3 +198,12 @@ func (o *Options) onlyCommon(who string) error {
 	}
 	return nil
 }
+
+// limitOr returns the byte limit, or room, the bytes of blocks that the region
+// holds, if there is none.
+func (o *Options) limitOr(room int) int {
+	if o.Limit > 0 {
+		return o.Limit
+	}
+	return room
+}

@@ -80,7 +80,7 @@ func (h *Heap) largestFree() int {
 
 // noMemory returns the error of a request of size bytes that finds no room.
 func (h *Heap) noMemory(op string, size int, cause error) error {
-	return &alloc.NoMemoryError{Op: op, Requested: size, Limit: h.max - h.start, LargestFree: h.largestFree(), Err: cause}
+	return &alloc.NoMemoryError{Op: op, Requested: size, Limit: h.o.limitOr(h.max - h.start), LargestFree: h.largestFree(), Err: cause}
 }
 
 // failure counts err if it says that memory ran out, and returns it.

@@ -7,7 +7,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -138,6 +140,27 @@ func TestFaultSizes(t *testing.T) {
 		require.EqualValues(t, 1, after.Failed)
 		after.Failed = 0
 		require.Equal(t, before, after)
+	})
+	t.Run("A03_limit_below_the_metadata", func(t *testing.T) {
+		for limit := 1; limit < 64<<10; limit = limit*3/2 + 1 {
+			h, err := New(nil, &Options{Limit: limit})
+			if err != nil {
+				require.ErrorIs(t, err, alloc.ErrNoMemory)
+				nm, ok := errors.AsType[*alloc.NoMemoryError](err)
+				require.True(t, ok)
+				require.Equal(t, limit, nm.Limit)
+				continue
+			}
+			require.LessOrEqual(t, h.Stats().Committed, limit)
+			require.NoError(t, h.Close())
+		}
+	})
+	t.Run("A03_region_names_the_limit", func(t *testing.T) {
+		h := fresh(t, 4<<20, nil)
+		_, err := h.Malloc(5 << 20)
+		nm, ok := errors.AsType[*alloc.NoMemoryError](err)
+		require.True(t, ok)
+		require.Equal(t, 4<<20, nm.Limit)
 	})
 	t.Run("A04_near_the_largest_int", func(t *testing.T) {
 		h := fresh(t, 4<<20, nil)
@@ -637,6 +660,28 @@ func TestFaultMemory(t *testing.T) {
 			}
 			return err
 		})
+		require.Positive(t, runs)
+	})
+	t.Run("A39_kth_failure_of_a_file", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "heap")
+		runs := arenatest.Sweep(t, syscall.ENOSPC, func(p *arenatest.Pager) error {
+			r, err := arena.Reserve(1<<20, &arena.Options{Backing: arena.File, Path: path, Pager: p})
+			if errors.Is(err, arena.ErrUnsupported) {
+				t.Skip(err)
+			}
+			if err != nil {
+				return err
+			}
+			h, err := New(r, nil)
+			if err == nil {
+				_, err = h.Malloc(100 << 10)
+				require.NoError(t, h.Check())
+				h.Close()
+			}
+			for r.Close() != nil { // the failure may be of the unmapping
+			}
+			return err
+		}, arenatest.Allocate)
 		require.Positive(t, runs)
 	})
 	t.Run("A41_no_block_fits", func(t *testing.T) {

@@ -244,7 +244,11 @@ func (h *Heap) noMemory(op string, size int) error {
 	if h.sink != nil {
 		h.sink(alloc.Event{Kind: alloc.EventFailed, Size: size})
 	}
+	limit := int(h.limit)
+	if limit == 0 {
+		limit = h.region.Size()
+	}
 	return &alloc.NoMemoryError{
-		Op: op, Requested: size, Limit: int(h.limit), LargestFree: h.largestFree(), Err: h.sysErr,
+		Op: op, Requested: size, Limit: limit, LargestFree: h.largestFree(), Err: h.sysErr,
 	}
 }

@@ -66,7 +66,7 @@ func (h *Heap) metadataBytes() int {
 // largestFree returns the size in bytes of the largest block that could be had:
 // of the largest free span, or of what the top can still grow by.
 func (h *Heap) largestFree() int {
-	if h.refused() {
+	if h.hdr == nil || h.refused() { // no header yet: New found no room for it
 		return 0
 	}
 	room := (h.hdr.end - h.hdr.top) << granuleShift
