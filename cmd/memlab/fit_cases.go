@@ -1,11 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 
 	"github.com/memlab-go/memlab/alloc/fit"
+	"github.com/memlab-go/memlab/internal/cli"
 )
 
 // A fitCase is one case of a file of OSTEP malloc cases: the inputs. Whatever
@@ -47,7 +47,7 @@ type fitAnswer struct {
 // solveFitCases answers a JSON array of cases.
 func solveFitCases(r io.Reader) ([]fitCaseAnswer, error) {
 	var cases []fitCase
-	if err := json.NewDecoder(r).Decode(&cases); err != nil {
+	if err := cli.ReadJSON(r, &cases); err != nil {
 		return nil, err
 	}
 	answers := make([]fitCaseAnswer, len(cases))

@@ -98,6 +98,7 @@ func TestFitBadInput(t *testing.T) {
 		{[]string{"-cases", "x.json"}, exitUsage, "needs -json"},
 		{[]string{"-json", "-cases", "no such file"}, exitFound, "no such file"},
 		{[]string{"-json", "-cases", write("{")}, exitFound, "cases.json"},
+		{[]string{"-json", "-cases", write("[] []")}, exitFound, "more after the end"},
 		{[]string{"-json", "-cases", write(head + `{"op":"alloc"}]}]`)}, exitFound, "case 0: step 0"},
 		{[]string{"-json", "-cases", write(head + `{"op":"grow","id":1}]}]`)}, exitFound, "unknown operation"},
 		{[]string{"-json", "-cases", write(head + `{"op":"free","id":1}]}]`)}, exitFound, "never allocated"},

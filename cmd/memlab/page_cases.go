@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
 	"strings"
 
+	"github.com/memlab-go/memlab/internal/cli"
 	"github.com/memlab-go/memlab/vm"
 	"github.com/memlab-go/memlab/vm/replace"
 )
@@ -34,7 +34,7 @@ type pageCaseAnswer struct {
 // solvePageCases answers a JSON array of cases.
 func solvePageCases(r io.Reader) ([]pageCaseAnswer, error) {
 	var cases []pageCase
-	if err := json.NewDecoder(r).Decode(&cases); err != nil {
+	if err := cli.ReadJSON(r, &cases); err != nil {
 		return nil, err
 	}
 	answers := make([]pageCaseAnswer, 0, len(cases))

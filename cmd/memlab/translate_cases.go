@@ -7,6 +7,8 @@ import (
 	"io"
 	"strconv"
 	"strings"
+
+	"github.com/memlab-go/memlab/internal/cli"
 )
 
 // A translateCase is one case of OSTEP's translation homework, inputs only.
@@ -54,7 +56,7 @@ type translateCaseAnswer struct {
 // solveTranslateCases answers a JSON array of cases.
 func solveTranslateCases(r io.Reader) ([]translateCaseAnswer, error) {
 	var cases []translateCase
-	if err := json.NewDecoder(r).Decode(&cases); err != nil {
+	if err := cli.ReadJSON(r, &cases); err != nil {
 		return nil, fmt.Errorf("want an array of cases: %w", err)
 	}
 	answers := make([]translateCaseAnswer, len(cases))

@@ -116,3 +116,13 @@ func TestList(t *testing.T) {
 	require.Equal(t, []string{"a", "b"}, List(" a,,b ,"))
 	require.Empty(t, List(""))
 }
+
+func TestReadJSON(t *testing.T) {
+	var got []int
+	require.NoError(t, ReadJSON(strings.NewReader(" [1, 2] \n\t"), &got))
+	require.Equal(t, []int{1, 2}, got)
+	require.ErrorContains(t, ReadJSON(strings.NewReader("[1] [2]"), &got), "offset 5: more after the end")
+	require.ErrorContains(t, ReadJSON(strings.NewReader("[1] x"), &got), "more after the end")
+	require.ErrorIs(t, ReadJSON(strings.NewReader("[1"), &got), io.ErrUnexpectedEOF)
+	require.ErrorIs(t, ReadJSON(strings.NewReader(""), &got), io.EOF)
+}

@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -40,6 +41,20 @@ func WriteFile(name string, write func(io.Writer) error) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), name)
+}
+
+// ReadJSON reads the one JSON value that r holds into v. Anything but white
+// space after it is an error, so that a file that was pasted together or cut
+// and continued is not half read.
+func ReadJSON(r io.Reader, v any) error {
+	d := json.NewDecoder(r)
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return fmt.Errorf("offset %d: more after the end of the JSON value", d.InputOffset())
+	}
+	return nil
 }
 
 // WriteJSON writes v as indented JSON with a final newline. Text is not
