@@ -12,6 +12,12 @@
 //     real and for classic formats. A table of your own plugs in as well.
 //   - [TLB]: a cache of translations; vm/tlb implements it.
 //   - [MMU]: one core's translation: TLB in front, page table behind.
+//   - [Kernel]: what an operating system does with all that: frames for pages
+//     that are touched, copy-on-write, eviction by a [Policy], write-back.
+//   - [Space]: the address space of a process: Mmap, Munmap, Mprotect, Brk, a stack
+//     that grows, Fork, Pin; Read and Write of bytes through the MMU.
+//   - [Swap], [File]: where pages go that are not in memory, on a [Device];
+//     [FaultyDevice] makes one fail.
 //   - [Fault]: why an access failed, down to the entry and the bit.
 //   - [Event]: what happened, for pictures, labs and tests.
 //
@@ -29,6 +35,25 @@
 //  5. A walk that does not ends in a *[Fault], and nothing has changed: no bit
 //     in memory, no entry in the TLB.
 //
+// # One page fault, step by step
+//
+//  1. [Space.Write] checks the whole range against the areas, and hands one page
+//     after the other to the MMU, which faults: not present, or protection.
+//  2. The space finds its page: new and zero, the file's, or one that a fork left.
+//  3. A page that is not in memory gets a frame from [Frames]. If none is free the
+//     [Policy] names a victim. A dirty one is written to its swap slot or its file,
+//     a clean one is just dropped; then it is unmapped wherever the reverse map
+//     says that it is mapped, with the TLB told each time.
+//  4. The page is read from its slot (checksum, slot and generation are checked),
+//     read from its file, or zeroed.
+//  5. A write to a private page that others have as well, or that is a file's,
+//     goes to a copy. The last one who has it writes in place.
+//  6. Page table and reverse map are told, and the MMU tries again. The policy hears
+//     of one reference: Insert if the page was loaded, Hit if not.
+//
+// Nothing is changed for good before the last thing that can fail, so an access
+// that finds no memory, no slot or a bad disk may be made again.
+//
 // # Memory picture
 //
 //	virtual address ──► MMU ──► TLB: (ASID, page) → (frame, perm)
@@ -45,7 +70,12 @@
 // happens when an access needs it. Stale translations show exactly where the
 // entry survives in the TLB that was configured.
 //
+// A kernel has one core and one page size: spaces have no huge pages. Page tables
+// and pinned pages are never evicted.
+//
 // # Concurrency
+//
+// A [Kernel] and all that belongs to it is for one goroutine at a time.
 //
 // An MMU belongs to one goroutine at a time, as a core runs one thread. Many
 // MMUs may share a Memory and a page table of vm/pagetable while another

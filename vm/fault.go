@@ -36,7 +36,7 @@ const (
 	FrameDoubleFree // a frame was freed twice, or its count would leave its range
 	NoVictim        // nothing can be evicted: all pinned, or no frames
 	SwapFull        // no swap slot is free
-	SwapIO          // swap device error or checksum mismatch
+	SwapIO          // error of the device of a swap area or a file, or checksum mismatch
 	BadSnapshot     // a snapshot is damaged, of another version, or does not fit
 
 	numFaultKinds

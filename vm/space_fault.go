@@ -1,0 +1,202 @@
+package vm
+
+import "errors"
+
+// need returns the right that an access needs.
+func need(acc Access) Perm { return [4]Perm{PermR, PermW, PermX, 0}[acc.Op()] }
+
+// permitted says whether the areas allow the access at va, and how far the area
+// reaches. Addresses to which the stack may grow count as stack.
+func (s *Space) permitted(va VirtAddr, acc Access) (end VirtAddr, f *Fault) {
+	a := s.areaAt(va)
+	if a == nil {
+		stack := s.growable(va)
+		switch {
+		case stack != nil && need(acc)&^stack.perm == 0:
+			return stack.lo, nil
+		case stack != nil:
+			a = stack
+		case va < s.stackLimit && va >= s.stackLimit-s.pageSize():
+			return 0, s.denied(&Fault{Kind: Protection, VA: va, Access: acc, Need: need(acc), Note: "guard page of the stack"})
+		default:
+			return 0, s.denied(&Fault{Kind: NotPresent, VA: va, Access: acc, Note: "no mapping there"})
+		}
+	}
+	if need(acc)&^a.perm != 0 {
+		return 0, s.denied(&Fault{Kind: Protection, VA: va, Access: acc, Need: need(acc) | PermU, Have: a.perm | PermU, Note: "in an area of kind " + a.kind.String()})
+	}
+	return a.hi, nil
+}
+
+func (s *Space) denied(f *Fault) *Fault {
+	s.k.stats.Denied++
+	f.ASID, f.Level = s.asid, -1
+	return f
+}
+
+// growable returns the stack area that would grow to take va in, or nil.
+func (s *Space) growable(va VirtAddr) *area {
+	if va < s.stackLimit || va >= s.k.opts.High {
+		return nil
+	}
+	if i := s.after(va); i < len(s.areas) && s.areas[i].kind == AreaStack {
+		return s.areas[i]
+	}
+	return nil
+}
+
+// resolve handles a page fault: afterwards the page table maps va with all
+// rights that the access needs. On an error the mapping is unchanged.
+func (s *Space) resolve(va VirtAddr, acc Access, kind FaultKind) error {
+	if _, f := s.permitted(va, acc); f != nil {
+		return f
+	}
+	a := s.areaAt(va)
+	if a == nil {
+		a = s.growable(va)
+		a.lo = va &^ (s.pageSize() - 1)
+		s.k.stats.StackGrowths++
+	}
+	major, err := s.bring(a, s.number(va), acc.Op() == Write)
+	if err != nil {
+		return s.failed(err, va, acc)
+	}
+	if (kind == NotAccessed || kind == NotDirty) && s.aging != nil {
+		_, dirty, _ := s.aging.Used(va)
+		if f := s.aging.SetUsed(va, true, dirty || acc.Op() == Write); f != nil {
+			return f
+		}
+	}
+	s.k.stats.Faults++
+	if major {
+		s.k.stats.Major++
+	} else {
+		s.k.stats.Minor++
+	}
+	return nil
+}
+
+// failed puts the address into a fault that came from further below.
+func (s *Space) failed(err error, va VirtAddr, acc Access) error {
+	f, ok := errors.AsType[*Fault](err)
+	if !ok {
+		return err
+	}
+	g := *f
+	g.VA, g.Access, g.ASID = va, acc, s.asid
+	return &g
+}
+
+// bring makes page n of area a resident and mapped, for a write if that is set;
+// major is true if a device was asked.
+func (s *Space) bring(a *area, n uint64, write bool) (major bool, err error) {
+	k, e := s.k, s.entries[n]
+	known := e != nil
+	if !known {
+		e = s.link(n, s.pageOf(a, n))
+	}
+	if !e.page.resident {
+		if major, err = k.pageIn(e.page, write); err != nil {
+			if !known {
+				s.unlink(n)
+			}
+			return false, err
+		}
+	}
+	if write && !a.shared {
+		if e.page.file != nil || e.page.users > 1 {
+			if err = s.copyPage(n, e, a); err != nil && !known {
+				s.unlink(n)
+			}
+			return major, err
+		}
+	}
+	if err := s.mapPage(n, e, s.rights(a, e.page)); err != nil {
+		if !known {
+			s.unlink(n)
+		}
+		return false, err
+	}
+	return major, nil
+}
+
+// pageOf returns the page that an untouched address shows: the file's, or a new
+// one.
+func (s *Space) pageOf(a *area, n uint64) *page {
+	if a.file == nil {
+		return s.k.newPage()
+	}
+	return a.file.page((a.off + uint64(s.address(n)-a.lo)) >> s.shift)
+}
+
+// rights returns what a mapping of p in a may grant: private pages that others
+// have as well, and pages of a private file mapping, are not writable.
+func (s *Space) rights(a *area, p *page) Perm {
+	perm := a.perm | PermU
+	if !a.shared && (p.file != nil || p.users > 1) {
+		perm &^= PermW
+	}
+	return perm
+}
+
+// copyPage gives entry e a copy of its resident page for itself and maps it
+// writable. On an error the mapping is unchanged.
+func (s *Space) copyPage(n uint64, e *entry, a *area) error {
+	k, old := s.k, e.page
+	p := k.newPage()
+	pa, err := k.takeFrame(p.id, old)
+	if err != nil {
+		k.freePage(p)
+		return err
+	}
+	copy(k.frameBytes(pa), k.bytes(old))
+	s.zap(s.address(n), e)
+	k.unpin(old, e.pins)
+	e.page, p.users = p, 1
+	k.leave(old)
+	p.pins = e.pins
+	if p.pins > 0 {
+		k.pinned++
+	}
+	k.place(p, pa, true)
+	p.dirty = true
+	k.stats.Copies++
+	return s.mapPage(n, e, s.rights(a, p))
+}
+
+// mapPage maps a resident page with these rights, evicting others if the page
+// table needs frames.
+func (s *Space) mapPage(n uint64, e *entry, perm Perm) error {
+	va, size := s.address(n), uint64(s.pageSize())
+	if e.mapped {
+		if now, f := s.table.Probe(va); f == nil && (now.Perm^perm)&PermW == 0 {
+			return nil
+		}
+		e.page.dirty = e.page.dirty || s.wrote(va)
+		if err := s.table.Protect(va, size, perm); err != nil {
+			return err
+		}
+		s.k.mmu.Flush(FlushVAASID(va, s.asid))
+		if perm&PermW != 0 {
+			s.k.stats.Reuses++
+		}
+		return nil
+	}
+	err := s.table.Map(va, e.page.frame, size, size, perm)
+	for isOutOfFrames(err) {
+		if err = s.k.evict(e.page.id, e.page); err == nil {
+			err = s.table.Map(va, e.page.frame, size, size, perm)
+		} else {
+			return err
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.k.frames.AddMapping(e.page.frame, Mapping{s.asid, va}); err != nil {
+		must(s.table.Unmap(va, size))
+		return err
+	}
+	e.mapped = true
+	return nil
+}
