@@ -7,22 +7,10 @@ type Region struct {
 	Kinds [4]int64 // references by RefKind
 }
 
-// RegionOf names the region of a Linux process on x86-64 that an address
-// belongs to, natively or under valgrind, which puts things elsewhere:
-//
-//	                   natively                  under valgrind
-//	program and heap   below 0x7e0000000000      below 0x4000000
-//	mapped             up to 0x7fefffffffff      up to 0x1ffdffffff
-//	stack              up to 0x7fffffffffff      from 0x1ffe000000 to 0x1fffffffff
-//	kernel             above
-//
-// Mapped is what mmap gives: libraries, large blocks, files. It goes by the
-// address alone: programs and traces that lie elsewhere come out wrong.
-func RegionOf(addr uint64) string { return regionNames()[regionIndex(addr)] }
-
 // regionNames are the names by regionIndex.
 func regionNames() [4]string { return [4]string{"program and heap", "mapped", "stack", "kernel"} }
 
+// regionIndex returns the region of an address; see [RegionCounts].
 func regionIndex(addr uint64) int {
 	switch {
 	case addr < 0x4000000:
@@ -41,8 +29,18 @@ func regionIndex(addr uint64) int {
 	return 3
 }
 
-// RegionCounts counts references and pages by region. It needs memory for every
-// different page.
+// RegionCounts counts references and pages by region of a Linux process on
+// x86-64, natively or under valgrind, which puts things elsewhere:
+//
+//	                   natively                  under valgrind
+//	program and heap   below 0x7e0000000000      below 0x4000000
+//	mapped             up to 0x7fefffffffff      up to 0x1ffdffffff
+//	stack              up to 0x7fffffffffff      from 0x1ffe000000 to 0x1fffffffff
+//	kernel             above
+//
+// Mapped is what mmap gives: libraries, large blocks, files. It goes by the
+// address alone: programs and traces that lie elsewhere come out wrong. It needs
+// memory for every different page.
 //
 // Not safe for concurrent use.
 type RegionCounts struct {
