@@ -18,7 +18,7 @@ import (
 func (h *Heap) Close() error {
 	if h.closed {
 		if invariants.Enabled {
-			panic("segregated: Close of a closed heap")
+			panic(&alloc.Fault{Op: "close", Err: alloc.ErrClosed})
 		}
 		return nil
 	}

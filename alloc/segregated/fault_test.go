@@ -641,6 +641,20 @@ func TestFaultMemory(t *testing.T) {
 		out, err := exec.Command(os.Args[0], "-segregated.child=rlimit").CombinedOutput()
 		require.NoError(t, err, "%s", out)
 	})
+	t.Run("A37_no_room_for_the_header", func(t *testing.T) {
+		for limit := 1; limit < 64<<10; limit += 4 << 10 {
+			r, err := arena.Reserve(1<<20, &arena.Options{Limit: limit})
+			require.NoError(t, err)
+			h, err := New(r, nil)
+			if err == nil {
+				_, err = h.Malloc(60 << 10)
+				require.NoError(t, h.Check())
+				require.NoError(t, h.Close())
+			}
+			require.ErrorIs(t, err, alloc.ErrNoMemory, "limit %d", limit)
+			require.NoError(t, r.Close())
+		}
+	})
 	t.Run("A39_kth_failure", func(t *testing.T) {
 		runs := arenatest.Sweep(t, arenatest.ErrInjected, func(p *arenatest.Pager) error {
 			r, err := arena.Reserve(16<<20, &arena.Options{Pager: p})
