@@ -262,3 +262,25 @@ func ExampleHTTPBuffers() {
 	fmt.Println(len(b), pool.Stats().Out, pool.Close())
 	// Output: 32768 0 <nil>
 }
+
+func ExampleGRPCBuffers() {
+	pool := alloc.GRPCBuffers(alloctest.Reference(0)) // pass it where gRPC wants a mem.BufferPool
+	b := pool.Get(100)
+	fmt.Println(len(*b), pool.Stats().Out)
+	pool.Put(b)
+	fmt.Println(*b == nil, pool.Stats().Out, pool.Close())
+	// Output:
+	// 100 1
+	// true 0 <nil>
+}
+
+func ExampleMemoryLimit() {
+	heap := alloctest.Reference(0)
+	if _, err := heap.Malloc(16 << 20); err != nil {
+		fmt.Println(err)
+	}
+	limit := alloc.NewMemoryLimit(256<<20, heap)
+	defer limit.Close()
+	fmt.Println(limit.Update()>>20, "MiB are left for the Go heap")
+	// Output: 240 MiB are left for the Go heap
+}
