@@ -205,6 +205,10 @@ func TestLockedCloseBesideMalloc(t *testing.T) {
 					if errors.Is(err, alloc.ErrClosed) {
 						return
 					}
+					if errors.Is(err, alloc.ErrNoMemory) { // what is kept fills the limit before Close comes
+						runtime.Gosched()
+						continue
+					}
 					if err != nil || len(b) != 10 {
 						t.Errorf("%d bytes, %v", len(b), err)
 						return
