@@ -38,13 +38,22 @@ func (h goHeap) Stats() alloc.Stats {
 
 func grown(now, before uint64) int { return int(max(now, before) - before) }
 
+// goLargest is the largest block in bytes that is asked of make: as much as the
+// other heaps have address space for.
+const goLargest = 1 << (30 + 6*(^uint(0)>>63))
+
 // Malloc returns a fresh slice. It is zeroed, since make cannot do otherwise.
+// More than goLargest bytes are ErrNoMemory, for a make that the system cannot
+// serve ends the process.
 func (goHeap) Malloc(size int) ([]byte, error) {
 	if size <= 0 {
 		if size < 0 {
 			return nil, alloc.ErrSize
 		}
 		return make([]byte, 1)[:0:0], nil // a base of its own, as the contract asks
+	}
+	if uint64(size) > goLargest {
+		return nil, &alloc.NoMemoryError{Op: "malloc", Requested: size, Limit: goLargest, LargestFree: goLargest}
 	}
 	return make([]byte, size), nil
 }

@@ -1,6 +1,8 @@
 package replay
 
 import (
+	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -154,5 +156,16 @@ func TestShadowAgainstMap(t *testing.T) {
 				model[a] = true
 			}
 		}
+	}
+}
+
+func TestVerifyReportsAHugeBlock(t *testing.T) {
+	for _, e := range Known() {
+		t.Run(e.Name, func(t *testing.T) {
+			for _, size := range []int{math.MaxInt, math.MaxInt/2 + 1} {
+				err := Verify(program(t, fmt.Sprintf("a 0 100;a 1 %d", size)), e, Config{})
+				require.ErrorIs(t, err, alloc.ErrNoMemory, "%d bytes", size)
+			}
+		})
 	}
 }

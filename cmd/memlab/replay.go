@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/memlab-go/memlab/bench/replay"
@@ -204,7 +205,11 @@ func replayInChild(ctx context.Context, args []string) (*replay.Result, error) {
 	}
 	r := new(replay.Result)
 	if jsonErr := json.Unmarshal(stdout.Bytes(), r); jsonErr != nil {
-		return nil, fmt.Errorf("measuring process: %w: %s", errors.Join(err, jsonErr), bytes.TrimSpace(stderr.Bytes()))
+		if err == nil {
+			err = jsonErr
+		}
+		why, _, _ := strings.Cut(strings.TrimSpace(stderr.String()), "\n") // of a crash the words, not the stacks
+		return nil, fmt.Errorf("measuring process (-in-process shows more): %w: %s", err, why)
 	}
 	return r, nil
 }
