@@ -126,3 +126,10 @@ func TestReadJSON(t *testing.T) {
 	require.ErrorIs(t, ReadJSON(strings.NewReader("[1"), &got), io.ErrUnexpectedEOF)
 	require.ErrorIs(t, ReadJSON(strings.NewReader(""), &got), io.EOF)
 }
+
+func TestWriteFileNamesWhatWasAsked(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "missing", "out.txt")
+	err := WriteFile(name, func(io.Writer) error { return nil })
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.ErrorContains(t, err, "create "+name+":")
+}
