@@ -213,7 +213,7 @@ func TestLockedCloseBesideMalloc(t *testing.T) {
 						t.Errorf("%d bytes, %v", len(b), err)
 						return
 					}
-					if got.Add(1)%3 != 0 {
+					if n := got.Add(1); n%3 != 0 || n > 300 { // few stay live: Close may be late
 						alloc.Try(func() { l.Free(b) }) // may come after Close
 					}
 				}

@@ -212,18 +212,25 @@ func (h *Heap) MallocAligned(size, align int) (b []byte, err error) {
 
 // mallocAligned is malloc with an alignment in bytes.
 func (h *Heap) mallocAligned(op string, size, align int) (off uint64, err error) {
-	if align <= 0 || align&(align-1) != 0 || uint64(align) > max(h.end, granule) {
+	if align <= 0 || align&(align-1) != 0 {
 		return 0, &alloc.Fault{Op: op, Size: size, Err: alloc.ErrAlign}
 	}
 	if align <= granule {
 		return h.malloc(op, size)
 	}
+	if h.refused() {
+		return 0, h.refusal(op)
+	}
+	a := grid{align: uint64(align) >> granuleShift}
+	a.bias = h.baseGranule & (a.align - 1)
+	if a.up(h.hdr.first) >= h.hdr.end {
+		return 0, &alloc.Fault{Op: op, Size: size, Err: alloc.ErrAlign}
+	}
 	if uint64(size) >= h.end {
 		return 0, h.badSize(op, size)
 	}
 	n := max(1, (uint64(size)+granule-1)>>granuleShift)
-	a := uint64(align) >> granuleShift
-	return h.mallocSpan(op, size, n, grid{align: a, bias: h.baseGranule & (a - 1)})
+	return h.mallocSpan(op, size, n, a)
 }
 
 // badSize is the error for a size that is negative or more than the region.

@@ -1,0 +1,255 @@
+package segregated
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// after says what lies behind a block that is resized.
+type after int
+
+const (
+	afterTop    after = iota // nothing: it is the last block
+	afterUsed                // a live block
+	afterFree                // 64 KiB of free memory, then a live block
+	afterLittle              // 32 free bytes, then a live block
+)
+
+func (a after) String() string { return []string{"top", "used", "free", "little"}[a] }
+
+// placed returns a heap without runs, and a block of it of the given size that
+// has a between it and the end, and a live block before it.
+func placed(t testing.TB, size int, a after) (h *Heap, b []byte) {
+	h = fresh(t, 4<<20, &Options{Classes: []int{}})
+	must(t, h, 48)
+	b = must(t, h, size)
+	if a == afterTop {
+		return h, b
+	}
+	var hole []byte
+	switch a {
+	case afterFree:
+		hole = must(t, h, 64<<10)
+	case afterLittle:
+		hole = must(t, h, 32)
+	}
+	must(t, h, 48)
+	if hole != nil {
+		h.Free(hole)
+		h.Trim() // what was freed last may be kept back from its neighbours
+	}
+	return h, b
+}
+
+// TestReallocMatrix resizes from each size to each other with each kind of
+// neighbour: contents are kept, the block stays where the documentation says
+// that it does, and the old place of one that moves is free.
+func TestReallocMatrix(t *testing.T) {
+	sizes := []int{1, 16, 17, 200, 1024, 3000, 3072, 6144, 7000, 16384, 20000, 60000}
+	for _, a := range []after{afterTop, afterUsed, afterFree, afterLittle} {
+		for _, old := range sizes {
+			for _, size := range sizes {
+				h, b := placed(t, old, a)
+				rng := rand.New(rand.NewPCG(uint64(old), uint64(size)))
+				for i := range b {
+					b[i] = byte(rng.Uint32())
+				}
+				want := slices.Clone(b[:min(old, size)])
+				before := h.Stats()
+				c, err := h.Realloc(b, size)
+				name := fmt.Sprintf("%d to %d before %v", old, size, a)
+				require.NoError(t, err, name)
+				require.Len(t, c, size, name)
+				require.Equal(t, size, cap(c), name)
+				require.True(t, slices.Equal(want, c[:len(want)]), name)
+				require.Equal(t, roundUp16(size), h.Usable(c), name)
+				grow := roundUp16(size) - roundUp16(old)
+				room := map[after]int{afterTop: 1 << 20, afterFree: 64 << 10, afterLittle: 32}[a]
+				require.Equal(t, grow <= room, addrOf(b) == addrOf(c), name)
+				s := h.Stats()
+				require.Equal(t, before.Live+grow, s.Live, name)
+				require.Equal(t, before.LiveBlocks, s.LiveBlocks, name)
+				if addrOf(b) != addrOf(c) {
+					require.Error(t, alloc.Try(func() { h.Free(b) }), name)
+				}
+				require.NoError(t, h.Check(), name)
+			}
+		}
+	}
+}
+
+// TestReallocToItself: to the size that a block has, or one that its granules
+// hold anyhow, nothing happens.
+func TestReallocToItself(t *testing.T) {
+	h := fresh(t, 4<<20, nil)
+	for _, size := range []int{1, 16, 40, 1000, 5000, 100000} {
+		b := must(t, h, size)
+		must(t, h, 16)
+		before := figures(h)
+		for n := h.Usable(b); n > h.Usable(b)-16 && n > 0; n-- {
+			c, err := h.Realloc(b, n)
+			require.NoError(t, err)
+			require.Equal(t, addrOf(b), addrOf(c))
+			require.Len(t, c, n)
+		}
+		require.Equal(t, before, figures(h))
+	}
+}
+
+// TestReallocSlot: a slot keeps its place while the class fits, and leaves it
+// for another class and for a span.
+func TestReallocSlot(t *testing.T) {
+	h := fresh(t, 8<<20, &Options{Classes: []int{64, 128}})
+	heat(t, h, 64)
+	heat(t, h, 128)
+	b := must(t, h, 50)
+	fill(b, 0x5C)
+	for n := 33; n <= 64; n++ {
+		c, err := h.Realloc(b, n)
+		require.NoError(t, err)
+		require.Equal(t, addrOf(b), addrOf(c), "to %d", n)
+		require.Len(t, c, n)
+	}
+	for _, step := range []struct{ size, usable int }{{65, 128}, {128, 128}, {129, 144}, {5000, 5008}, {100, 112}, {30, 32}} {
+		kept := min(len(b), step.size, 33)
+		c, err := h.Realloc(b[:33], step.size)
+		require.NoError(t, err)
+		require.Equal(t, step.usable, h.Usable(c), "to %d", step.size)
+		require.NoError(t, filled(c[:kept], 0x5C), "to %d", step.size)
+		fill(c, 0x5C)
+		b = c
+		if len(b) < 33 {
+			break
+		}
+		require.NoError(t, h.Check())
+	}
+}
+
+// TestReallocShortView: what Realloc keeps is what the block has, whatever
+// part of it the view shows.
+func TestReallocShortView(t *testing.T) {
+	for _, size := range []int{40, 2000, 9000, 400000} {
+		h := fresh(t, 16<<20, nil)
+		b := must(t, h, size)
+		fill(b, 0x77)
+		must(t, h, 10)
+		c, err := h.Realloc(b[:1], 4*size)
+		require.NoError(t, err)
+		require.NoError(t, filled(c[:size], 0x77), "%d bytes", size)
+	}
+}
+
+// TestReallocFails: the block that could not grow is live, where it was, and
+// can still be resized, read and freed; and this at each size.
+func TestReallocFails(t *testing.T) {
+	for _, size := range []int{1, 16, 100, 1024, 4000, 20000, 300000} {
+		h := fresh(t, 2<<20, nil)
+		b := must(t, h, size)
+		fill(b, 0x11)
+		rest := must(t, h, 1<<20)
+		before := figures(h)
+		for _, bad := range []int{1 << 20, 2 << 20, 1 << 30} {
+			c, err := h.Realloc(b, bad)
+			require.ErrorIs(t, err, alloc.ErrNoMemory, "%d to %d", size, bad)
+			require.Nil(t, c)
+			require.NoError(t, filled(b, 0x11))
+			require.NoError(t, h.Check())
+		}
+		after := figures(h)
+		require.Equal(t, before.Live, after.Live)
+		require.Equal(t, before.LiveBlocks, after.LiveBlocks)
+		c, err := h.Realloc(b, size+1)
+		require.NoError(t, err)
+		require.NoError(t, filled(c[:size], 0x11))
+		h.Free(c)
+		h.Free(rest)
+		require.Zero(t, h.Stats().Live)
+	}
+}
+
+// TestReallocLarge moves blocks whose pages change their address, from every
+// position in a page, on each backing, and back into the hole they left.
+func TestReallocLarge(t *testing.T) {
+	for _, backing := range []arena.Backing{arena.Mmap, arena.GoHeap, arena.File} {
+		t.Run(backing.String(), func(t *testing.T) {
+			for skew := 16; skew < 4096; skew += 496 {
+				ro := &arena.Options{Backing: backing}
+				if backing == arena.File {
+					ro.Path = filepath.Join(t.TempDir(), "heap")
+				}
+				reallocLarge(t, freshIn(t, 4<<20, ro, &Options{Classes: []int{}}), skew)
+			}
+		})
+	}
+}
+
+// reallocLarge moves a block that begins skew bytes into a page.
+func reallocLarge(t *testing.T, h *Heap, skew int) {
+	lead := must(t, h, skew)
+	b := must(t, h, 300000+skew)
+	wall := must(t, h, 16)
+	for i := range b {
+		b[i] = byte(i * 7 / 64)
+	}
+	c, err := h.Realloc(b, 900000)
+	require.NoError(t, err)
+	require.NotEqual(t, addrOf(b), addrOf(c))
+	for i := range 300000 + skew {
+		if c[i] != byte(i*7/64) {
+			t.Fatalf("skew %d: byte %d is %#x, want %#x", skew, i, c[i], byte(i*7/64))
+		}
+	}
+	again, err := h.Calloc(1, 300000)
+	require.NoError(t, err)
+	require.NoError(t, filled(again, 0), "skew %d", skew)
+	fill(again, 0xFF) // its pages can be written
+	fill(c[300000:], 1)
+	require.NoError(t, h.Check())
+	require.Equal(t, int(h.committed), h.Stats().Committed, "skew %d: the heap's count of its pages", skew)
+	for _, x := range [][]byte{lead, wall, c, again} {
+		h.Free(x)
+	}
+	h.Trim()
+	require.Zero(t, h.Stats().Live)
+	require.Zero(t, h.Stats().Retained)
+}
+
+// TestReallocChain makes one block wander through all sizes while others come
+// and go around it.
+func TestReallocChain(t *testing.T) {
+	h := fresh(t, 16<<20, nil)
+	rng := rand.New(rand.NewPCG(5, 5))
+	var others [][]byte
+	b, mark := must(t, h, 10), byte(1)
+	fill(b, mark)
+	for i := range 3000 {
+		size := 1 + rng.IntN(1<<(1+rng.IntN(17)))
+		kept := min(len(b), size)
+		c, err := h.Realloc(b, size)
+		require.NoError(t, err)
+		require.NoError(t, filled(c[:kept], mark), "step %d: %d to %d bytes", i, len(b), size)
+		mark++
+		fill(c, mark)
+		b = c
+		if rng.IntN(2) == 0 {
+			others = append(others, must(t, h, rng.IntN(3000)))
+		}
+		if len(others) > 30 {
+			k := rng.IntN(len(others))
+			h.Free(others[k])
+			others[k] = others[len(others)-1]
+			others = others[:len(others)-1]
+		}
+		if i%100 == 0 {
+			require.NoError(t, h.Check())
+		}
+	}
+}
