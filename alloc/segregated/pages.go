@@ -88,12 +88,13 @@ func (h *Heap) commitBytes(lo, hi uint64) bool {
 }
 
 // decommit gives the data pages of g back to the system and reports whether it
-// took them.
+// took them. g ends with a page, or where the data does: nobody else uses the
+// rest of that page.
 func (h *Heap) decommit(g gap) bool {
 	if g.lo >= g.hi {
 		return true
 	}
-	lo, hi := g.lo<<granuleShift, g.hi<<granuleShift
+	lo, hi := g.lo<<granuleShift, min(roundUp(g.hi<<granuleShift, h.pageSize), uint64(len(h.mem)))
 	if err := h.region.Decommit(arena.Offset(lo), int(hi-lo)); err != nil {
 		return false
 	}
