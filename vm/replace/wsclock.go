@@ -31,8 +31,10 @@ type WSClock struct {
 	used, ref, mod bitmap // by slot
 	last           []uint64
 	oldest         []uint64 // by word: at most the smallest last of its slots with R=0
-	floor          uint64   // at most the smallest of oldest
+	floor          uint64   // at most the smallest of oldest among the words not in aged
+	aged           bitmap   // words that may have an old slot with R=0
 	hot            bitmap   // words that may have a slot with R=1
+	clean          bitmap   // words that may have a clean page
 	now, tau       uint64
 	laundry        []vm.PageID
 }
@@ -61,11 +63,14 @@ func (c *WSClock) Insert(p vm.PageID, write bool) {
 	}
 	growTo(&c.last, i+1)
 	growTo(&c.oldest, i>>6+1)
-	c.hot.growBits(i >> 6)
+	for _, b := range []*bitmap{&c.aged, &c.hot, &c.clean} {
+		b.growBits(i >> 6)
+	}
 	c.used.set(i)
 	c.ref.set(i)
 	c.hot.set(i >> 6)
 	c.mod.put(i, write)
+	c.clean.set(i >> 6)
 	c.last[i] = c.now
 }
 
@@ -76,7 +81,7 @@ func (c *WSClock) Victim(vm.PageID) (vm.PageID, bool) {
 	}
 	i := c.round()
 	if i < 0 {
-		i = firstFrom(c.hand, len(c.used), func(w int) uint64 { return c.used[w] &^ c.mod[w] })
+		i = c.firstClean()
 	}
 	if i < 0 {
 		i = firstFrom(c.hand, len(c.used), func(w int) uint64 { return c.used[w] })
@@ -87,11 +92,33 @@ func (c *WSClock) Victim(vm.PageID) (vm.PageID, bool) {
 	return p, true
 }
 
+// firstClean returns the slot of the first clean page from the hand on, or -1.
+func (c *WSClock) firstClean() int {
+	w0, upper := c.hand>>6, ^uint64(0)<<(c.hand&63)
+	if m := (c.used[w0] &^ c.mod[w0]) & upper; m != 0 {
+		return w0<<6 + bits.TrailingZeros64(m)
+	}
+	for from, rest := w0+1, len(c.used); rest > 0; {
+		w := firstFrom(from, len(c.clean), func(k int) uint64 { return c.clean[k] })
+		if w < 0 {
+			return -1
+		}
+		if m := c.used[w] &^ c.mod[w]; m != 0 {
+			return w<<6 + bits.TrailingZeros64(m)
+		}
+		c.clean.clear(w)
+		from, rest = w+1, rest-1
+	}
+	return -1
+}
+
 // round moves the hand once round and returns the slot of an old clean page, or
 // -1. The word of the hand is visited twice, its upper part first.
 func (c *WSClock) round() int {
-	n := len(c.used)
-	if c.floor+c.tau >= c.now { // nobody is old: the hand only clears R
+	if c.floor+c.tau < c.now {
+		c.age()
+	}
+	if !slices.ContainsFunc(c.aged, func(m uint64) bool { return m != 0 }) { // nobody is old: the hand only clears R
 		for h := range c.hot {
 			for m := c.hot[h]; m != 0; m &= m - 1 {
 				c.passReferenced(h<<6+bits.TrailingZeros64(m), ^uint64(0))
@@ -104,22 +131,46 @@ func (c *WSClock) round() int {
 	if i := c.sweep(w0, upper); i >= 0 {
 		return i
 	}
-	for w := w0 + 1; w < w0+n; w++ {
-		at := w
-		if at >= n {
-			at -= n
-		}
-		if c.hot[at>>6]>>(at&63)&1 == 0 && c.oldest[at]+c.tau >= c.now {
-			continue // nothing to clear, nobody old
-		}
-		if i := c.sweep(at, ^uint64(0)); i >= 0 {
-			return i
-		}
-	}
-	if i := c.sweep(w0, ^upper); i >= 0 {
+	if i := c.sweepWords(w0+1, len(c.used)); i >= 0 {
 		return i
 	}
-	c.floor = slices.Min(c.oldest)
+	if i := c.sweepWords(0, w0); i >= 0 {
+		return i
+	}
+	return c.sweep(w0, ^upper)
+}
+
+// age finds the words whose oldest slot has grown old since the last time.
+func (c *WSClock) age() {
+	c.floor = math.MaxUint64 - c.tau
+	for w, t := range c.oldest {
+		if t+c.tau < c.now {
+			c.aged.set(w)
+		} else {
+			c.floor = min(c.floor, t)
+		}
+	}
+}
+
+// sweepWords moves the hand over the words from lo to before hi that have
+// something to clear or somebody old.
+func (c *WSClock) sweepWords(lo, hi int) int {
+	for k := lo >> 6; k<<6 < hi; k++ {
+		m := c.hot[k] | c.aged[k]
+		if k == lo>>6 {
+			m &= ^uint64(0) << (lo & 63)
+		}
+		for ; m != 0; m &= m - 1 {
+			w := k<<6 + bits.TrailingZeros64(m)
+			if w >= hi {
+				return -1
+			}
+			if i := c.sweep(w, ^uint64(0)); i >= 0 {
+				return i
+			}
+			c.hot.clear(w)
+		}
+	}
 	return -1
 }
 
@@ -134,6 +185,7 @@ func (c *WSClock) passReferenced(w int, mask uint64) {
 	}
 	c.ref[w] &^= set
 	c.oldest[w] = min(c.oldest[w], c.now)
+	c.floor = min(c.floor, c.now)
 }
 
 // sweep moves the hand over the slots of word w that are in mask.
@@ -142,26 +194,36 @@ func (c *WSClock) sweep(w int, mask uint64) int {
 		c.passReferenced(w, mask)
 		return -1
 	}
+	last := c.last[w<<6:]
+	low := uint64(math.MaxUint64) - c.tau
 	for m := c.used[w] & mask; m != 0; m &= m - 1 {
-		i := w<<6 + bits.TrailingZeros64(m)
-		switch {
-		case c.ref.has(i):
-			c.ref.clear(i)
-			c.last[i] = c.now
-		case c.now-c.last[i] <= c.tau:
-		case !c.mod.has(i):
+		k := bits.TrailingZeros64(m)
+		switch t := last[k]; {
+		case c.ref[w]>>k&1 != 0:
+			c.ref[w] &^= 1 << k
+			last[k] = c.now
+			low = min(low, c.now)
+		case c.now-t <= c.tau:
+			low = min(low, t)
+		case c.mod[w]>>k&1 == 0:
 			c.oldest[w] = 0 // not known: look at the word again next time
-			return i
+			c.aged.set(w)
+			return w<<6 + k
 		default:
-			c.mod.clear(i)
-			c.laundry = append(c.laundry, c.page[i])
+			c.mod[w] &^= 1 << k
+			c.clean.set(w)
+			c.laundry = append(c.laundry, c.page[w<<6+k])
+			low = min(low, t)
 		}
 	}
-	low := uint64(math.MaxUint64) - c.tau
-	for m := c.used[w] &^ c.ref[w]; m != 0; m &= m - 1 {
-		low = min(low, c.last[w<<6+bits.TrailingZeros64(m)])
+	for m := c.used[w] &^ c.ref[w] &^ mask; m != 0; m &= m - 1 {
+		low = min(low, last[bits.TrailingZeros64(m)])
 	}
 	c.oldest[w] = low
+	if low+c.tau >= c.now {
+		c.aged.clear(w)
+		c.floor = min(c.floor, low)
+	}
 	return -1
 }
 
