@@ -5,6 +5,7 @@ package alloc
 //
 //	Requested ≤ Live ≤ Committed ≤ Reserved
 //	Live + Retained + Quarantined + Metadata ≤ Committed
+//	LargestFree ≤ Retained
 //	LiveBlocks == Mallocs - Frees
 type Stats struct {
 	LiveBlocks  int `json:"live_blocks"`  // blocks the caller owns
@@ -17,7 +18,7 @@ type Stats struct {
 	Retained    int `json:"retained"`     // free bytes that are committed
 	Quarantined int `json:"quarantined"`  // freed bytes held back from reuse
 	FreeBlocks  int `json:"free_blocks"`  // free blocks on the lists
-	LargestFree int `json:"largest_free"` // bytes of the largest free block; it may include what the heap can still grow by
+	LargestFree int `json:"largest_free"` // bytes of the largest free block, as far as it is committed
 
 	Mallocs  uint64 `json:"mallocs"`  // blocks handed out since the start
 	Frees    uint64 `json:"frees"`    // blocks taken back since the start

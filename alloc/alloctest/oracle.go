@@ -267,7 +267,7 @@ func CheckStats(s alloc.Stats) error {
 		"live %d + retained %d + quarantined %d + metadata %d > committed %d",
 		s.Live, s.Retained, s.Quarantined, s.Metadata, s.Committed)
 	law(uint64(s.LiveBlocks) == s.Mallocs-s.Frees, "live blocks %d != mallocs %d - frees %d", s.LiveBlocks, s.Mallocs, s.Frees)
-	law(s.LargestFree <= max(s.Retained, s.Reserved), "largest free %d > retained %d and reserved %d", s.LargestFree, s.Retained, s.Reserved)
+	law(s.LargestFree <= s.Retained, "largest free %d > retained %d", s.LargestFree, s.Retained)
 	law(min(s.LiveBlocks, s.Live, s.Requested, s.Reserved, s.Committed, s.Metadata, s.Retained,
 		s.Quarantined, s.FreeBlocks, s.LargestFree) >= 0, "a counter is negative: %+v", s)
 	law(s.Resident >= -1, "resident %d", s.Resident)

@@ -66,7 +66,7 @@ func New(r *arena.Region, o *Options) (*Heap, error) {
 	}
 	h := &Heap{region: r, own: r == nil}
 	if h.own {
-		if h.region, err = reserveOwn(opts.Limit); err != nil {
+		if h.region, err = arena.Reserve(0, nil); err != nil {
 			return nil, fmt.Errorf("segregated: %w", err)
 		}
 	}
@@ -77,25 +77,6 @@ func New(r *arena.Region, o *Options) (*Heap, error) {
 		return nil, err
 	}
 	return h, nil
-}
-
-// ownSize is the address space of a heap of its own.
-const ownSize = 64 << 30
-
-// reserveOwn reserves as much address space as is sensible and granted.
-func reserveOwn(limit int) (*arena.Region, error) {
-	const minOwn = 16 << 20
-	size := uint64(ownSize)
-	if ^uint(0)>>32 == 0 {
-		size = 1 << 30
-	}
-	for {
-		r, err := arena.Reserve(int(size), nil)
-		if err == nil || size <= minOwn {
-			return r, err
-		}
-		size /= 2
-	}
 }
 
 // format writes an empty heap into the region.

@@ -9,7 +9,8 @@ import (
 // Stats returns the figures of this moment. Live counts blocks at their usable
 // size, and so does Requested, since the heap does not keep the sizes asked
 // for. Retained counts the bytes of free blocks, and of what lies past the
-// top, that have not been given back. It walks the heap: O(spans + runs), and
+// top, that have not been given back; LargestFree is the largest of them, a free
+// slot counting for nothing. It walks the heap: O(spans + runs), and
 // O(pages) for Resident. After Close everything but the counters is 0.
 func (h *Heap) Stats() (s alloc.Stats) {
 	var damage error // what is wrong is for Check to say
@@ -43,7 +44,8 @@ func (h *Heap) Stats() (s alloc.Stats) {
 	s.Requested = s.Live
 	s.Metadata = h.metadataBytes()
 	s.Retained = max(0, s.Committed-s.Metadata-s.Live)
-	s.LargestFree = h.largestFree()
+	slack := (h.hdr.commit - h.hdr.top) << granuleShift
+	s.LargestFree = min(int(max(h.largestSpan(), slack)), s.Retained)
 	return s
 }
 
@@ -73,7 +75,12 @@ func (h *Heap) largestFree() int {
 	if h.limit != 0 {
 		room = min(room, (h.hdr.commit-h.hdr.top)<<granuleShift+h.limit-min(h.limit, h.committed))
 	}
-	largest := room
+	return int(max(room, h.largestSpan()))
+}
+
+// largestSpan returns the size in bytes of the largest free span, given back or
+// not. O(spans in the highest bin that has any).
+func (h *Heap) largestSpan() (largest uint64) {
 	for bin := numBins - 1; bin > 0; bin-- {
 		if h.hdr.bins[bin] == 0 {
 			continue
@@ -84,5 +91,5 @@ func (h *Heap) largestFree() int {
 		}
 		break
 	}
-	return int(largest)
+	return largest
 }
