@@ -43,7 +43,9 @@
 // # Limits
 //
 // A table's options are fixed when it is made; open the same root again for
-// another CR0.WP. Protection keys, shadow stacks, Arm's contiguous hint and the 16
+// another CR0.WP. PAE's four upper entries are read in every walk, where a
+// processor reads them once, when CR3 is loaded, and refuses bad ones there: a
+// change of one is seen here without a load of CR3. Protection keys, shadow stacks, Arm's contiguous hint and the 16
 // and 64 KiB granules are not modelled. BadFrame has no code on x86, where the
 // outcome is the bus's.
 //

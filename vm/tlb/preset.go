@@ -34,7 +34,7 @@ func Presets() []Config {
 		},
 		{
 			Name:   "zen",
-			Source: "AMD Software Optimization Guide for Family 17h Processors, 55723 rev. 3.00, section 2.7 (the level-2 data TLB is skewed in silicon)",
+			Source: "AMD Software Optimization Guide for Family 17h Processors, 55723 rev. 3.00, section 2.7 (without the 8 entries before the level-1 instruction TLB; the level-2 data TLB is skewed in silicon)",
 			Levels: []Level{
 				{
 					Instr: []Array{{Entries: 64, Pages: []uint64{kib4, mib2, gib1}}},
