@@ -61,9 +61,9 @@
 // keeps nothing alive, which is why only pointer-free types are accepted.
 //
 // After Free every view of the block is dead, after Close every view of every
-// block. Using one anyway is not detected here (package segregated has modes
-// that do). An address cannot be told from its next incarnation: a block freed
-// twice after its memory was given to somebody else frees the other's block.
+// block. Using one anyway is not detected here. An address cannot be told from
+// its next incarnation: a block freed twice after its memory was given to
+// somebody else frees the other's block.
 //
 // Every block starts at an address of its own, also an empty one; but in Go the
 // empty tail b[len(b):] has the address of b, and therefore is b.
