@@ -123,3 +123,94 @@ func BenchmarkReallocGrow(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCalloc is one Calloc of recycled memory and its Free.
+func BenchmarkCalloc(b *testing.B) {
+	for name, a := range contenders(b) {
+		for _, size := range []int{64, 4096, 1 << 20} {
+			b.Run(fmt.Sprintf("alloc=%s/size=%d", name, size), func(b *testing.B) {
+				b.ReportAllocs()
+				b.SetBytes(int64(size))
+				for b.Loop() {
+					p, _ := a.Calloc(1, size)
+					p[0] = 1
+					a.Free(p)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkMallocAligned is one MallocAligned among live blocks and its Free.
+func BenchmarkMallocAligned(b *testing.B) {
+	h, err := segregated.New(nil, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { h.Close() })
+	for i := range 1000 {
+		p, _ := h.Malloc(1 + i)
+		if i%2 == 0 {
+			h.Free(p)
+		}
+	}
+	for _, align := range []int{16, 64, 4096} {
+		b.Run(fmt.Sprintf("alloc=segregated/size=200/align=%d", align), func(b *testing.B) {
+			for b.Loop() {
+				p, _ := h.MallocAligned(200, align)
+				h.Free(p)
+			}
+		})
+	}
+}
+
+// BenchmarkWalk reads a heap of ten thousand blocks: Check, Blocks, Stats.
+func BenchmarkWalk(b *testing.B) {
+	h, err := segregated.New(nil, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { h.Close() })
+	for i := range 10000 {
+		p, _ := h.Malloc(1 + i%3000)
+		if i%3 == 0 {
+			h.Free(p)
+		}
+	}
+	for name, f := range map[string]func(){
+		"check": func() { h.Check() },
+		"stats": func() { h.Stats() },
+		"blocks": func() {
+			for range h.Blocks() {
+			}
+		},
+	} {
+		b.Run("alloc=segregated/call="+name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				f()
+			}
+		})
+	}
+}
+
+// BenchmarkReallocLarge moves a block back and forth between 1 and 2 MiB past a
+// neighbour: pages change their address.
+func BenchmarkReallocLarge(b *testing.B) {
+	for name, a := range contenders(b) {
+		if name == "go" {
+			continue // it clears and copies nothing here
+		}
+		b.Run(fmt.Sprintf("alloc=%s/size=%d", name, 1<<20), func(b *testing.B) {
+			b.SetBytes(1 << 20)
+			for b.Loop() {
+				p, _ := a.Malloc(1 << 20)
+				p[0] = 1
+				wall, _ := a.Malloc(4096)
+				p, _ = a.Realloc(p, 2<<20)
+				a.Free(wall)
+				a.Free(p)
+			}
+		})
+	}
+}

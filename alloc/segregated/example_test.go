@@ -61,3 +61,78 @@ func ExampleHeap_Realloc() {
 	h.Free(c)
 	// Output: 50000 true
 }
+
+// Blocks shows the heap as it is; alloc.Map draws it.
+func ExampleHeap_Blocks() {
+	h, err := segregated.New(nil, &segregated.Options{Classes: []int{}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer h.Close()
+	a, _ := h.Malloc(64)
+	b, _ := h.Malloc(96)
+	c, _ := h.Malloc(32)
+	h.Free(b)
+	for block := range h.Blocks() {
+		fmt.Println(block.Size, block.Used)
+	}
+	fmt.Println(alloc.Map(h, 40))
+	h.Free(a)
+	h.Free(c)
+	// Output:
+	// 64 true
+	// 96 false
+	// 32 true
+	// |####|......|##|  used 2  free 1  largest 0x60  (one mark: 16 bytes)
+}
+
+// MallocAligned gives blocks for direct input and output, or a cache line each.
+func ExampleHeap_MallocAligned() {
+	h, err := segregated.New(nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer h.Close()
+	b, err := h.MallocAligned(1000, 4096)
+	fmt.Println(len(b), err)
+	h.Free(b)
+	_, err = h.MallocAligned(1000, 3)
+	fmt.Println(err)
+	// Output:
+	// 1000 <nil>
+	// alloc: malloc: bad alignment
+}
+
+// Trim gives back what no block needs, for a program that is about to be idle.
+func ExampleHeap_Trim() {
+	h, err := segregated.New(nil, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer h.Close()
+	var blocks [][]byte
+	for range 1000 {
+		b, _ := h.Malloc(2000)
+		blocks = append(blocks, b)
+	}
+	for _, b := range blocks {
+		h.Free(b)
+	}
+	h.Trim()
+	fmt.Println(h.Stats().Live, h.Stats().Retained)
+	// Output: 0 0
+}
+
+// The size classes are data: these suit a program of 24-byte and 72-byte records.
+func ExampleDefaultClasses() {
+	classes := segregated.DefaultClasses()
+	fmt.Println(len(classes), classes[0], classes[len(classes)-1])
+	h, err := segregated.New(nil, &segregated.Options{Classes: []int{32, 80}})
+	fmt.Println(err, h.Close())
+	// Output:
+	// 16 16 256
+	// <nil> <nil>
+}

@@ -15,7 +15,7 @@ import (
 // TestGolden draws heaps. Commands:
 //
 //	heap [classes=none|(16,64)]                      a fresh heap
-//	do                                           lines of malloc a 24; free a; realloc a 50;
+//	do                                           lines of malloc a 24; free a; realloc a 50; aligned a 24 64;
 //	                                             interior a; fill 24 10; trim; flush
 //
 // The output is one letter a granule, up to a line, and what is free.
@@ -73,6 +73,12 @@ func (g *golden) step(f []string) (err error) {
 	switch f[0] {
 	case "malloc":
 		g.blocks[f[1]], err = g.h.Malloc(size)
+	case "aligned": // aligned name size alignment
+		align, aerr := strconv.Atoi(f[3])
+		if aerr != nil {
+			return aerr
+		}
+		g.blocks[f[1]], err = g.h.MallocAligned(size, align)
 	case "realloc":
 		g.blocks[f[1]], err = g.h.Realloc(g.blocks[f[1]], size)
 	case "free":

@@ -63,3 +63,48 @@ func model(rt *rapid.T, h *Heap) {
 		rt.Fatal(err)
 	}
 }
+
+// TestModelTiny is TestModel in regions so small that most requests find them
+// full, with alignments: the ways round a failure are all taken.
+func TestModelTiny(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		size := rapid.SampledFrom([]int{32 << 10, 48 << 10, 60<<10 + 2048, 96 << 10}).Draw(rt, "region")
+		classes := rapid.SampledFrom([][]int{nil, {}, {16}, {64, 1024}}).Draw(rt, "classes")
+		mem := make([]byte, size+16)
+		mem = mem[-addrOf(mem)&15:][:size]
+		h, err := New(arena.FromBytes(mem), &Options{Classes: classes, ZeroOnFree: rapid.Bool().Draw(rt, "zero")})
+		if err != nil {
+			rt.Fatal(err)
+		}
+		defer h.Close()
+		o := alloctest.NewOracle(h)
+		kinds := []alloctest.OpKind{alloctest.OpMalloc, alloctest.OpCalloc, alloctest.OpRealloc, alloctest.OpFree}
+		for i := range rapid.IntRange(1, 80).Draw(rt, "ops") {
+			op := alloctest.Op{
+				Kind: rapid.SampledFrom(kinds).Draw(rt, "kind"), ID: rapid.IntRange(0, 15).Draw(rt, "id"), Count: 1,
+				Size: rapid.IntRange(0, 1<<rapid.IntRange(1, 16).Draw(rt, "magnitude")).Draw(rt, "size"),
+			}
+			if op.Kind != alloctest.OpCalloc && rapid.Bool().Draw(rt, "aligned") {
+				op.Align = 1 << rapid.IntRange(0, 13).Draw(rt, "align")
+			}
+			before := h.Stats()
+			err := o.Do(op)
+			if _, broken := err.(*alloctest.Violation); broken {
+				rt.Fatal(fmt.Errorf("operation %d, %v: %w", i, op, err))
+			}
+			if after := h.Stats(); err != nil && (after.Live != before.Live || after.LiveBlocks != before.LiveBlocks) {
+				rt.Fatalf("operation %d, %v: %v, and the heap has changed: %+v, %+v", i, op, err, before, after)
+			}
+			if err := o.Verify(); err != nil {
+				rt.Fatal(fmt.Errorf("operation %d, %v: %w", i, op, err))
+			}
+		}
+		if err := o.FreeAll(); err != nil {
+			rt.Fatal(err)
+		}
+		h.Trim()
+		if s := h.Stats(); s.Retained != 0 || s.FreeBlocks != 0 || h.hdr.top != h.hdr.first {
+			rt.Fatalf("all is freed: %+v", s)
+		}
+	})
+}

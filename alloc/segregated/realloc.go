@@ -221,6 +221,9 @@ func (h *Heap) remap(off uint64, old, size int) ([]byte, error) {
 	copy(h.mem[to:dst], h.mem[off:lo])
 	copy(h.mem[dst+hi-lo:to+uint64(old)], h.mem[hi:off+uint64(old)])
 	h.committed -= min(h.committed, hi-lo) // the pages left their place; they are had again here
+	if h.sink != nil {
+		h.emitPages(lo, hi, false)
+	}
 	if !h.commitBytes(lo, hi) {
 		h.fail("pages from %#x to %#x are lost", lo, hi)
 		return nil, h.err
