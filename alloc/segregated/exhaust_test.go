@@ -137,7 +137,10 @@ func TestNoMemoryFigures(t *testing.T) {
 			require.NoError(t, nm.Err)
 			require.GreaterOrEqual(t, nm.LargestFree, 20_000)
 			require.Less(t, nm.LargestFree, limit)
-			require.Equal(t, nm.LargestFree, h.Stats().LargestFree)
+			s := h.Stats() // of the memory that is there, while the error counts what could come
+			require.LessOrEqual(t, s.LargestFree, s.Retained)
+			require.LessOrEqual(t, s.LargestFree, nm.LargestFree)
+			require.GreaterOrEqual(t, s.LargestFree, 20_000)
 			// All but the rows that so many more bytes need, and page ends.
 			b, err := h.Malloc(nm.LargestFree - nm.LargestFree/50 - 3*4096)
 			require.NoError(t, err, "limit %d, used %d: %d are free", limit, used, nm.LargestFree)
