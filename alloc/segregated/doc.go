@@ -34,9 +34,9 @@
 //     the remainder is not 0 or the bit not set, it is a fault, and which one is
 //     found out then.
 //  5. A run that becomes empty goes back to the best-fit space. A freed span
-//     waits in the quick list of its size (of sizes up to 2 KiB the last few, of
-//     the larger ones up to 16 KiB the very last) or is joined with its free
-//     neighbours at once; one that ends at the top lowers it.
+//     waits in the quick list of its size (four of each, of up to 64 KiB, 1/32
+//     of the heap in all) or is joined with its free neighbours at once; one
+//     that ends at the top lowers it.
 //  6. Every few hundred operations a sweep gives back pages that have been free
 //     since the one before, if there is credit for it (sweep.go).
 //

@@ -33,7 +33,7 @@ func (h *Heap) allocSpan(n uint64) uint64 {
 		if h.err != nil {
 			return 0
 		}
-		if h.flushQuick() {
+		if h.hdr.top+n > h.hdr.dirty && h.flushQuick() {
 			return h.allocSpan(n)
 		}
 		if g = h.extend(n, anywhere()); g != 0 {

@@ -10,6 +10,45 @@ import (
 // freeSlow is Free for blocks that are no slots, for bad ones, and when every
 // call has to come here.
 func (h *Heap) freeSlow(b []byte) {
+	off := uint64(addrOf(b) - addrOf(h.mem))
+	if off < uint64(h.reach) && off%granule == 0 && h.mallocs+h.frees < h.sweepAt {
+		g := off >> granuleShift
+		u, m := bit(g)
+		if h.units[u].live&m != 0 && h.kinds[u] == kindBitmap && h.freeQuick(g, h.spanSize(g)) {
+			return
+		}
+	}
+	h.freeNext(b)
+}
+
+// freeQuick puts the live span [g, g+n) into its quick list if there is room
+// and it is not there yet, and reports whether it did.
+func (h *Heap) freeQuick(g, n uint64) bool {
+	q := &h.quick
+	if n == 0 || !q.keeps(n) || q.total+n > q.most {
+		return false
+	}
+	i := binOf(n)
+	b := &q.bucket[i]
+	e := newQuickEntry(g, n)
+	if b[quickSlots-1] != 0 || b.has(e) {
+		return false
+	}
+	q.put(b, i, e)
+	h.frees++
+	h.uncount(n)
+	return true
+}
+
+// uncount is the counterpart of countSpan.
+func (h *Heap) uncount(n uint64) {
+	if n < uint64(len(h.classOf)) {
+		h.demand[h.classOf[n]%maxClasses].live--
+	}
+}
+
+// freeNext is freeSlow for what does not go into a quick list at once.
+func (h *Heap) freeNext(b []byte) {
 	defer h.catch("free", b, nil)
 	off := uint64(addrOf(b) - addrOf(h.mem))
 	if off < uint64(h.reach) && off%granule == 0 {
@@ -62,9 +101,7 @@ func (h *Heap) release(off uint64) {
 // releaseSpan frees the live span [g, g+n).
 func (h *Heap) releaseSpan(g, n uint64) {
 	h.frees++
-	if n < uint64(len(h.classOf)) {
-		h.demand[h.classOf[n]%maxClasses].live--
-	}
+	h.uncount(n)
 	if n-1 < quickMax && !h.hooked {
 		h.putQuick(g, n)
 	} else {

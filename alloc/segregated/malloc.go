@@ -17,6 +17,11 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 				return h.block(h.takeSlot(ci), size), nil
 			}
 		}
+	} else if n <= quickMax && h.mallocs+h.frees < h.sweepAt {
+		if g := h.quick.take(n); g != 0 {
+			h.mallocs++
+			return h.block(g<<granuleShift, size), nil
+		}
 	}
 	return h.mallocNext(size, n)
 }
@@ -32,12 +37,11 @@ func (h *Heap) mallocNext(size int, n uint64) (b []byte, err error) {
 			return h.block(h.takeSlot(ci), size), nil
 		}
 	}
-	g := h.quick.take(n)
-	if g == 0 {
-		return h.mallocMost(size, n)
+	if g := h.quick.take(n); g != 0 {
+		h.countSpan(n)
+		return h.block(g<<granuleShift, size), nil
 	}
-	h.countSpan(n)
-	return h.block(g<<granuleShift, size), nil
+	return h.mallocMost(size, n)
 }
 
 // mallocMost is mallocSlow for what the quick lists do not have.

@@ -3,86 +3,115 @@ package segregated
 import "math/bits"
 
 // Quick lists put off the splitting and joining of spans that come and go. A
-// freed span of up to quickSmall granules stays as it is, live bit and all, in
-// the bucket of its size, and the next request of exactly that size gets it
-// back. Its neighbours take it for used. So that a second Free of it is found,
-// Free looks whether the span is in the bucket of its size: at most quickSlots
-// comparisons.
+// freed span of up to quickMax granules stays as it is, live bit and all, in
+// the bucket of its size, and the next request of that size gets it back. Its
+// neighbours take it for used. So that a second Free of it is found, Free looks
+// whether the span is in the bucket of its size: quickSlots comparisons.
 //
-// Of the larger ones, up to quickMax, only the one that was freed last is kept,
-// in a bucket of its own: many of them would hold too much.
+// The buckets are those of the bins: one for each size below exactBins
+// granules, eight a doubling above. There a request takes a span that is larger
+// than it asked for, by less than 1/8, as a whole.
 //
-// The lists are emptied before the top would grow, at each sweep, and when
-// they would hold too much, from one bucket after the other.
+// The lists hold at most quickTotal granules or one part in quickShare of the
+// data; a span of more than one part in quickPart of that is kept only as long
+// as they stay below half of it. When they would hold too much, one bucket
+// after the other is emptied, but for those that were of use since their last
+// turn; before the data would grow by pages that were not touched, all are; and
+// each sweep empties those that were of no use since their last turn.
 
 const (
-	quickBuckets = 128
-	quickSlots   = 3
-	quickMax     = 16 << 10 >> granuleShift // granules, the largest that is kept
-	quickSmall   = 2 << 10 >> granuleShift  // granules, the largest that has a bucket by size
+	quickSlots   = 4
+	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
+	quickBuckets = exactBins + (12-7)<<subBinShift + 1
 	quickTotal   = 32 << 10 >> granuleShift // granules in all buckets, or if that is more
 	quickShare   = 32                       // one part in so many of the data
+	quickPart    = 8                        // see keeps
+	quickBits    = 13                       // of an entry: the size; the rest is the start
+	_            = uint(quickMax - 1<<12)   // the last bucket is that of quickMax alone
+	_            = uint(1<<12 - quickMax)
 )
 
-// quickBucket holds freed spans of n granules, the newest first.
-type quickBucket struct {
-	n uint64
-	g [quickSlots]uint64
+// quickEntry is a span that is kept: its start and its size in granules.
+type quickEntry uint64
+
+func newQuickEntry(g, n uint64) quickEntry { return quickEntry(g<<quickBits | n) }
+func (e quickEntry) start() uint64         { return uint64(e >> quickBits) }
+func (e quickEntry) size() uint64          { return uint64(e) & (1<<quickBits - 1) }
+
+// quickBucket holds freed spans, the newest first, 0 where there is none.
+type quickBucket [quickSlots]quickEntry
+
+// has reports whether e is in b.
+func (b *quickBucket) has(e quickEntry) bool {
+	return b[0] == e || b[1] == e || b[2] == e || b[3] == e
 }
 
-// quickLists are the buckets; the sizes n with equal n%quickBuckets share one,
-// which holds spans of the size that was freed last.
+// quickLists are the buckets.
 type quickLists struct {
-	bucket [quickBuckets + 1]quickBucket // the last one for the larger
-	filled [quickBuckets/64 + 1]uint64   // bit set: the bucket may hold spans
-	total  uint64                        // granules in the buckets
-	hand   uint64                        // the bucket that is emptied next when there is too much
+	total  uint64 // granules in the buckets
+	most   uint64 // granules they may hold now
+	hand   uint64 // the bucket that is emptied next when there is too much
+	bucket [quickBuckets]quickBucket
+	filled [(quickBuckets + 63) / 64]uint64 // bit set: the bucket may hold spans
+	used   [(quickBuckets + 63) / 64]uint64 // bit set: a span was taken from it not long ago
 }
 
-// quickIndex returns the bucket for spans of n granules.
-func quickIndex(n uint64) uint64 {
-	if n > quickSmall {
-		return quickBuckets
-	}
-	return n % quickBuckets
-}
-
-// take returns a span of exactly n granules, or 0.
+// take returns a span of n granules or a little more, or 0.
 func (q *quickLists) take(n uint64) uint64 {
-	b := &q.bucket[quickIndex(n)]
-	g := b.g[0]
-	if b.n != n || g == 0 {
+	i := binOf(n)
+	b := &q.bucket[i]
+	e := b[0]
+	if e.size() >= n {
+		b[0], b[1], b[2], b[3] = b[1], b[2], b[3], 0
+	} else if e = b[1]; e.size() >= n {
+		b[1], b[2], b[3] = b[2], b[3], 0
+	} else if e = b[2]; e.size() >= n {
+		b[2], b[3] = b[3], 0
+	} else if e = b[3]; e.size() >= n {
+		b[3] = 0
+	} else {
 		return 0
 	}
-	b.g[0], b.g[1], b.g[2] = b.g[1], b.g[2], 0
-	q.total -= n
-	return g
+	q.total -= e.size()
+	q.used[i/64] |= 1 << (i % 64)
+	return e.start()
 }
 
 // has reports whether the span at g of n granules is in its bucket.
 func (q *quickLists) has(g, n uint64) bool {
-	b := &q.bucket[quickIndex(n)]
-	return b.n == n && (b.g[0] == g || b.g[1] == g || b.g[2] == g)
+	return q.bucket[binOf(n)].has(newQuickEntry(g, n))
 }
 
-// putQuick puts the live span [g, g+n) into its bucket, whose oldest span, or
-// whose spans of another size, are freed for it.
+// keeps reports whether a span of n granules is not too much to be kept.
+func (q *quickLists) keeps(n uint64) bool {
+	return n <= quickMax && (n <= q.most/quickPart || n <= q.most/2-min(q.total, q.most/2))
+}
+
+// put puts e into b, which is bucket i and has room.
+func (q *quickLists) put(b *quickBucket, i int, e quickEntry) {
+	q.filled[i/64] |= 1 << (i % 64)
+	b[0], b[1], b[2], b[3] = e, b[0], b[1], b[2]
+	q.total += e.size()
+}
+
+// putQuick puts the live span [g, g+n) into its bucket, whose oldest span is
+// freed for it, or frees it if it is more than the lists may hold.
 func (h *Heap) putQuick(g, n uint64) {
-	i := quickIndex(n)
-	b := &h.quick.bucket[i]
-	if b.n != n || i == quickBuckets {
-		h.emptyBucket(b)
-		b.n = n
-	}
-	h.quick.filled[i/64] |= 1 << (i % 64)
-	old := b.g[2]
-	b.g[0], b.g[1], b.g[2] = g, b.g[0], b.g[1]
-	if old != 0 {
-		h.freeSpan(old, n)
+	q := &h.quick
+	if !q.keeps(n) {
+		h.freeSpan(g, n)
 		return
 	}
-	h.quick.total += n
-	for most := max(quickTotal, (h.hdr.top-h.hdr.first)/quickShare); h.quick.total > most; {
+	i := binOf(n)
+	b := &q.bucket[i]
+	old := b[quickSlots-1]
+	b[quickSlots-1] = 0
+	q.put(b, i, newQuickEntry(g, n))
+	if old != 0 {
+		q.total -= old.size()
+		h.freeSpan(old.start(), old.size())
+	}
+	for q.total > q.most {
 		h.emptyNext()
 	}
 }
@@ -96,22 +125,39 @@ func (h *Heap) emptyNext() {
 		q.hand = (w + 1) * 64
 		return
 	}
-	i := uint64(bits.TrailingZeros64(rest))
-	q.filled[w] &^= 1 << i
-	q.hand = w*64 + i + 1
-	h.emptyBucket(&q.bucket[w*64+i])
+	i := w*64 + uint64(bits.TrailingZeros64(rest))
+	q.hand = i + 1
+	if q.used[w]&(1<<(i%64)) != 0 {
+		q.used[w] &^= 1 << (i % 64)
+		return
+	}
+	h.emptyBucket(i)
 }
 
-// emptyBucket frees the spans of b.
-func (h *Heap) emptyBucket(b *quickBucket) {
-	g := b.g
-	b.g = [quickSlots]uint64{}
-	for _, g := range g {
-		if g == 0 {
+// emptyBucket frees the spans of bucket i.
+func (h *Heap) emptyBucket(i uint64) {
+	q := &h.quick
+	q.filled[i/64] &^= 1 << (i % 64)
+	b := q.bucket[i]
+	q.bucket[i] = quickBucket{}
+	for _, e := range b {
+		if e == 0 {
 			return
 		}
-		h.quick.total -= b.n
-		h.freeSpan(g, b.n)
+		q.total -= e.size()
+		h.freeSpan(e.start(), e.size())
+	}
+}
+
+// emptyUnused frees the spans of the buckets that were not used since the last
+// call.
+func (h *Heap) emptyUnused() {
+	q := &h.quick
+	for w := range q.filled {
+		for rest := q.filled[w] &^ q.used[w]; rest != 0; rest &= rest - 1 {
+			h.emptyBucket(uint64(w*64 + bits.TrailingZeros64(rest)))
+		}
+		q.used[w] = 0
 	}
 }
 

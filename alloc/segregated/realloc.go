@@ -11,7 +11,7 @@ import (
 //
 // A slot stays where it is while the class fits; a larger block shrinks by
 // giving its tail back and grows into the free block after it, or into the
-// top. Otherwise Realloc allocates, copies and frees; the pages of blocks of
+// top; one of 2 KiB and more may keep or take up to 1/32 more than it needs. Otherwise Realloc allocates, copies and frees; the pages of blocks of
 // 256 KiB and more change their address, where the system can, instead of being
 // copied.
 //
@@ -23,10 +23,59 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 	if b == nil {
 		return h.Malloc(size)
 	}
-	if off := uint64(addrOf(b) - addrOf(h.mem)); off < uint64(h.reach) && h.growLast(off, size) {
+	off := uint64(addrOf(b) - addrOf(h.mem))
+	if off >= uint64(h.reach) || size <= 0 {
+		return h.realloc(b, size, 1)
+	}
+	if h.kinds[off>>unitShift] >= kindRun {
+		return h.reallocSlot(b, off, size)
+	}
+	if h.growLast(off, size) || h.keepSpan(off, size) {
 		return h.block(off, size), nil
 	}
 	return h.realloc(b, size, 1)
+}
+
+// reallocSlot is Realloc for a block in a run, by Malloc and Free where it has
+// to move.
+func (h *Heap) reallocSlot(b []byte, off uint64, size int) ([]byte, error) {
+	u := off >> unitShift
+	k := uint64(h.kinds[u])
+	c := &h.classes[k>>8%maxClasses]
+	run := u - k&runIndex
+	x := (off - run<<unitShift) * c.recip // as in Free
+	if run > u || uint32(x) >= uint32(c.recip) || h.units[run].live&^c.empty>>(x>>32%64)&1 == 0 {
+		return h.realloc(b, size, 1)
+	}
+	if c.fits(size) {
+		return h.block(off, size), nil
+	}
+	to, err := h.Malloc(size)
+	if err != nil {
+		if e, ok := err.(*alloc.NoMemoryError); ok {
+			e.Op = "realloc"
+		}
+		return nil, err
+	}
+	copy(to, h.mem[off:][:c.size])
+	h.Free(b)
+	return to, nil
+}
+
+// fits reports whether a slot of c stays the place of a block that is to have
+// size bytes.
+func (c *class) fits(size int) bool { return uintptr(size) <= c.size && uintptr(size) > c.size/2 }
+
+// keepSpan reports whether the live span at off stays as it is when its block
+// is to have size bytes; false if there is no such span.
+func (h *Heap) keepSpan(off uint64, size int) bool {
+	g, n := off>>granuleShift, (uint64(size)+granule-1)>>granuleShift
+	u, m := bit(g)
+	if off%granule != 0 || h.units[u].live&m == 0 || h.kinds[u] != kindBitmap {
+		return false
+	}
+	old := h.spanSize(g)
+	return n <= old && old-n <= slack(n) && (old > quickMax || !h.quick.has(g, old))
 }
 
 // growLast grows the live block at off if it is a large span that ends at the
@@ -111,19 +160,27 @@ func (h *Heap) resize(off uint64, size int) bool {
 	}
 	u := off >> unitShift
 	if k := h.kinds[u]; k >= kindRun {
-		c := &h.classes[k>>8%maxClasses]
-		return uintptr(size) <= c.size && uintptr(size) > c.size/2
+		return h.classes[k>>8%maxClasses].fits(size)
 	}
 	g, n := off>>granuleShift, (uint64(size)+granule-1)>>granuleShift
 	old := h.spanSize(g)
 	switch {
-	case n == old:
+	case n <= old && old-n <= slack(n):
 		return true
 	case n > old:
 		return h.growSpan(g, old, n)
 	}
 	h.shrinkSpan(g, old, n)
 	return true
+}
+
+// slack is by how much a block of n granules that changes its size may be
+// larger than it has to be: many grow again, by little each time.
+func slack(n uint64) uint64 {
+	if n < exactBins {
+		return 0
+	}
+	return n / 32
 }
 
 // shrinkSpan cuts the used span at g from old to n granules.
@@ -153,7 +210,14 @@ func (h *Heap) growSpan(g, old, n uint64) bool {
 	if !h.isFree(end) {
 		return false
 	}
-	if size := h.spanSize(end); size < more || !h.carve(end, size, end, more) {
+	size := h.spanSize(end)
+	if size < more {
+		return false
+	}
+	if extra := min(size-more, slack(n)); h.limit == 0 {
+		more, n = more+extra, n+extra
+	}
+	if !h.carve(end, size, end, more) {
 		return false
 	}
 	h.retag(g, old, n)

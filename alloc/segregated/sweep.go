@@ -23,7 +23,7 @@ const (
 	restEvery  = 4096
 	sweepMin   = 8 << 10 >> granuleShift // granules; not below infoMin
 	growPages  = 2
-	opsPerPage = 2000
+	opsPerPage = 6000
 	soonPages  = 64
 	hugePages  = 8192
 	_          = uint(sweepMin - infoMin)
@@ -56,7 +56,7 @@ func (h *Heap) tick() {
 // sweep gives back what has been free since the sweep before, for as long as
 // there is credit. O(free spans of sweepMin and more).
 func (h *Heap) sweep() {
-	h.flushQuick()
+	h.emptyUnused()
 	h.giveBackTop()
 	for bin := h.nextBin(binOf(sweepMin)); bin < numBins; bin = h.nextBin(bin + 1) {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans; i++ {
@@ -133,6 +133,7 @@ func (h *Heap) Trim() int {
 	}
 	before := h.committed
 	h.dropEmpty()
+	h.flushQuick()
 	credit := h.credit
 	h.credit = ^uint64(0)
 	h.topPeak = h.hdr.top
