@@ -37,8 +37,10 @@
 //     waits in the quick list of its size (four of each, of up to 64 KiB, 1/32
 //     of the heap in all) or is joined with its free neighbours at once; one
 //     that ends at the top lowers it.
-//  6. Every few hundred operations a sweep gives back pages that have been free
-//     since the one before, if there is credit for it (sweep.go).
+//  6. Every 128 to 512 operations a sweep gives back the pages of free spans of
+//     8 KiB and more that have been free since the one before, and so far as
+//     there is credit for it: two pages for each that the heap grows by, and
+//     one for each 6000 operations (sweep.go).
 //
 // # The memory picture
 //
