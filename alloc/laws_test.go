@@ -55,11 +55,11 @@ func TestCheckedSizeIsTheProduct(t *testing.T) {
 // keep the laws, 0 for an empty heap, and grow with what they measure.
 func TestFragmentationRange(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		live := rapid.IntRange(0, 1<<40).Draw(rt, "live")
-		retained := rapid.IntRange(0, 1<<40).Draw(rt, "retained")
+		live := rapid.IntRange(0, math.MaxInt/4).Draw(rt, "live")
+		retained := rapid.IntRange(0, math.MaxInt/4).Draw(rt, "retained")
 		s := alloc.Stats{
 			Live: live, Requested: rapid.IntRange(0, live).Draw(rt, "requested"),
-			Retained: retained, LargestFree: rapid.IntRange(0, 1<<40).Draw(rt, "largest"),
+			Retained: retained, LargestFree: rapid.IntRange(0, math.MaxInt/4).Draw(rt, "largest"),
 		}
 		in, ex := s.InternalFragmentation(), s.ExternalFragmentation()
 		if in < 0 || in > 1 || ex < 0 || ex > 1 || math.IsNaN(in) || math.IsNaN(ex) {
