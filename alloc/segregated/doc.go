@@ -40,7 +40,7 @@
 //  6. Every 128 to 512 operations a sweep gives back the pages of free spans of
 //     8 KiB and more that have been free since the one before, and so far as
 //     there is credit for it: two pages for each that the heap grows by, and
-//     one for each 6000 operations (sweep.go).
+//     one for each 20000 operations (sweep.go).
 //
 // # The memory picture
 //

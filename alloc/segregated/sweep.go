@@ -23,7 +23,7 @@ const (
 	restEvery  = 4096
 	sweepMin   = 8 << 10 >> granuleShift // granules; not below infoMin
 	growPages  = 2
-	opsPerPage = 6000
+	opsPerPage = 20000
 	soonPages  = 64
 	hugePages  = 8192
 	_          = uint(sweepMin - infoMin)
