@@ -28,7 +28,7 @@ func (a after) String() string { return []string{"top", "used", "free", "little"
 // placed returns a heap without runs, and a block of it of the given size that
 // has a between it and the end, and a live block before it.
 func placed(t testing.TB, size int, a after) (h *Heap, b []byte) {
-	h = fresh(t, 4<<20, &Options{Classes: []int{}})
+	h = fresh(t, 512<<10, &Options{Classes: []int{}})
 	must(t, h, 48)
 	b = must(t, h, size)
 	if a == afterTop {
