@@ -213,7 +213,13 @@ func (a *Arena) commit(c *chunk, end int) error {
 			return a.limitError(end - c.pos)
 		}
 	}
-	if err := c.r.Commit(Offset(c.committed), target-c.committed); err != nil {
+	err := c.r.Commit(Offset(c.committed), target-c.committed)
+	if least := min(roundUp(end, page), len(c.mem)); err != nil && least < target {
+		// Perhaps the region's own limit leaves room for what is asked, if not for a step.
+		target = least
+		err = c.r.Commit(Offset(c.committed), target-c.committed)
+	}
+	if err != nil {
 		return err
 	}
 	a.committed += target - c.committed

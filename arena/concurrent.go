@@ -114,7 +114,8 @@ func (c *Concurrent) commit(end int64) error {
 	err := c.r.Commit(Offset(have), int(target-have))
 	if err != nil {
 		// Perhaps the limit leaves room for what is asked, if not for a step.
-		target = end
+		page := c.r.page
+		target = min((end+page-1)/page*page, int64(len(c.mem)))
 		err = c.r.Commit(Offset(have), int(target-have))
 	}
 	if err == nil {
@@ -175,9 +176,9 @@ func (c *Concurrent) Close() error {
 	} else {
 		err = c.r.Decommit(0, int(c.committed.Load()))
 	}
-	if err == nil {
+	if err == nil || c.r.Bytes() == nil {
 		c.mem = nil
-		c.used.Store(0)
+		c.used.Store(concurrentStart) // past the end: even empty allocations fail
 		c.committed.Store(0)
 	}
 	return err

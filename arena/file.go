@@ -134,11 +134,13 @@ func (b *file) move(dst, src, n int64) int64 { return 0 }
 
 func (b *file) sync(lo, hi int64) error { return b.pager.Sync(b.r.bytes(lo, hi)) }
 
-func (b *file) close() error {
-	if err := b.pager.Unmap(b.outer); err != nil {
-		return err
+// close ends the mapping and closes the file. Once the mapping is gone so is
+// the region, whatever closing the file says: its addresses may be another's.
+func (b *file) close() (gone bool, err error) {
+	if gone, err = b.mapped.close(); gone {
+		err = b.f.Close()
 	}
-	return b.f.Close()
+	return gone, err
 }
 
 // allocateByWriting makes the file system give blocks to [off, off+size) by

@@ -110,7 +110,10 @@ func (m *mapped) resident(lo, hi int64) (int, error) { return m.pager.Resident(m
 
 func (m *mapped) mappings() int { return 1 + m.guards + m.edges + int(m.cuts.count) }
 
-func (m *mapped) close() error { return m.pager.Unmap(m.outer) }
+func (m *mapped) close() (gone bool, err error) {
+	err = m.pager.Unmap(m.outer)
+	return err == nil, err
+}
 
 // move moves the n pages from src on to dst, piece by piece between the cuts
 // that earlier moves left: the system moves no piece that crosses one.

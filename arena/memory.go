@@ -27,7 +27,7 @@ func (m *memory) protect(lo, hi int64, p Prot) error { return ErrUnsupported }
 func (m *memory) move(dst, src, n int64) int64       { return 0 }
 func (m *memory) sync(lo, hi int64) error            { return nil }
 func (m *memory) mappings() int                      { return 0 }
-func (m *memory) close() error                       { return nil }
+func (m *memory) close() (gone bool, err error)      { return true, nil }
 
 // resident asks the system about the bytes if they start on a page.
 func (m *memory) resident(lo, hi int64) (int, error) {

@@ -49,7 +49,8 @@ type backend interface {
 	sync(lo, hi int64) error
 	resident(lo, hi int64) (int, error)
 	mappings() int
-	close() error
+	// close reports whether the memory is gone, which it may be beside an error.
+	close() (gone bool, err error)
 }
 
 // Bytes returns the whole region, nil after Close. Only committed parts may be
@@ -216,21 +217,26 @@ func (r *Region) Resident() (int, error) {
 // ends the process. A region made by FromBytes leaves its bytes alone. Closing
 // twice is fine and returns nil (under the invariants build tag it panics). If
 // the system refuses, the error is its own, the region stays as it was and
-// Close can be tried again.
+// Close can be tried again; only when the memory of a File is released and
+// closing the file fails is the region closed beside the error.
 func (r *Region) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.mem.Load() == nil {
 		return closedTwice("close region")
 	}
-	if err := r.back.close(); err != nil {
-		return r.fail("close", 0, r.size, err)
+	gone, err := r.back.close()
+	if err != nil {
+		err = r.fail("close", 0, r.size, err)
+	}
+	if !gone {
+		return err
 	}
 	r.mem.Store(nil)
 	r.cleanup.Stop()
 	r.committed = pageSet{}
 	r.account()
-	return nil
+	return err
 }
 
 // closedTwice is what a second Close returns: nil, or a panic in builds that

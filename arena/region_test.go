@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"testing"
 
@@ -58,14 +57,6 @@ func needMappings(t testing.TB) {
 	if r := reserve(t, 1, nil); r.Backing() != arena.Mmap {
 		t.Skip("no mappings on this system")
 	}
-}
-
-// faults reports whether f touched memory that it may not touch.
-func faults(f func()) (faulted bool) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() { faulted = recover() != nil }()
-	f()
-	return false
 }
 
 func TestCommitGivesZeroAgainAfterDecommit(t *testing.T) {
@@ -267,65 +258,6 @@ func TestOwns(t *testing.T) {
 	require.Equal(t, arena.Offset(4096), off)
 }
 
-func TestProtect(t *testing.T) {
-	for name, o := range backings(t) {
-		t.Run(name, func(t *testing.T) {
-			r := reserve(t, 1<<20, o)
-			page := r.PageSize()
-			require.NoError(t, r.Commit(0, 4*page))
-			mem := r.Bytes()
-			mem[page] = 7
-			err := r.Protect(arena.Offset(page), page, arena.ProtRead)
-			if r.Backing() == arena.GoHeap {
-				require.ErrorIs(t, err, arena.ErrUnsupported)
-				require.ErrorIs(t, err, errors.ErrUnsupported)
-				return
-			}
-			require.NoError(t, err)
-			require.ErrorIs(t, r.Protect(1, page, arena.ProtRead), arena.ErrAlign)
-			require.Equal(t, byte(7), mem[page])
-			require.True(t, faults(func() { mem[page] = 8 }), "a store to a read-only page")
-			require.NoError(t, r.Protect(arena.Offset(page), page, arena.ProtNone))
-			require.True(t, faults(func() { _ = mem[page] == 7 && mem[page+1] == 1 }), "a load from an inaccessible page")
-			require.False(t, faults(func() { mem[0], mem[2*page] = 1, 1 }), "its neighbours")
-			require.NoError(t, r.Protect(arena.Offset(page), page, arena.ProtReadWrite))
-			require.Equal(t, byte(7), mem[page], "contents are kept")
-
-			require.NoError(t, r.Protect(arena.Offset(page), page, arena.ProtNone))
-			require.NoError(t, r.Decommit(0, 4*page))
-			require.NoError(t, r.Commit(0, 4*page))
-			mem[page] = 9 // writable again
-			require.Zero(t, mem[page+1])
-			require.LessOrEqual(t, r.Stats().Mappings, 9)
-		})
-	}
-}
-
-func TestGuardPagesFault(t *testing.T) {
-	needMappings(t)
-	r := reserve(t, 1<<20, &arena.Options{Guard: true})
-	require.NoError(t, r.Commit(0, r.Size()))
-	mem := r.Bytes()
-	mem[0], mem[len(mem)-1] = 1, 1
-	require.True(t, faults(func() { touch(mem, -1) }))
-	require.True(t, faults(func() { touch(mem, len(mem)) }))
-}
-
-// TestUncommittedPagesFault holds what the invariants tag adds.
-func TestUncommittedPagesFault(t *testing.T) {
-	r := reserve(t, 1<<20, nil)
-	if !invariants.Enabled || r.Backing() != arena.Mmap {
-		t.Skip("only under the invariants tag")
-	}
-	mem, page := r.Bytes(), r.PageSize()
-	require.True(t, faults(func() { mem[0] = 1 }), "never committed")
-	require.NoError(t, r.Commit(0, 2*page))
-	mem[0], mem[page] = 1, 1
-	require.NoError(t, r.Decommit(0, page))
-	require.True(t, faults(func() { mem[0] = 1 }), "decommitted")
-	mem[page] = 2
-}
-
 func TestResident(t *testing.T) {
 	for name, o := range backings(t) {
 		t.Run(name, func(t *testing.T) {
@@ -357,36 +289,6 @@ func TestResident(t *testing.T) {
 			}
 		})
 	}
-}
-
-func TestFromBytes(t *testing.T) {
-	b := make([]byte, 3*pageSizeOf()+100)
-	for i := range b {
-		b[i] = 0x11
-	}
-	r := arena.FromBytes(b)
-	page := r.PageSize()
-	require.Equal(t, len(b), r.Size())
-	require.Equal(t, arena.GoHeap, r.Backing())
-	require.Equal(t, byte(0x11), r.Bytes()[50], "contents stay until Commit")
-	require.NoError(t, r.Commit(0, page))
-	require.Zero(t, b[50])
-	require.Equal(t, byte(0x11), b[page])
-	require.NoError(t, r.Commit(0, len(b)), "the last page is a part of one")
-	require.Equal(t, len(b), r.Stats().Committed)
-	b[len(b)-1] = 1
-	require.NoError(t, r.Decommit(arena.Offset(3*page), 100))
-	require.Zero(t, b[len(b)-1])
-	require.Equal(t, 3*page, r.Stats().Committed)
-	require.NoError(t, r.Check())
-	b[0] = 9
-	require.NoError(t, r.Close())
-	require.Equal(t, byte(9), b[0], "Close leaves the bytes alone")
-
-	empty := arena.FromBytes(nil)
-	require.Zero(t, empty.Size())
-	require.NoError(t, empty.Commit(0, 0))
-	require.ErrorIs(t, empty.Commit(0, 1), arena.ErrRange)
 }
 
 // TestRegionConcurrently runs commits and decommits of disjoint parts side by
