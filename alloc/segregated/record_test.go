@@ -14,13 +14,12 @@ import (
 
 // A listener knows of a heap only what its events say.
 type listener struct {
-	region  int
-	live    map[arena.Offset]int // usable bytes by offset
-	pages   map[uint64]bool      // committed, by number
-	page    uint64
-	count   map[alloc.EventKind]int
-	wrong   string // the first event that made no sense
-	damaged bool
+	region int
+	live   map[arena.Offset]int // usable bytes by offset
+	pages  map[uint64]bool      // committed, by number
+	page   uint64
+	count  map[alloc.EventKind]int
+	wrong  string // the first event that made no sense
 }
 
 func newListener(size, page int) *listener {

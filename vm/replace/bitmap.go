@@ -8,9 +8,8 @@ type bitmap []uint64
 // growBits makes room for number i.
 func (b *bitmap) growBits(i int) { growTo((*[]uint64)(b), i>>6+1) }
 
-func (b bitmap) set(i int)      { b[i>>6] |= 1 << (i & 63) }
-func (b bitmap) clear(i int)    { b[i>>6] &^= 1 << (i & 63) }
-func (b bitmap) has(i int) bool { return b[i>>6]>>(i&63)&1 != 0 }
+func (b bitmap) set(i int)   { b[i>>6] |= 1 << (i & 63) }
+func (b bitmap) clear(i int) { b[i>>6] &^= 1 << (i & 63) }
 
 // put sets or clears number i.
 func (b bitmap) put(i int, on bool) {
