@@ -1,0 +1,140 @@
+package segregated
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+func TestFaultFree(t *testing.T) {
+	t.Run("A09_free_nil", func(t *testing.T) {
+		h := fresh(t, 4<<20, nil)
+		before := figures(h)
+		h.Free(nil)
+		require.Equal(t, before, figures(h))
+	})
+	t.Run("A10_double_free", func(t *testing.T) {
+		for _, size := range sizesOfAllKinds() {
+			h := fresh(t, 8<<20, nil)
+			// Alone, then between neighbours, then as a slot of a run.
+			for _, around := range []int{0, 1, 200} {
+				var side [][]byte
+				for range around {
+					side = append(side, must(t, h, min(size, 600)))
+				}
+				b := must(t, h, size)
+				for range around {
+					side = append(side, must(t, h, min(size, 600)))
+				}
+				h.Free(b)
+				f := unchanged(t, h, alloc.ErrDoubleFree, func() { h.Free(b) })
+				require.Equal(t, "free", f.Op)
+				require.True(t, f.InRegion)
+				for _, s := range side {
+					h.Free(s)
+				}
+			}
+		}
+	})
+	t.Run("A11_double_free_after_coalescing", func(t *testing.T) {
+		for _, size := range sizesOfAllKinds() {
+			h := fresh(t, 16<<20, &Options{Classes: []int{}})
+			var bs [][]byte
+			for range 5 {
+				bs = append(bs, must(t, h, size))
+			}
+			h.Free(bs[1])
+			h.Free(bs[3])
+			h.Free(bs[2])
+			h.flushQuick()
+			for _, b := range bs[1:4] {
+				err := alloc.Try(func() { h.Free(b) })
+				require.True(t, errors.Is(err, alloc.ErrDoubleFree) || errors.Is(err, alloc.ErrInvalidFree), "%v", err)
+			}
+			require.NoError(t, h.Check())
+		}
+	})
+	t.Run("A13_interior", func(t *testing.T) {
+		for _, size := range []int{64, 500, 1000, 5000, 20000, 1 << 20} {
+			h := fresh(t, 8<<20, nil)
+			for range 100 { // so that small sizes have runs
+				must(t, h, min(size, 1000))
+			}
+			b := must(t, h, size)
+			for _, i := range []int{1, 8, 16, 48, size / 2, size / 2 &^ 15, size - 1} {
+				f := unchanged(t, h, alloc.ErrInvalidFree, func() { h.Free(b[i:]) })
+				require.NotNil(t, f.Block, "size %d at %d", size, i)
+				require.True(t, f.Block.Used)
+				require.EqualValues(t, addrOf(b)-addrOf(h.mem), f.Block.Off)
+				require.EqualValues(t, i, f.Off-f.Block.Off)
+			}
+			h.Free(b)
+		}
+	})
+	t.Run("A14_misaligned", func(t *testing.T) {
+		h := fresh(t, 4<<20, nil)
+		for _, size := range []int{64, 5000} {
+			b := must(t, h, size)
+			for i := 1; i < 16; i++ {
+				unchanged(t, h, alloc.ErrInvalidFree, func() { h.Free(b[i:]) })
+			}
+			h.Free(b)
+			for i := 1; i < 16; i++ { // free by now, and still no block's base
+				unchanged(t, h, alloc.ErrInvalidFree, func() { h.Free(b[i:]) })
+			}
+		}
+	})
+	t.Run("A15_other_heap", func(t *testing.T) {
+		h, other := fresh(t, 4<<20, nil), fresh(t, 4<<20, nil)
+		for _, size := range sizesOfAllKinds() {
+			b := must(t, other, size)
+			unchanged(t, h, alloc.ErrForeign, func() { h.Free(b) })
+			require.NoError(t, other.Check())
+			other.Free(b)
+		}
+	})
+	t.Run("A16_go_memory", func(t *testing.T) {
+		h := fresh(t, 4<<20, nil)
+		var local [64]byte
+		unchanged(t, h, alloc.ErrForeign, func() { h.Free(local[:]) })
+		unchanged(t, h, alloc.ErrForeign, func() { h.Free(make([]byte, 100)) })
+		unchanged(t, h, alloc.ErrForeign, func() { h.Free([]byte("constant")) })
+		unchanged(t, h, alloc.ErrForeign, func() { h.Free([]byte{}) })
+	})
+	t.Run("A17_metadata_and_tail", func(t *testing.T) {
+		h := fresh(t, 4<<20, nil)
+		must(t, h, 100)
+		for off := 0; off < len(h.mem); off += 4096 - 16 {
+			if uint64(off)>>granuleShift >= h.hdr.first && uint64(off)>>granuleShift < h.hdr.highest {
+				continue
+			}
+			unchanged(t, h, alloc.ErrInvalidFree, func() { h.Free(h.mem[off:][:1]) })
+		}
+	})
+	t.Run("A18_views", func(t *testing.T) {
+		h := fresh(t, 4<<20, nil)
+		b := must(t, h, 100)
+		unchanged(t, h, alloc.ErrInvalidFree, func() { h.Free(b[1:]) })
+		moved := append(b, 1)
+		unchanged(t, h, alloc.ErrForeign, func() { h.Free(moved) })
+		h.Free(b[:7])
+		c := must(t, h, 100)
+		h.Free(c[:0])
+		d := must(t, h, 100)
+		h.Free(d[len(d):]) // in Go the empty tail has the base of the block
+	})
+	t.Run("A12_reused_address", func(t *testing.T) {
+		// The documented limit of addresses: a stale view of a block that was
+		// handed out again is that block.
+		h := fresh(t, 4<<20, &Options{Classes: []int{}})
+		b := must(t, h, 1000)
+		h.Free(b)
+		c := must(t, h, 1000)
+		require.Equal(t, addrOf(b), addrOf(c))
+		h.Free(b)
+		unchanged(t, h, alloc.ErrDoubleFree, func() { h.Free(c) })
+	})
+}

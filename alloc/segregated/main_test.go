@@ -1,0 +1,117 @@
+package segregated
+
+import (
+	"errors"
+	"flag"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// childCase names the case that a copy of the test binary runs.
+var childCase = flag.String("segregated.child", "", "run this case and exit (used by death tests)")
+
+// long makes slow tests thorough.
+var long = flag.Bool("segregated.long", false, "every bit flip, ten million misuses")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if *childCase != "" {
+		runChild(*childCase)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// fresh returns a heap in a region of the Go heap, so that the race detector
+// and the collector see it.
+func fresh(t testing.TB, size int, o *Options) *Heap {
+	t.Helper()
+	return freshIn(t, size, &arena.Options{Backing: arena.GoHeap}, o)
+}
+
+// freshIn returns a heap in a region with the given options. Both are closed
+// at the end of the test, after a Check of what is left.
+func freshIn(t testing.TB, size int, ro *arena.Options, o *Options) *Heap {
+	t.Helper()
+	r, err := arena.Reserve(size, ro)
+	require.NoError(t, err)
+	h, err := New(r, o)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		if !t.Failed() && h.err == nil {
+			require.NoError(t, h.Check())
+		}
+		if !h.closed {
+			h.Close()
+		}
+		require.NoError(t, r.Close())
+	})
+	return h
+}
+
+// must returns a block or fails the test.
+func must(t testing.TB, h alloc.Allocator, size int) []byte {
+	t.Helper()
+	b, err := h.Malloc(size)
+	require.NoError(t, err)
+	return b
+}
+
+// sizesOfAllKinds has a size of each path: a slot, a small span, a quick span,
+// a large one, one with room for a whole record, one that goes back at once.
+func sizesOfAllKinds() []int { return []int{1, 16, 64, 500, 1000, 2500, 5000, 20000, 1 << 20} }
+
+// unchanged runs f, which must panic with a fault of the kind want, and checks
+// that the heap is as it was before.
+func unchanged(t *testing.T, h *Heap, want error, f func()) *alloc.Fault {
+	t.Helper()
+	before := figures(h)
+	err := alloc.Try(f)
+	require.ErrorIs(t, err, want)
+	require.Equal(t, before, figures(h))
+	require.NoError(t, h.Check())
+	var fault *alloc.Fault
+	require.ErrorAs(t, err, &fault)
+	return fault
+}
+
+// figures are the statistics of h but for what the system says: a page may
+// become resident by being read.
+func figures(h *Heap) alloc.Stats {
+	s := h.Stats()
+	s.Resident = 0
+	return s
+}
+
+func fill(b []byte, c byte) {
+	for i := range b {
+		b[i] = c
+	}
+}
+
+func filled(b []byte, c byte) error {
+	for i := range b {
+		if b[i] != c {
+			return errors.New("byte " + strconv.Itoa(i) + " has changed")
+		}
+	}
+	return nil
+}
+
+// blocks collects the blocks of h.
+func blocks(h *Heap) []alloc.Block {
+	var out []alloc.Block
+	for b := range h.Blocks() {
+		out = append(out, b)
+	}
+	return out
+}
+
+// pow2 returns 2^e, where int has room for it.
+func pow2(e int) int { return 1 << e }
