@@ -18,6 +18,7 @@ const (
 	EventCoalesce // neighbours were joined: Off, Size (after)
 	EventCommit   // pages became usable: Off, Size
 	EventDecommit // pages went back to the system: Off, Size
+	EventMove     // pages lie elsewhere now, without being copied: Old, Off, Size
 
 	EventRead  // the heap read Size bytes at Off (metadata or links)
 	EventWrite // the heap wrote Size bytes at Off
@@ -28,7 +29,7 @@ const (
 type Event struct {
 	Kind   EventKind
 	Off    arena.Offset
-	Old    arena.Offset // EventRealloc: where the block was
+	Old    arena.Offset // EventRealloc, EventMove: where the block was, where the pages were
 	Size   int
 	Usable int
 }

@@ -23,6 +23,8 @@ func (k EventKind) String() string {
 		return "commit"
 	case EventDecommit:
 		return "decommit"
+	case EventMove:
+		return "move"
 	case EventRead:
 		return "read"
 	case EventWrite:

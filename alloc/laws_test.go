@@ -20,7 +20,7 @@ func TestEventKindNames(t *testing.T) {
 	names := map[alloc.EventKind]string{
 		alloc.EventMalloc: "malloc", alloc.EventCalloc: "calloc", alloc.EventRealloc: "realloc", alloc.EventFree: "free",
 		alloc.EventFailed: "failed", alloc.EventSplit: "split", alloc.EventCoalesce: "coalesce", alloc.EventCommit: "commit",
-		alloc.EventDecommit: "decommit", alloc.EventRead: "read", alloc.EventWrite: "write",
+		alloc.EventDecommit: "decommit", alloc.EventMove: "move", alloc.EventRead: "read", alloc.EventWrite: "write",
 	}
 	for k := range alloc.EventKind(255) {
 		want, known := names[k]

@@ -99,11 +99,7 @@ func (h *Heap) flipStartBit(off int) {
 }
 
 // access reports an access to a part of the metadata that is no word.
-func (h *Heap) access(kind alloc.EventKind, off, size int) {
-	if h.mem.access != nil {
-		h.mem.access(alloc.Event{Kind: kind, Off: arena.Offset(off), Size: size})
-	}
-}
+func (h *Heap) access(kind alloc.EventKind, off, size int) { h.mem.report(kind, off, size) }
 
 // emit tells the sink of e, if there is one.
 func (h *Heap) emit(e alloc.Event) {

@@ -153,7 +153,7 @@ func (h *Buddy) realloc(b []byte, size, align int) (n []byte, err error) {
 		if n, err = h.malloc("realloc", alloc.EventRealloc, size, align); err != nil {
 			return nil, err
 		}
-		copy(n, h.mem.bytes[off:][:requested])
+		h.mem.copy(int(addr(n)-h.base), size, off, requested)
 		h.release(off, s)
 	}
 	if h.o.Sink != nil {
@@ -197,7 +197,7 @@ func (h *Buddy) view(off, size int) []byte {
 // clearFrom clears the block of view b from byte from to its usable end.
 func (h *Buddy) clearFrom(b []byte, from int) {
 	off := int(addr(b) - h.base)
-	clear(h.mem.bytes[off+from : off+h.usable(off, h.stateAt(off))])
+	h.mem.clear(off+from, off+h.usable(off, h.stateAt(off)))
 }
 
 // noMemory returns the error of a request of size bytes that finds no room.

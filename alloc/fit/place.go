@@ -218,5 +218,5 @@ func (h *Heap) view(off, size int) []byte {
 func (h *Heap) clearTail(b []byte, from int) {
 	p := int(addr(b) - h.base)
 	end := p - h.o.Header + h.tagAt(p-h.o.Header).size
-	clear(h.mem.bytes[p+from : end])
+	h.mem.clear(p+from, end)
 }

@@ -60,7 +60,7 @@ func (h *Heap) realloc(b []byte, size, align int) (n []byte, err error) {
 		if n, err = h.malloc("realloc", size, align); err != nil {
 			return nil, err
 		}
-		copy(n, h.mem.bytes[off+h.o.Header:][:requested])
+		h.mem.copy(int(addr(n)-h.base), size, off+h.o.Header, requested)
 		h.release(off, h.usedTag("realloc", off)) // the tag again: a neighbour may have changed
 		h.trim()
 	}

@@ -63,6 +63,28 @@ type memory struct {
 	access alloc.Sink // nil unless metadata accesses are reported
 }
 
+// report tells of an access that is none to a word.
+func (m *memory) report(kind alloc.EventKind, off, size int) {
+	if m.access != nil && size > 0 {
+		m.access(alloc.Event{Kind: kind, Off: arena.Offset(off), Size: size})
+	}
+}
+
+// copy copies what fits of the n bytes at from to the block that begins at to and
+// has room for size.
+func (m *memory) copy(to, size, from, n int) {
+	n = min(n, size)
+	m.report(alloc.EventRead, from, n)
+	m.report(alloc.EventWrite, to, n)
+	copy(m.bytes[to:][:n], m.bytes[from:])
+}
+
+// clear clears [from, end).
+func (m *memory) clear(from, end int) {
+	m.report(alloc.EventWrite, from, end-from)
+	clear(m.bytes[from:end])
+}
+
 // get reads the word at offset at and reports whether its check bits are right.
 // at must lie in the region; corrupt offsets are refused before they get here.
 func (m *memory) get(at int, kind wordKind) (v uint64, ok bool) {

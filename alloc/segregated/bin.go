@@ -32,6 +32,7 @@ func (h *Heap) link(g, n uint64) bool {
 	h.freeSpans++
 	if h.sink != nil {
 		h.emitLinks(g, bin)
+		h.emitUnlink(links{next: next}, bin)
 	}
 	return true
 }
@@ -64,7 +65,7 @@ func (h *Heap) unlink(g, n uint64) bool {
 	}
 	h.freeSpans--
 	if h.sink != nil {
-		h.emitLinks(max(l.prev, g), bin)
+		h.emitUnlink(l, bin)
 	}
 	return true
 }
@@ -103,6 +104,9 @@ func (h *Heap) find(n uint64) (g, size uint64) {
 	if bin < exactBins {
 		h.searched++
 		g := h.hdr.bins[bin]
+		if h.sink != nil {
+			h.emitLook(g, bin)
+		}
 		if !h.isFree(g) || h.spanSize(g) != uint64(bin) {
 			h.fail("bin %d starts at %#x, which is not a free span of its size", bin, g<<granuleShift)
 			return 0, 0
@@ -125,6 +129,9 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 	g := h.hdr.bins[bin]
 	for i := 0; i < limit && g != 0; i++ {
 		h.searched++
+		if h.sink != nil {
+			h.emitLook(g, bin)
+		}
 		var size uint64
 		if h.isFree(g) {
 			size = h.spanSize(g)

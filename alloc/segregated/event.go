@@ -21,12 +21,17 @@ func (h *Heap) emitBlock(k alloc.EventKind, off uint64, size int) {
 	h.sink(alloc.Event{Kind: k, Off: arena.Offset(off), Size: size, Usable: h.usable(off)})
 }
 
-// emitMove reports a Realloc.
-func (h *Heap) emitMove(from, to uint64, size int) {
-	if from != to {
-		h.access(alloc.EventRead, from, min(size, h.usable(from)))
-		h.access(alloc.EventWrite, to, min(size, h.usable(from)))
+// copy copies n bytes of blocks.
+func (h *Heap) copy(to, from uint64, n int) {
+	if h.sink != nil && n > 0 {
+		h.access(alloc.EventRead, from, n)
+		h.access(alloc.EventWrite, to, n)
 	}
+	copy(h.mem[to:][:n], h.mem[from:])
+}
+
+// emitRealloc reports a Realloc.
+func (h *Heap) emitRealloc(from, to uint64, size int) {
 	h.sink(alloc.Event{Kind: alloc.EventRealloc, Old: offset(from), Off: offset(to), Size: size, Usable: h.usable(to)})
 }
 
@@ -39,15 +44,43 @@ func (h *Heap) emitPages(lo, hi uint64, commit bool) {
 	h.sink(alloc.Event{Kind: k, Off: arena.Offset(lo), Size: int(hi - lo)})
 }
 
+// binsOffset is where header.bins begins, in bytes: after 12 words and the bits.
+const binsOffset = 8 * (12 + binWords)
+
 // emitLinks reports that the links of the free span at g, in the given bin,
 // were written.
 func (h *Heap) emitLinks(g uint64, bin int) {
-	off := g << granuleShift
-	if bin >= largeBin {
-		_, units, _ := metaOffsets(len(h.units), h.pageSize)
-		off = units + (g>>granuleBits+2)*unitRow
+	h.access(alloc.EventWrite, h.linksAt(g, bin), 16)
+}
+
+// emitUnlink reports that what comes before and after in the bin was written:
+// the links of other free spans, or where the bin begins.
+func (h *Heap) emitUnlink(l links, bin int) {
+	if l.prev == 0 {
+		h.access(alloc.EventWrite, binsOffset+8*uint64(bin), 8)
+	} else {
+		h.emitLinks(l.prev, bin)
 	}
-	h.access(alloc.EventWrite, off, 16)
+	if l.next != 0 {
+		h.emitLinks(l.next, bin)
+	}
+}
+
+// emitLook reports that a search looked at the free span at g: its row, and the
+// links that lead on.
+func (h *Heap) emitLook(g uint64, bin int) {
+	_, units, _ := metaOffsets(len(h.units), h.pageSize)
+	h.access(alloc.EventRead, units+(g>>granuleBits)*unitRow, unitRow)
+	h.access(alloc.EventRead, h.linksAt(g, bin), 16)
+}
+
+// linksAt returns the offset of the links of the free span at g.
+func (h *Heap) linksAt(g uint64, bin int) uint64 {
+	if bin < largeBin {
+		return g << granuleShift
+	}
+	_, units, _ := metaOffsets(len(h.units), h.pageSize)
+	return units + (g>>granuleBits+2)*unitRow
 }
 
 // emitSplit reports that n granules at g are what is kept of a free span of size.

@@ -19,7 +19,7 @@ func TestEvents(t *testing.T) {
 			got = append(got, e)
 		}
 	}})
-	a, b, c := must(t, h, 100), must(t, h, 200), must(t, h, 16)
+	a, b, c := must(t, h, 40_000), must(t, h, 50_000), must(t, h, 16) // too large for the quick lists
 	off := func(b []byte) uint64 { return uint64(addrOf(b) - addrOf(h.mem)) }
 	h.Free(a)
 	h.Free(b)
@@ -29,13 +29,13 @@ func TestEvents(t *testing.T) {
 	_, err = h.Malloc(1 << 30)
 	require.Error(t, err)
 	want := []alloc.Event{
-		{Kind: alloc.EventMalloc, Off: offset(off(a)), Size: 100, Usable: 112},
-		{Kind: alloc.EventMalloc, Off: offset(off(b)), Size: 200, Usable: 208},
+		{Kind: alloc.EventMalloc, Off: offset(off(a)), Size: 40_000, Usable: 40_000},
+		{Kind: alloc.EventMalloc, Off: offset(off(b)), Size: 50_000, Usable: 50_000},
 		{Kind: alloc.EventMalloc, Off: offset(off(c)), Size: 16, Usable: 16},
-		{Kind: alloc.EventFree, Off: offset(off(a)), Usable: 112},
-		{Kind: alloc.EventFree, Off: offset(off(b)), Usable: 208},
-		{Kind: alloc.EventCoalesce, Off: offset(off(a)), Size: 320},
-		{Kind: alloc.EventSplit, Off: offset(off(a)), Size: 256, Usable: 320},
+		{Kind: alloc.EventFree, Off: offset(off(a)), Usable: 40_000},
+		{Kind: alloc.EventFree, Off: offset(off(b)), Usable: 50_000},
+		{Kind: alloc.EventCoalesce, Off: offset(off(a)), Size: 90_000},
+		{Kind: alloc.EventSplit, Off: offset(off(a)), Size: 90_000 - 64, Usable: 90_000},
 		{Kind: alloc.EventMalloc, Off: offset(off(d)), Size: 50, Usable: 64},
 		{Kind: alloc.EventRealloc, Old: offset(off(d)), Off: offset(off(d)), Size: 60, Usable: 64},
 		{Kind: alloc.EventFailed, Size: 1 << 30},

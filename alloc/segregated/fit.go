@@ -324,6 +324,9 @@ func (h *Heap) findAligned(n uint64, a grid) (g, size uint64) {
 		g := h.hdr.bins[bin]
 		for i := 0; i < searchNext && g != 0; i++ {
 			h.searched++
+			if h.sink != nil {
+				h.emitLook(g, bin)
+			}
 			if !h.isFree(g) {
 				h.fail("bin %d has %#x, which is not a free span", bin, g<<granuleShift)
 				return 0, 0

@@ -74,7 +74,7 @@ func (h *Heap) freeNext(b []byte) {
 		h.emitBlock(alloc.EventFree, off, 0)
 	}
 	if h.zeroOnFree {
-		clear(h.mem[off:][:h.usable(off)])
+		h.clear(off, off+uint64(h.usable(off)))
 	}
 	h.release(off)
 	if h.err != nil {
@@ -102,7 +102,7 @@ func (h *Heap) release(off uint64) {
 func (h *Heap) releaseSpan(g, n uint64) {
 	h.frees++
 	h.uncount(n)
-	if n-1 < quickMax && !h.hooked {
+	if n-1 < quickMax {
 		h.putQuick(g, n)
 	} else {
 		h.freeSpan(g, n)

@@ -17,7 +17,7 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 				return h.block(h.takeSlot(ci), size), nil
 			}
 		}
-	} else if n <= quickMax && h.mallocs+h.frees < h.sweepAt {
+	} else if n <= quickMax && !h.hooked && h.mallocs+h.frees < h.sweepAt {
 		if g := h.quick.take(n); g != 0 {
 			h.mallocs++
 			return h.block(g<<granuleShift, size), nil
@@ -190,13 +190,21 @@ func (h *Heap) clearDirty(off, end, dirty uint64) {
 	if h.restored.hi > h.restored.lo {
 		lo, hi := h.restored.lo<<granuleShift, h.restored.hi<<granuleShift
 		if lo < end && hi > off {
-			clear(h.mem[off:max(off, min(lo, end))])
+			h.clear(off, max(off, min(lo, end)))
 			off = min(max(off, hi), end)
 		}
 	}
 	if end = min(end, dirty); off < end {
-		clear(h.mem[off:end])
+		h.clear(off, end)
 	}
+}
+
+// clear clears [off, end).
+func (h *Heap) clear(off, end uint64) {
+	if h.sink != nil && off < end {
+		h.access(alloc.EventWrite, off, int(end-off))
+	}
+	clear(h.mem[off:end])
 }
 
 // MallocAligned is [Heap.Malloc] with a base address that is a multiple of

@@ -148,7 +148,7 @@ func (h *Heap) realloc(b []byte, size, align int) (moved []byte, err error) {
 		return h.move(off, size, align)
 	}
 	if h.sink != nil {
-		h.emitMove(off, off, size)
+		h.emitRealloc(off, off, size)
 	}
 	return h.block(off, size), nil
 }
@@ -244,17 +244,17 @@ func (h *Heap) move(off uint64, size, align int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	copy(h.mem[to:][:size], h.mem[off:][:old])
+	h.copy(to, off, min(old, size))
 	return h.moved(off, to, old, size), nil
 }
 
 // moved frees the block of old bytes at off, whose contents are at to now.
 func (h *Heap) moved(off, to uint64, old, size int) []byte {
 	if h.sink != nil {
-		h.emitMove(off, to, size)
+		h.emitRealloc(off, to, size)
 	}
 	if h.zeroOnFree {
-		clear(h.mem[off:][:old])
+		h.clear(off, off+uint64(old))
 	}
 	h.release(off)
 	return h.block(to, size)
@@ -279,13 +279,14 @@ func (h *Heap) remap(off uint64, old, size int) ([]byte, error) {
 	lo, hi := roundUp(off, h.pageSize), (off+uint64(old))&^(h.pageSize-1)
 	dst := to + lo - off
 	if h.region.Move(arena.Offset(dst), arena.Offset(lo), int(hi-lo)) != nil {
-		copy(h.mem[to:][:old], h.mem[off:][:old])
+		h.copy(to, off, old)
 		return h.moved(off, to, old, size), nil
 	}
-	copy(h.mem[to:dst], h.mem[off:lo])
-	copy(h.mem[dst+hi-lo:to+uint64(old)], h.mem[hi:off+uint64(old)])
+	h.copy(to, off, int(lo-off))
+	h.copy(dst+hi-lo, hi, int(off+uint64(old)-hi))
 	h.committed -= min(h.committed, hi-lo) // the pages left their place; they are had again here
 	if h.sink != nil {
+		h.sink(alloc.Event{Kind: alloc.EventMove, Old: offset(lo), Off: offset(dst), Size: int(hi - lo)})
 		h.emitPages(lo, hi, false)
 	}
 	if !h.commitBytes(lo, hi) {
