@@ -15,8 +15,9 @@ import (
 // (from 1) also sets the key "n" to i, so the state says how far it got, and what
 // else it must hold is the state after that many batches.
 type history struct {
-	keys int // size of the key space
-	size int // of a value
+	keys   int  // size of the key space
+	size   int  // of a value
+	points bool // no range deletions
 }
 
 // add puts batch i into b.
@@ -25,7 +26,7 @@ func (h history) add(b *Batch, i int) {
 	if i%3 == 0 {
 		b.Delete(fmt.Appendf(nil, "key%04d", i*104729%h.keys))
 	}
-	if i%50 == 0 {
+	if i%50 == 0 && !h.points {
 		b.DeleteRange([]byte("key0003"), []byte("key0006"))
 	}
 	b.Put([]byte("n"), strconv.AppendInt(nil, int64(i), 10))
@@ -34,6 +35,9 @@ func (h history) add(b *Batch, i int) {
 func (h history) value(i int) []byte {
 	return fmt.Appendf(nil, "value %d %0*d", i, h.size, i)
 }
+
+// pointHistory has no range tombstones, which other readers do not know.
+func pointHistory() history { return history{keys: 600, size: 60, points: true} }
 
 // state is what a store holds after n batches.
 func (h history) state(n int) model {

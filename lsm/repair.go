@@ -51,7 +51,9 @@ func (r *RepairReport) Damaged() bool {
 //
 // Nothing that was there changes before step 4, so a Repair that fails or is cut
 // short can be repeated. A version that was overwritten or deleted can come back
-// if the newer one was in a damaged part. All tables are open at once, so
+// if the newer one was in a damaged part. Nothing that fails its checksum is taken
+// (LevelDB's own repair does not look at those of log records, and can bring back
+// values that were never written). All tables are open at once, so
 // [Options.MemoryLimit] must leave room for their indexes; the disk must have room
 // for a copy. O(size of the store).
 func Repair(dir string, o *Options) (RepairReport, error) {
