@@ -51,7 +51,7 @@ func (f *compareFlags) define(fs *flag.FlagSet) {
 	fs.IntVar(&f.reps, "reps", 3, "repetitions of the timed runs; the least counts")
 	fs.IntVar(&f.limit, "limit", 0, "most `bytes` a heap may commit, 0 for no limit")
 	fs.Uint64Var(&f.seed, "seed", 1, "seed of generated traces")
-	fs.DurationVar(&f.patience, "patience", 2*time.Second, "end a measurement that takes longer than this and leave its figures out, 0 for never")
+	fs.DurationVar(&f.patience, "patience", 2*time.Second, "end a measurement that takes more processor time than this and leave its figures out, 0 for never")
 }
 
 // comparison is one run of the command.

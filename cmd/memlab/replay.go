@@ -53,7 +53,7 @@ func (f *replayFlags) define(fs *flag.FlagSet) {
 	fs.IntVar(&f.ops, "ops", 0, "stop after so many operations of the trace, 0 for all")
 	fs.IntVar(&f.limit, "limit", 0, "most `bytes` the heap may commit, 0 for no limit")
 	fs.Uint64Var(&f.seed, "seed", 1, "seed of a generated trace")
-	fs.DurationVar(&f.patience, "patience", 0, "end a measurement that takes longer than this, 0 for never")
+	fs.DurationVar(&f.patience, "patience", 0, "end a measurement that takes more processor time than this, 0 for never")
 	fs.BoolVar(&f.json, "json", false, "write JSON ("+replay.ResultSchema+")")
 	fs.BoolVar(&f.bench, "bench", false, "write Go benchmark lines, for benchstat")
 	fs.BoolVar(&f.points, "points", false, "with -json: include the 300 readings of live, resident and committed bytes")
@@ -125,11 +125,11 @@ func (f *replayFlags) config(ctx context.Context) replay.Config {
 }
 
 // stopAfter returns a function that says whether ctx has ended or patience,
-// unless it is 0, has run out.
+// processor time of this process unless it is 0, has run out.
 func stopAfter(ctx context.Context, patience time.Duration) func() bool {
-	start := time.Now()
+	start := cpuTime()
 	return func() bool {
-		return ctx.Err() != nil || patience > 0 && time.Since(start) > patience
+		return ctx.Err() != nil || patience > 0 && cpuTime()-start > patience
 	}
 }
 
