@@ -20,9 +20,9 @@ type plan9 struct {
 	bias     uint64 // va is canonical if (va+bias)&high == 0
 	high     uint64
 	frame    uint64 // frame field
-	toWord   uint8  // frame field to word index: shift right
-	leafUp   uint8  // frame field to address: shift left
-	ramMax   uint64
+	toWord   uint8  // frame field to word index: shift right by 1 or 3
+	ramBase  uint64 // of pages
+	ramMax   uint64 // largest offset of a page
 	accesses [vm.NumAccesses]test9
 }
 
@@ -37,7 +37,7 @@ type test9 struct {
 func newPlan9(p *plan, fp *fastPlan) plan9 {
 	f := &p.format
 	top, leaf := &fp.levels[0], &fp.levels[max(fp.n-1, 0)]
-	if !fp.ok || f.PTESize != 8 || f.PageShift() != 12 || leaf.leafFrame != fp.frame || f.FrameShift < 0 || f.FrameShift > 3 || fp.n < 3 {
+	if !fp.ok || f.PTESize != 8 || f.PageShift() != 12 || leaf.leafFrame != fp.frame || f.FrameShift != 0 && f.FrameShift != 2 || fp.n < 3 || f.FrameShift == 0 && fp.n < 4 {
 		return plan9{}
 	}
 	for i := range fp.n {
@@ -49,7 +49,7 @@ func newPlan9(p *plan, fp *fastPlan) plan9 {
 	}
 	n := plan9{
 		ok: true, tables: fp.n - 1, high: ^uint64(0) << f.VABits, frame: fp.frame,
-		toWord: uint8(3 - f.FrameShift), leafUp: uint8(f.FrameShift), ramMax: leaf.ramMax,
+		toWord: uint8(3 - f.FrameShift), ramBase: fp.ramBase, ramMax: leaf.ramMax,
 	}
 	if f.Signed {
 		n.bias = 1 << (f.VABits - 1)
@@ -97,14 +97,32 @@ func (fp *fastPlan) cube(a uint) (rights, not uint64, ok bool) {
 	return fp.ungather(all & used), fp.ungather(used &^ some), count == 1<<free
 }
 
-// walkRun9 is walkRun for a plan9.
+// walkRun9 is walkRun for a plan9. The number of levels and the shift are constants
+// of the loop: lengths of array types, for which the compiler makes a function each.
 func (t *Table) walkRun9(vas []vm.VirtAddr, acc vm.Access, pas []vm.PhysAddr) int {
 	n := &t.plan.nine
-	words := t.words
-	base := uint64(t.mem.Base()) >> 3
+	switch {
+	case n.toWord == 1 && n.tables == 2:
+		return run9[[2]byte, [1]byte](t, vas, acc, pas)
+	case n.toWord == 1 && n.tables == 3:
+		return run9[[3]byte, [1]byte](t, vas, acc, pas)
+	case n.toWord == 1:
+		return run9[[4]byte, [1]byte](t, vas, acc, pas)
+	case n.tables == 3:
+		return run9[[3]byte, [3]byte](t, vas, acc, pas)
+	}
+	return run9[[4]byte, [3]byte](t, vas, acc, pas)
+}
+
+// run9 is the loop of walkRun9: len(T) levels above the last, len(S) bits from the
+// frame field to a word index.
+func run9[T interface{ [2]byte | [3]byte | [4]byte }, S interface{ [1]byte | [3]byte }](t *Table, vas []vm.VirtAddr, acc vm.Access, pas []vm.PhysAddr) int {
+	var tables T
+	var shift S
+	n := &t.plan.nine
+	words, base := t.words, uint64(t.mem.Base())>>3
 	root := uint64(t.root)>>3 - base
 	need := &n.accesses[acc&(vm.NumAccesses-1)]
-	ones, zeros, frame, toWord := need.ones, need.zeros, n.frame, n.toWord&3
 	pas = pas[:len(vas)]
 	for k, va := range vas {
 		v := uint64(va)
@@ -112,36 +130,36 @@ func (t *Table) walkRun9(vas []vm.VirtAddr, acc vm.Access, pas []vm.PhysAddr) in
 			return k
 		}
 		at, and, or := root, ^uint64(0), uint64(0)
-		if n.tables > 2 {
-			if n.tables > 3 {
-				if at += v >> 48 & 511; at >= uint64(len(words)) {
-					return k
-				}
-				pte := vm.LittleEndian(atomic.LoadUint64(&words[at]))
-				and, or, at = and&pte, or|pte, pte&frame>>toWord-base
+		if len(tables) > 3 {
+			if at += v >> 48 & 511; at >= uint64(len(words)) {
+				return k
 			}
+			pte := vm.LittleEndian(atomic.LoadUint64(&words[at]))
+			and, or, at = and&pte, or|pte, pte&n.frame>>len(shift)-base
+		}
+		if len(tables) > 2 {
 			if at += v >> 39 & 511; at >= uint64(len(words)) {
 				return k
 			}
 			pte := vm.LittleEndian(atomic.LoadUint64(&words[at]))
-			and, or, at = and&pte, or|pte, pte&frame>>toWord-base
+			and, or, at = and&pte, or|pte, pte&n.frame>>len(shift)-base
 		}
 		if at += v >> 30 & 511; at >= uint64(len(words)) {
 			return k
 		}
 		pte := vm.LittleEndian(atomic.LoadUint64(&words[at]))
-		and, or, at = and&pte, or|pte, pte&frame>>toWord-base
+		and, or, at = and&pte, or|pte, pte&n.frame>>len(shift)-base
 		if at += v >> 21 & 511; at >= uint64(len(words)) {
 			return k
 		}
 		pte = vm.LittleEndian(atomic.LoadUint64(&words[at]))
-		and, or, at = and&pte, or|pte, pte&frame>>toWord-base
+		and, or, at = and&pte, or|pte, pte&n.frame>>len(shift)-base
 		if at += v >> 12 & 511; at >= uint64(len(words)) {
 			return k
 		}
 		pte = vm.LittleEndian(atomic.LoadUint64(&words[at]))
-		pa := pte & frame << (n.leafUp & 3)
-		if ones&^and|zeros&or|(pte^need.want)&need.mask != 0 || pa-t.plan.fast.ramBase > n.ramMax {
+		pa := pte & n.frame << (3 - len(shift))
+		if need.ones&^and|need.zeros&or|(pte^need.want)&need.mask != 0 || pa-n.ramBase > n.ramMax {
 			return k
 		}
 		pas[k] = vm.PhysAddr(pa | v&4095)
