@@ -115,7 +115,7 @@ func (h *Buddy) restart() {
 	if h.commitFrom > 0 {
 		states = min(states, h.metaCommitted)
 	}
-	clear(h.mem.bytes[:states])
+	h.mem.clear(0, states)
 	clear(h.heads[:])
 	h.freeBytes, h.freeBlocks = 0, 0
 	h.end = h.start

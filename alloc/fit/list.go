@@ -265,9 +265,10 @@ func (h *Heap) tryLink(at int, kind wordKind) (to int, wrong bool) {
 	return to, err != nil
 }
 
-// FreeList returns the free blocks as the heap's list has them, by the offset of
-// their start in the region. For an implicit list and for TLSF the order is by
-// address. It is for pictures and lessons. O(free blocks).
+// FreeList returns the free blocks as the heap's list has them. As in Blocks,
+// Off is where the payload would begin, and Size counts the tag too. For an
+// implicit list and for TLSF the order is by address. It is for pictures and
+// lessons. O(free blocks).
 func (h *Heap) FreeList() []alloc.Block {
 	var blocks []alloc.Block
 	if l, ok := h.index.(*listIndex); ok {
