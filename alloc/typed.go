@@ -31,7 +31,8 @@ func Make[T any](a Allocator, n int) ([]T, error) {
 
 // Append appends vs to s, which is nil or a slice from [Make] or Append of the
 // same allocator with its whole capacity, and returns the slice, which may have
-// moved. It grows by half when full, so that n calls copy O(n) values.
+// moved. It grows by half when full, so that n calls copy O(n) values. As with
+// Go's append, vs may be a part of s.
 //
 // On error s is untouched and still the caller's. Every other view of s is dead
 // after a call that moved it. Append panics as [New] does if T holds pointers,

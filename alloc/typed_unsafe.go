@@ -50,11 +50,26 @@ func appendT[T any](a Allocator, s []T, vs ...T) ([]T, error) {
 		}
 		return append(sliceOf[T](old, c)[:len(s)], vs...), nil
 	}
+	at := indexIn(s[:cap(s)], vs)
 	b, err := a.Realloc(old, size)
 	if err != nil {
 		return s, err
 	}
-	return append(sliceOf[T](b, c)[:len(s)], vs...), nil
+	grown := sliceOf[T](b, c)
+	if at >= 0 { // vs was a part of s and is where s is now
+		vs = grown[at:][:len(vs)]
+	}
+	return append(grown[:len(s)], vs...), nil
+}
+
+// indexIn returns where in s the non-empty vs begins, or -1 if it is no part of s.
+func indexIn[T any](s, vs []T) int {
+	// SAFETY: the addresses are compared and never turned back.
+	off := uintptr(unsafe.Pointer(unsafe.SliceData(vs))) - uintptr(unsafe.Pointer(unsafe.SliceData(s)))
+	if off >= uintptr(len(s)*sizeOf[T]()) {
+		return -1
+	}
+	return int(off) / sizeOf[T]()
 }
 
 // sizeOf returns the bytes of a T.
