@@ -52,8 +52,12 @@ func (s *Space) Areas() iter.Seq[Area] {
 		for _, a := range s.areas {
 			out := Area{Start: a.lo, End: a.hi, Perm: a.perm, Kind: a.kind, Shared: a.shared}
 			for _, n := range s.touched(a.lo, a.hi) {
+				p := s.entries[n].page
+				if p == s.k.zero {
+					continue
+				}
 				out.Pages++
-				if s.entries[n].page.resident {
+				if p.resident {
 					out.Resident++
 				}
 			}

@@ -52,7 +52,11 @@ func checkEntry(t PageTable, e Entry) error {
 		if f != nil {
 			return &StaleError{Held: e, At: at, Gone: f}
 		}
-		if now.Addr(at) != e.Addr(at) || e.Perm&^now.Perm&^PermPXN != 0 || now.Perm&^e.Perm&PermPXN != 0 || e.Global && !now.Global {
+		more := e.Perm &^ now.Perm &^ PermPXN
+		if more == PermD && markedDirty(t, now) {
+			more = 0
+		}
+		if now.Addr(at) != e.Addr(at) || more != 0 || now.Perm&^e.Perm&PermPXN != 0 || e.Global && !now.Global {
 			return &StaleError{Held: e, At: at, Now: now}
 		}
 		next := now.Page + VirtAddr(now.Size())
@@ -61,4 +65,17 @@ func checkEntry(t PageTable, e Entry) error {
 		}
 		at = next
 	}
+}
+
+// markedDirty reports whether an entry of t for any part of the page says that it
+// is dirty: a page may be made of several entries (Svnapot), of which hardware
+// marks one.
+func markedDirty(t PageTable, page Entry) bool {
+	const least = 4096
+	for off := uint64(0); off < page.Size(); off += least {
+		if e, f := t.Probe(page.Page + VirtAddr(off)); f == nil && e.Perm&PermD != 0 {
+			return true
+		}
+	}
+	return false
 }

@@ -13,9 +13,11 @@
 //   - [TLB]: a cache of translations; vm/tlb implements it.
 //   - [MMU]: one core's translation: TLB in front, page table behind.
 //   - [Kernel]: what an operating system does with all that: frames for pages
-//     that are touched, copy-on-write, eviction by a [Policy], write-back.
+//     that are touched, copy-on-write, huge pages, eviction by a [Policy] of all
+//     pages or one for each process with a [Quota], write-back.
 //   - [Space]: the address space of a process: Mmap, Munmap, Mprotect, Brk, a stack
-//     that grows, Fork, Pin; Read and Write of bytes through the MMU.
+//     that grows, Fork, Pin, Discard, MovePages; Read and Write of bytes through
+//     the MMU.
 //   - [Swap], [File]: where pages go that are not in memory, on a [Device];
 //     [FaultyDevice] makes one fail.
 //   - [Fault]: why an access failed, down to the entry and the bit.
@@ -39,7 +41,9 @@
 //
 //  1. [Space.Write] checks the whole range against the areas, and hands one page
 //     after the other to the MMU, which faults: not present, or protection.
-//  2. The space finds its page: new and zero, the file's, or one that a fork left.
+//  2. The space finds its page: the file's, one that a fork left, or a new one;
+//     a read of memory that was never written sees the page of zeros, which all
+//     share.
 //  3. A page that is not in memory gets a frame from [Frames]. If none is free the
 //     [Policy] names a victim. A dirty one is written to its swap slot or its file,
 //     a clean one is just dropped; then it is unmapped wherever the reverse map
@@ -48,8 +52,10 @@
 //     read from its file, or zeroed.
 //  5. A write to a private page that others have as well, or that is a file's,
 //     goes to a copy. The last one who has it writes in place.
-//  6. Page table and reverse map are told, and the MMU tries again. The policy hears
-//     of one reference: Insert if the page was loaded, Hit if not.
+//  6. Page table and reverse map are told. If an aligned range of
+//     KernelOptions.HugePage bytes is whole and alike now, one entry maps it.
+//  7. The MMU tries again. The policy hears of one reference: Insert if the page was
+//     loaded, Hit if not.
 //
 // Nothing is changed for good before the last thing that can fail, so an access
 // that finds no memory, no slot or a bad disk may be made again.
@@ -70,8 +76,9 @@
 // happens when an access needs it. Stale translations show exactly where the
 // entry survives in the TLB that was configured.
 //
-// A kernel has one core and one page size: spaces have no huge pages. Page tables
-// and pinned pages are never evicted.
+// A kernel has one core. Huge pages are made of small ones that are in memory;
+// none comes from a page fault as a whole, and they are split to be evicted. Page
+// tables and pinned pages are never evicted.
 //
 // # Concurrency
 //

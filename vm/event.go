@@ -5,17 +5,23 @@ type EventKind uint8
 
 // The kinds of event, and the fields of Event that they fill besides ASID. The
 // MMU emits EventLookup, Fault, Done, Flush and Switch; the page table Step and
-// Update; the TLB Fill and Evict (the MMU emits Fill for a TLB that is no Emitter).
+// Update; the TLB Fill and Evict (the MMU emits Fill for a TLB that is no Emitter);
+// a kernel, to its MMU's sink, PageIn and what follows it.
 const (
-	EventLookup EventKind = iota + 1 // TLB asked: VA Access Hit, on a hit Entry
-	EventStep                        // walk read an entry: VA Level PTEAddr PTE Stage
-	EventUpdate                      // walk set accessed or dirty: PTEAddr PTE (the new value)
-	EventFill                        // TLB took an entry: Entry Level (of the TLB)
-	EventEvict                       // TLB gave one up for it: Entry Level (of the TLB)
-	EventFlush                       // software flushed: Flush Count
-	EventFault                       // translation failed: VA Access Fault
-	EventDone                        // translation succeeded: VA Access PA
-	EventSwitch                      // the core changed its address space: ASID
+	EventLookup  EventKind = iota + 1 // TLB asked: VA Access Hit, on a hit Entry
+	EventStep                         // walk read an entry: VA Level PTEAddr PTE Stage
+	EventUpdate                       // walk set accessed or dirty: PTEAddr PTE (the new value)
+	EventFill                         // TLB took an entry: Entry Level (of the TLB)
+	EventEvict                        // TLB gave one up for it: Entry Level (of the TLB)
+	EventFlush                        // software flushed: Flush Count
+	EventFault                        // translation failed: VA Access Fault
+	EventDone                         // translation succeeded: VA Access PA
+	EventSwitch                       // the core changed its address space: ASID
+	EventPageIn                       // kernel resolved a page fault: ASID VA Access PA, Count (page), Hit (no device was asked)
+	EventPageOut                      // kernel evicted a page: PA, Count (page), Hit (it was clean)
+	EventCopy                         // kernel copied a page because it was written: ASID VA PA (of the copy), Count (page)
+	EventPromote                      // kernel made a huge page: ASID VA
+	EventDemote                       // kernel made small pages of a huge one: ASID VA
 )
 
 // An Event is one thing that the MMU, its TLB or its page table did. Events are

@@ -7,12 +7,23 @@ import (
 
 func isOutOfFrames(err error) bool { return errors.Is(err, OutOfFrames) }
 
-// evict makes one frame free for the page next: the policy names victims until
-// one can be evicted. Those that cannot (keep, and dirty pages when there is no
-// slot for them) are given back to the policy afterwards, so each is asked once
-// and the time is bounded. A device that fails to write ends it.
-func (k *Kernel) evict(next PageID, keep *page) error {
-	policy := k.opts.Policy
+// evict makes one frame free for the page next, from the pool that should give
+// first and can.
+func (k *Kernel) evict(next PageID, keep *page) (err error) {
+	for _, p := range k.pools() {
+		if err = k.evictFrom(p, next, keep); err == nil || errors.Is(err, SwapIO) {
+			return err
+		}
+	}
+	return err
+}
+
+// evictFrom evicts a page of a pool: the policy names victims until one can be
+// evicted. Those that cannot (keep, and dirty pages when there is no slot for
+// them) are given back to the policy afterwards, so each is asked once and the
+// time is bounded. A device that fails to write ends it.
+func (k *Kernel) evictFrom(from *pool, next PageID, keep *page) error {
+	policy := from.policy
 	if policy == nil {
 		return &Fault{Kind: OutOfFrames, Level: -1, Note: fmt.Sprintf("all %d frames in use and no replacement policy", k.frames.Len())}
 	}
@@ -25,9 +36,9 @@ func (k *Kernel) evict(next PageID, keep *page) error {
 	var why error
 	for {
 		v, ok := policy.Victim(next)
-		k.launder()
+		k.launder(from)
 		if !ok {
-			return k.noVictim(why)
+			return k.noVictim(from, why)
 		}
 		p := k.pages[v]
 		if p == keep {
@@ -48,36 +59,37 @@ func (k *Kernel) evict(next PageID, keep *page) error {
 
 // noVictim says why nothing could be evicted; why is what the last page that
 // could not met, or nil if there was none.
-func (k *Kernel) noVictim(why error) error {
+func (k *Kernel) noVictim(from *pool, why error) error {
 	if why != nil {
 		return why
 	}
 	return &Fault{Kind: NoVictim, Level: -1, Err: OutOfFrames, Note: fmt.Sprintf("policy %s: %d pages in memory, %d of them pinned, %d frames hold page tables",
-		k.policyName(), k.resident, k.pinned, k.tables)}
+		from.name(), k.resident, k.pinned, k.TableFrames())}
 }
 
-func (k *Kernel) policyName() string { return fmt.Sprintf("%T", k.opts.Policy) }
+// name is the policy's.
+func (p *pool) name() string { return fmt.Sprintf("%T", p.policy) }
 
 // launder writes the pages back that the policy wants clean. One that cannot be
 // written stays dirty.
-func (k *Kernel) launder() {
-	if k.launderer == nil {
+func (k *Kernel) launder(from *pool) {
+	if from.launderer == nil {
 		return
 	}
-	for v, ok := k.launderer.Launder(); ok; v, ok = k.launderer.Launder() {
+	for v, ok := from.launderer.Launder(); ok; v, ok = from.launderer.Launder() {
 		if p := k.pages[v]; p != nil && p.resident && k.clean(p) != nil {
 			return
 		}
 	}
 }
 
-// trim evicts what a policy gives up of its own accord. A page that cannot be
-// evicted is given back.
-func (k *Kernel) trim() {
-	if k.trimmer == nil {
+// trim evicts what the policy of a pool gives up of its own accord. A page that
+// cannot be evicted is given back.
+func (k *Kernel) trim(from *pool) {
+	if from.trimmer == nil {
 		return
 	}
-	for v, ok := k.trimmer.Trim(); ok; v, ok = k.trimmer.Trim() {
+	for v, ok := from.trimmer.Trim(); ok; v, ok = from.trimmer.Trim() {
 		p := k.pages[v]
 		if err := k.pageOut(p); err != nil {
 			k.learn(p, p.dirty)
@@ -99,7 +111,9 @@ func (k *Kernel) pageOut(p *page) error {
 		k.stats.CleanEvictions++
 	}
 	k.stats.Evictions++
+	k.emit(Event{Kind: EventPageOut, PA: p.frame, Count: int(p.id), Hit: !wasDirty})
 	k.unmapAll(p)
+	p.pool.charged--
 	p.dirty = false
 	k.frames.FreeFrames(p.frame, 1)
 	p.resident = false
@@ -110,8 +124,12 @@ func (k *Kernel) pageOut(p *page) error {
 	return nil
 }
 
-// collect moves what the dirty bits of all mappings say into p.dirty.
+// collect moves what the dirty bits of all mappings say into p.dirty. A huge page
+// that p is part of is one no longer.
 func (k *Kernel) collect(p *page) bool {
+	for m := range k.frames.MappingsOf(p.frame) {
+		k.spaces[m.ASID].demote(m.VA)
+	}
 	for m := range k.frames.MappingsOf(p.frame) {
 		p.dirty = p.dirty || k.spaces[m.ASID].wrote(m.VA)
 	}
@@ -140,7 +158,7 @@ func (k *Kernel) writeBack(p *page) error {
 	}
 	swap := k.opts.Swap
 	if swap == nil {
-		return &Fault{Kind: OutOfFrames, Level: -1, Note: fmt.Sprintf("all %d frames in use; policy %s finds only pages that need swap, and there is none", k.frames.Len(), k.policyName())}
+		return &Fault{Kind: OutOfFrames, Level: -1, Note: fmt.Sprintf("all %d frames in use; policy %s finds only pages that need swap, and there is none", k.frames.Len(), p.pool.name())}
 	}
 	slot := p.slot
 	if slot < 0 {

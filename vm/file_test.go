@@ -91,7 +91,7 @@ func TestFileReadError(t *testing.T) {
 // TestCleanPages shows what is not written: zero pages that were only read, and
 // pages that are on swap already and did not change.
 func TestCleanPages(t *testing.T) {
-	l := newLab(t, 64, labOptions{slots: 8})
+	l := newLab(t, 64, labOptions{slots: 8, noZero: true})
 	s := l.space(t)
 	va := anon(t, s, 2)
 	require.Equal(t, "\x00", get(t, s, va, 1))

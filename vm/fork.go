@@ -43,6 +43,14 @@ func (s *Space) forkArea(child *Space, a *area) error {
 			continue // not copied yet: the child finds it in the file
 		}
 		child.link(n, e.page)
+		if at := s.address(n); e.mapped && s.isHuge(at) {
+			if uint64(at)&(s.k.opts.HugePage-1) == 0 { // the first of them stands for all
+				if err := s.protectHuge(at, (a.perm|PermU)&^PermW); err != nil {
+					return err
+				}
+			}
+			continue
+		}
 		if e.mapped {
 			if err := s.mapPage(n, e, s.rights(a, e.page)); err != nil {
 				return err

@@ -35,6 +35,7 @@ type frame struct {
 	next, prev int32     // on the free list, if a free block begins here
 	order      int8      // of the block that begins here, or inside
 	used       bool      // the block that begins here is allocated
+	shared     bool      // every address space owns it
 	refs       uint16    // mappings of this frame
 	maps       []Mapping // the reverse map: who they are
 }
@@ -128,6 +129,20 @@ func (f *Frames) AllocFrames(n int) (PhysAddr, error) {
 	f.frame[i].order, f.frame[i].used = int8(want), true
 	f.free -= n
 	return f.addr(i), nil
+}
+
+// SplitBlock makes n blocks of one frame each of the block that AllocFrames(n)
+// returned at pa, so that each can be freed by itself. Faults: FrameDoubleFree if
+// there is no such block in use. O(n).
+func (f *Frames) SplitBlock(pa PhysAddr, n int) error {
+	i, ok := f.index(pa)
+	if !ok || !f.frame[i].used || f.frame[i].order == inside || n != 1<<f.frame[i].order {
+		return &Fault{Kind: FrameDoubleFree, Level: -1, PA: pa, Note: fmt.Sprintf("no block of %d frames that is in use begins at %v", n, pa)}
+	}
+	for j := range int32(n) {
+		f.frame[i+j].order, f.frame[i+j].used = 0, true
+	}
+	return nil
 }
 
 // FreeFrames takes back what AllocFrames(n) returned. It panics with a *[Fault]

@@ -78,7 +78,7 @@ func (f *Frames) Owns(asid ASID, pa PhysAddr, size uint64) bool {
 	last := pa + PhysAddr(size-1)
 	for at := pa &^ PhysAddr(f.PageSize()-1); ; at += PhysAddr(f.PageSize()) {
 		i, _ := f.index(at)
-		if !slices.ContainsFunc(f.frame[i].maps, func(m Mapping) bool { return m.ASID == asid }) {
+		if !f.frame[i].shared && !slices.ContainsFunc(f.frame[i].maps, func(m Mapping) bool { return m.ASID == asid }) {
 			return false
 		}
 		if last-at < PhysAddr(f.PageSize()) {

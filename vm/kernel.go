@@ -20,19 +20,22 @@ type Kernel struct {
 	mmu     *MMU
 	running *Space // whose table the MMU uses
 
-	trimmer   Trimmer   // the policy, if it is one
-	launderer Launderer // the policy, if it is one
+	common *pool // of all pages, or under local replacement of those that no space has
 
 	spaces    map[ASID]*Space
 	nextASID  int
 	freeASIDs []ASID
 
-	pages    []*page // by PageID; nil: the number is free
-	freeIDs  []PageID
-	resident int   // pages that have a frame
-	pinned   int   // resident pages that are pinned
-	tables   int   // frames that page tables have
-	fresh    *page // loaded for the access under way: the policy knows of it
+	pages     []*page // by PageID; nil: the number is free
+	freeIDs   []PageID
+	resident  int        // pages that have a frame
+	pinned    int        // resident pages that are pinned
+	tables    int        // frames that page tables have
+	deposit   []PhysAddr // frames kept for the tables that splitting huge pages needs
+	merging   bool       // a frame that a table gives back goes into deposit
+	splitting bool       // a frame that a table asks for comes from there
+	fresh     *page      // loaded for the access under way: the policy knows of it
+	zero      *page      // the page of zeros that all share; nil while nobody has it
 
 	files map[*File]bool
 	stats KernelStats
@@ -50,6 +53,25 @@ type KernelOptions struct {
 
 	Policy Policy // chooses the pages to evict, must be empty; nil: nothing is evicted
 	Swap   *Swap  // where anonymous pages go; nil: they stay in memory
+
+	// Local, if set in place of Policy, makes replacement local: it is called for
+	// each new space and returns the policy, empty, that chooses among the pages of
+	// that space alone, and the quota that bounds how many of them are in memory
+	// (nil: an equal share). A space at its quota evicts a page of its own; only
+	// when no frame is free, and a table or a space below its quota needs one, do
+	// those farthest above theirs give pages up. Quotas may add up to more than
+	// there is.
+	Local func() (Policy, Quota)
+
+	// HugePage is the size in bytes of a huge page: the next size that the page
+	// tables, then [HugeMapper]s, have above the frames'. An aligned range of it is
+	// mapped by one entry as soon as all of it is in memory and alike, and by many
+	// again when they no longer are (see [Kernel.Collapse]). 0: never.
+	HugePage uint64
+
+	// NoZeroFrame has reads of anonymous memory that was never written take a frame
+	// at once. Otherwise they all see one frame of zeros, which a write copies.
+	NoZeroFrame bool
 
 	// MMU is how the core is made. If MMU.Frames is nil the kernel's frames are
 	// asked, strictly: an access to a frame that is not mapped in the reverse map
@@ -83,6 +105,10 @@ type KernelStats struct {
 	DirtyEvictions int64 // of these, written first
 	Cleaned        int64 // pages written that stayed in memory
 	StackGrowths   int64 // stacks that became larger
+	ZeroMaps       int64 // pages mapped to the frame of zeros
+	Promotions     int64 // ranges that became huge pages
+	PromoteFails   int64 // ranges that could not, for lack of adjacent frames
+	Demotions      int64 // huge pages that became small ones again
 }
 
 // A Destroyer is a page table that can give its frames back.
@@ -110,8 +136,10 @@ func NewKernel(mem *Memory, pageSize uint64, o *KernelOptions) (*Kernel, error) 
 		k.opts.MMU.Frames, k.opts.MMU.Strict = frames, true
 	}
 	k.mmu = NewMMU(mem, &k.opts.MMU)
-	k.trimmer, _ = o.Policy.(Trimmer)
-	k.launderer, _ = o.Policy.(Launderer)
+	k.common = newPool(o.Policy, nil)
+	if k.isLocal() {
+		k.common = newPool(new(fifo), nil)
+	}
 	return k, nil
 }
 
@@ -131,7 +159,11 @@ func (o *KernelOptions) validate(size uint64) error {
 		return fmt.Errorf("vm: space [%v, %v) with a stack of %#x bytes: want multiples of the page size %#x", o.Low, o.High, o.StackSize, size)
 	case o.Low >= o.High || uint64(o.High-o.Low) < 2*size || o.StackSize > uint64(o.High-o.Low)-2*size:
 		return fmt.Errorf("vm: space [%v, %v) has no room for a stack of %#x bytes, its guard page and a page besides", o.Low, o.High, o.StackSize)
-	case o.Swap != nil && o.Policy == nil:
+	case o.Policy != nil && o.Local != nil:
+		return fmt.Errorf("vm: replacement is global or local: KernelOptions.Policy and Local exclude each other")
+	case o.HugePage != 0 && (o.HugePage <= size || o.HugePage&(o.HugePage-1) != 0):
+		return fmt.Errorf("vm: huge pages of %#x bytes: want a power of two above the page size %#x", o.HugePage, size)
+	case o.Swap != nil && o.Policy == nil && o.Local == nil:
 		return fmt.Errorf("vm: swap without a replacement policy")
 	case o.Swap != nil && o.Swap.size != size:
 		return fmt.Errorf("vm: swap has pages of %#x bytes, memory has frames of %#x", o.Swap.size, size)
@@ -151,8 +183,9 @@ func (k *Kernel) Stats() KernelStats { return k.stats }
 // Resident returns how many pages are in memory, page tables not counted.
 func (k *Kernel) Resident() int { return k.resident }
 
-// TableFrames returns how many frames the page tables have.
-func (k *Kernel) TableFrames() int { return k.tables }
+// TableFrames returns how many frames the page tables have, and those that are
+// kept for the tables that huge pages have spared.
+func (k *Kernel) TableFrames() int { return k.tables + len(k.deposit) }
 
 // Spaces returns the address spaces that exist, by tag.
 func (k *Kernel) Spaces() []*Space {
@@ -186,6 +219,15 @@ func (k *Kernel) NewSpace() (*Space, error) {
 		}
 	}
 	s := newSpace(k, table, asid)
+	if err := s.checkHuge(); err != nil {
+		s.destroyTable()
+		k.freeASIDs = append(k.freeASIDs, asid)
+		return nil, err
+	}
+	s.pool = k.common
+	if k.isLocal() {
+		s.pool = newPool(k.opts.Local())
+	}
 	k.spaces[asid] = s
 	return s, nil
 }
@@ -217,6 +259,13 @@ func (k *Kernel) switchTo(s *Space) {
 type tableSource struct{ k *Kernel }
 
 func (t tableSource) AllocFrames(n int) (PhysAddr, error) {
+	k := t.k
+	if last := len(k.deposit) - 1; k.splitting && n == 1 && last >= 0 {
+		pa := k.deposit[last]
+		k.deposit = k.deposit[:last]
+		k.tables++
+		return pa, nil
+	}
 	pa, err := t.k.frames.AllocFrames(n)
 	if err == nil {
 		t.k.tables += n
@@ -225,6 +274,17 @@ func (t tableSource) AllocFrames(n int) (PhysAddr, error) {
 }
 
 func (t tableSource) FreeFrames(pa PhysAddr, n int) {
-	t.k.frames.FreeFrames(pa, n)
 	t.k.tables -= n
+	if t.k.merging && n == 1 {
+		t.k.deposit = append(t.k.deposit, pa)
+		return
+	}
+	t.k.frames.FreeFrames(pa, n)
+}
+
+// emit reports an event to the sink of the core.
+func (k *Kernel) emit(e Event) {
+	if k.mmu.opts.Events != nil {
+		k.mmu.opts.Events(e)
+	}
 }

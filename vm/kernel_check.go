@@ -3,14 +3,17 @@ package vm
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 )
 
 // Check reports every broken law. It changes nothing.
 //
 //	K1  the laws of the frame allocator hold ([Frames.Check])
-//	K2  frames in use are those of resident pages and of page tables; no two
-//	    pages have the same frame
-//	K3  the reverse map and the page tables name the same mappings
+//	K2  frames in use are those of resident pages, of page tables and those kept
+//	    for tables; no two pages have the same frame
+//	K3  the reverse map and the page tables name the same mappings, but for the
+//	    page of zeros, which the reverse map leaves out
 //	K4  a page has as many users, and as many pins, as entries of spaces give it
 //	K5  every swap slot in use has one owner, and every owner's slot is in use
 //	K6  areas are in order, apart from each other, and hold every entry
@@ -18,6 +21,10 @@ import (
 //	    or a file's, is not writable
 //	K8  the counters keep the identities of [KernelStats]
 //	K9  no TLB entry is stale ([MMU.CheckTLB])
+//	K10 the huge pages of a space are those of its page table, and their pages lie
+//	    in adjacent frames; a range counts as many pages as are mapped in it
+//	K11 a pool counts the resident pages that are charged to it; the page of zeros
+//	    is charged to none and full of zeros
 //
 // O(frames + pages × mappings).
 func (k *Kernel) Check() error {
@@ -38,6 +45,7 @@ func (k *Kernel) Check() error {
 		c.errorf("K3: the reverse map has %d mappings, the page tables have %d", refs, mapped)
 	}
 	c.pages()
+	c.pools()
 	c.swap()
 	c.counters()
 	if err := k.mmu.CheckTLB(); err != nil {
@@ -82,18 +90,25 @@ func (c *kernelChecker) areas(s *Space) {
 // map, and returns how many pages it maps.
 func (c *kernelChecker) table(s *Space) int {
 	leaves, mapped := 0, 0
+	zeros, huge := 0, 0
+	filled := map[uint64]int{}
 	for l := range s.table.Mappings() {
-		leaves++
-		e, a := s.entries[s.number(l.Page)], s.areaAt(l.Page)
-		if e == nil || a == nil || !e.mapped || !e.page.resident || e.page.frame != l.Frame || l.Shift != s.shift {
-			c.errorf("K3: asid %d: the page table maps %v to %v, the kernel does not", s.asid, l.Page, l.Frame)
-			continue
+		if l.Shift != s.shift {
+			huge++
+			if !s.isHuge(l.Page) || l.Size() != c.k.opts.HugePage {
+				c.errorf("K10: asid %d: the page table has a page of %#x bytes at %v", s.asid, l.Size(), l.Page)
+			}
 		}
-		if !c.k.frames.has(l.Frame, Mapping{s.asid, l.Page}) {
-			c.errorf("K3: asid %d: %v → %v is not in the reverse map", s.asid, l.Page, l.Frame)
-		}
-		if l.Perm&PermW&^s.rights(a, e.page) != 0 {
-			c.errorf("K7: asid %d: %v is writable", s.asid, l.Page)
+		for off := uint64(0); off < l.Size(); off += uint64(s.pageSize()) {
+			leaves++
+			part := l
+			part.Page, part.Frame = l.Page+VirtAddr(off), l.Frame+PhysAddr(off)
+			if c.leaf(s, part) {
+				zeros++
+			}
+			if s.merger != nil {
+				filled[s.hugeOf(part.Page)]++
+			}
 		}
 	}
 	for _, e := range s.entries {
@@ -101,10 +116,59 @@ func (c *kernelChecker) table(s *Space) int {
 			mapped++
 		}
 	}
+	if huge != len(s.huge) || !maps.Equal(filled, s.filled) {
+		c.errorf("K10: asid %d: the page table has %d huge pages, the kernel %d; ranges hold %v, counted are %v", s.asid, huge, len(s.huge), filled, s.filled)
+	}
 	if mapped != leaves {
 		c.errorf("K3: asid %d: the kernel has %d mappings, the page table %d", s.asid, mapped, leaves)
 	}
-	return leaves
+	return leaves - zeros
+}
+
+// leaf checks one page that the page table of s maps, and reports whether it is the
+// page of zeros.
+func (c *kernelChecker) leaf(s *Space, l Entry) (zero bool) {
+	e, a := s.entries[s.number(l.Page)], s.areaAt(l.Page)
+	if e == nil || a == nil || !e.mapped || !e.page.resident || e.page.frame != l.Frame {
+		c.errorf("K3: asid %d: the page table maps %v to %v, the kernel does not", s.asid, l.Page, l.Frame)
+		return false
+	}
+	zero = e.page == c.k.zero
+	if c.k.frames.has(l.Frame, Mapping{s.asid, l.Page}) == zero {
+		c.errorf("K3: asid %d: %v → %v is not in the reverse map, or the page of zeros is", s.asid, l.Page, l.Frame)
+	}
+	if l.Perm&PermW&^s.rights(a, e.page) != 0 {
+		c.errorf("K7: asid %d: %v is writable", s.asid, l.Page)
+	}
+	return zero
+}
+
+// pools checks what is charged to whom.
+func (c *kernelChecker) pools() {
+	k, charged := c.k, map[*pool]int{}
+	for _, p := range k.pages {
+		if p != nil && p.resident && p != k.zero {
+			charged[p.pool]++
+		}
+	}
+	known := []*pool{k.common}
+	if k.isLocal() {
+		for _, s := range k.spaces {
+			known = append(known, s.pool)
+		}
+	}
+	for _, p := range known {
+		if p.charged != charged[p] {
+			c.errorf("K11: a pool counts %d pages, %d are charged to it", p.charged, charged[p])
+		}
+		delete(charged, p)
+	}
+	if len(charged) > 0 {
+		c.errorf("K11: pages are charged to %d pools of no space", len(charged))
+	}
+	if z := k.zero; z != nil && slices.ContainsFunc(k.bytes(z), func(b byte) bool { return b != 0 }) {
+		c.errorf("K11: the page of zeros was written")
+	}
 }
 
 // pages checks every page's frame, users and pins.
@@ -137,8 +201,8 @@ func (c *kernelChecker) pages() {
 	if pinned != k.pinned || len(frames) != k.resident {
 		c.errorf("K2: %d pages are resident and %d pinned, the counters say %d and %d", len(frames), pinned, k.resident, k.pinned)
 	}
-	if used := k.frames.Len() - k.frames.Free(); used != k.resident+k.tables {
-		c.errorf("K2: %d frames in use, %d by pages and %d by page tables", used, k.resident, k.tables)
+	if used := k.frames.Len() - k.frames.Free(); used != k.resident+k.TableFrames() {
+		c.errorf("K2: %d frames in use, %d by pages and %d by page tables", used, k.resident, k.TableFrames())
 	}
 }
 

@@ -51,6 +51,10 @@ type labOptions struct {
 	noPolicy bool
 	slots    int // of swap; 0: no swap
 	disk     vm.Device
+	noZero   bool
+	huge     uint64
+	local    func() (vm.Policy, vm.Quota)
+	events   vm.Sink
 }
 
 func newLab(t testing.TB, frames int, o labOptions) *lab {
@@ -59,7 +63,7 @@ func newLab(t testing.TB, frames int, o labOptions) *lab {
 	if l.format == nil {
 		l.format = &pagetable.Sv39
 	}
-	if o.policy == nil && !o.noPolicy {
+	if o.policy == nil && !o.noPolicy && o.local == nil {
 		o.policy = replace.NewLRU()
 	}
 	if o.slots > 0 {
@@ -83,7 +87,8 @@ func newLab(t testing.TB, frames int, o labOptions) *lab {
 			to.Frames = src
 			return pagetable.New(mem, l.format, &to)
 		},
-		Policy: o.policy, Swap: l.swap, MMU: vm.MMUOptions{TLB: cache}, StackSize: 16 * page,
+		Policy: o.policy, Swap: l.swap, MMU: vm.MMUOptions{TLB: cache, Events: o.events}, StackSize: 16 * page,
+		NoZeroFrame: o.noZero, HugePage: o.huge, Local: o.local,
 	})
 	require.NoError(t, err)
 	t.Cleanup(func() { // nothing may be left when all spaces are gone

@@ -1,5 +1,7 @@
 package vm
 
+import "errors"
+
 // A page is a page's worth of data, wherever it is at the moment. Private pages
 // belong to the spaces that were forked from the one that made them; pages of
 // files and of shared anonymous memory belong to a [File].
@@ -13,10 +15,11 @@ type page struct {
 	id       PageID
 	frame    PhysAddr // if resident
 	resident bool
-	dirty    bool // besides what the dirty bits of its mappings say
-	slot     int  // of swap, or -1; while the page is dirty its content is old
-	users    int  // entries of spaces that refer to it
-	pins     int  // of all users together
+	dirty    bool  // besides what the dirty bits of its mappings say
+	slot     int   // of swap, or -1; while the page is dirty its content is old
+	users    int   // entries of spaces that refer to it
+	pool     *pool // that it is charged to, while resident
+	pins     int   // of all users together
 	file     *File
 	index    uint64 // page of the file
 }
@@ -38,10 +41,11 @@ func (k *Kernel) newPage() *page {
 // freePage forgets a page without users: frame and slot are free then.
 func (k *Kernel) freePage(p *page) {
 	if p.resident {
-		k.forget(p)
+		k.discharge(p)
 		k.frames.FreeFrames(p.frame, 1)
 		k.resident--
 	}
+	k.forgetNumber(p.id)
 	if p.slot >= 0 {
 		k.opts.Swap.release(p.slot)
 	}
@@ -52,24 +56,43 @@ func (k *Kernel) freePage(p *page) {
 	k.freeIDs = append(k.freeIDs, p.id)
 }
 
+// forgetNumber tells everybody who remembers pages that a number is free.
+func (k *Kernel) forgetNumber(id PageID) {
+	tell := func(p *pool) {
+		for _, who := range [2]any{p.policy, p.quota} {
+			if f, ok := who.(Forgetter); ok {
+				f.Forget(id)
+			}
+		}
+	}
+	tell(k.common)
+	if k.isLocal() {
+		for _, s := range k.spaces {
+			tell(s.pool)
+		}
+	}
+}
+
 // learn tells the policy of a page that can be evicted from now on.
 func (k *Kernel) learn(p *page, write bool) {
-	if k.opts.Policy != nil && p.pins == 0 {
-		k.opts.Policy.Insert(p.id, write)
+	if p.pool.policy != nil && p.pins == 0 {
+		p.pool.policy.Insert(p.id, write)
 	}
 }
 
 // forget takes a resident page from the policy for good.
 func (k *Kernel) forget(p *page) {
-	if k.opts.Policy != nil && p.pins == 0 {
-		k.opts.Policy.Remove(p.id)
+	if p.pool.policy != nil && p.pins == 0 {
+		p.pool.policy.Remove(p.id)
 	}
 }
 
 // pin keeps a resident page in memory, n times.
 func (k *Kernel) pin(p *page, n int) {
 	if n > 0 && p.pins == 0 {
-		k.forget(p)
+		if p != k.zero {
+			k.forget(p)
+		}
 		k.pinned++
 	}
 	p.pins += n
@@ -80,7 +103,9 @@ func (k *Kernel) unpin(p *page, n int) {
 	p.pins -= n
 	if n > 0 && p.pins == 0 {
 		k.pinned--
-		k.learn(p, false)
+		if p != k.zero {
+			k.learn(p, false)
+		}
 	}
 }
 
@@ -126,13 +151,20 @@ func (k *Kernel) pageIn(p *page, write bool) (major bool, err error) {
 func (k *Kernel) place(p *page, pa PhysAddr, write bool) {
 	p.frame, p.resident, p.dirty = pa, true, false
 	k.resident++
-	k.learn(p, write)
+	k.charge(p, k.pool(), write)
 	k.fresh = p
 }
 
 // takeFrame returns a frame for the page next, evicting another (but not keep)
-// if none is free.
+// if none is free, or if the running space has all that it may have.
 func (k *Kernel) takeFrame(next PageID, keep *page) (PhysAddr, error) {
+	for p := k.pool(); p != k.common && p.charged >= k.quota(p); {
+		if err := k.evictFrom(p, next, keep); errors.Is(err, SwapIO) {
+			return 0, err
+		} else if err != nil {
+			break // all pinned, or without swap: memory may have room all the same
+		}
+	}
 	pa, err := k.frames.AllocFrames(1)
 	if err == nil {
 		return pa, nil

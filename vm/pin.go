@@ -79,7 +79,7 @@ func (s *Space) PageOut(va VirtAddr) error {
 	switch {
 	case e == nil:
 		return &Fault{Kind: NotMapped, VA: va, Level: -1, ASID: s.asid}
-	case !e.page.resident:
+	case !e.page.resident, e.page == s.k.zero && e.pins == 0:
 		return nil
 	case e.page.pins > 0:
 		return &Fault{Kind: NoVictim, VA: va, Level: -1, ASID: s.asid, Note: fmt.Sprintf("the page is pinned %d times", e.page.pins)}

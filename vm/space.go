@@ -30,6 +30,10 @@ type Space struct {
 	entries    map[uint64]*entry // by page number: the pages that have data
 	brk        VirtAddr          // end of the heap, any byte
 	stackLimit VirtAddr          // the stack may grow down to here; the guard page is below
+	pool       *pool             // what its pages are charged to
+	filled     map[uint64]int    // by number of huge range: pages mapped there
+	huge       map[uint64]bool   // by number of huge range: mapped by one entry
+	merger     HugeMapper        // table, if huge pages are on
 	dead       bool
 }
 
@@ -61,11 +65,11 @@ func (s *Space) Stack() VirtAddr { return s.k.opts.High }
 func (s *Space) Kernel() *Kernel { return s.k }
 
 // Resident returns how many pages of the space are in memory; a page that it
-// shares counts as one of its own. O(pages).
+// shares counts as one of its own, the page of zeros as none. O(pages).
 func (s *Space) Resident() int {
 	n := 0
 	for _, e := range s.entries {
-		if e.page.resident {
+		if e.page.resident && e.page != s.k.zero {
 			n++
 		}
 	}
@@ -93,12 +97,17 @@ func (s *Space) Destroy() {
 		k.running = nil
 		k.mmu.Switch(noTable{}, 0)
 	}
-	if d, ok := s.table.(Destroyer); ok {
-		d.Destroy()
-	}
+	s.destroyTable()
 	delete(k.spaces, s.asid)
 	k.freeASIDs = append(k.freeASIDs, s.asid)
 	s.areas, s.dead = nil, true
+}
+
+// destroyTable gives the frames of the page table back.
+func (s *Space) destroyTable() {
+	if d, ok := s.table.(Destroyer); ok {
+		d.Destroy()
+	}
 }
 
 // alive is nil until Destroy.
@@ -150,12 +159,18 @@ func (s *Space) unlink(n uint64) {
 	s.zap(s.address(n), e)
 	s.k.unpin(e.page, e.pins)
 	delete(s.entries, n)
-	s.k.leave(e.page)
+	s.leave(e.page)
 }
 
 // leave takes a user from p.
-func (k *Kernel) leave(p *page) {
+func (s *Space) leave(p *page) {
+	k := s.k
 	p.users--
+	k.disown(p, s)
+	if p == k.zero {
+		k.leaveZero()
+		return
+	}
 	if p.users == 0 && (p.file == nil || p.file.dev != nil && !p.resident) {
 		k.freePage(p)
 	}
@@ -167,10 +182,14 @@ func (s *Space) zap(va VirtAddr, e *entry) {
 	if !e.mapped {
 		return
 	}
-	e.page.dirty = e.page.dirty || s.wrote(va)
+	s.demote(va)
+	e.page.dirty = e.page.dirty || e.page != s.k.zero && s.wrote(va)
 	e.mapped = false
+	s.fill(va, -1)
 	must(s.table.Unmap(va, uint64(s.pageSize())))
-	must(s.k.frames.RemoveMapping(e.page.frame, Mapping{s.asid, va}))
+	if e.page != s.k.zero {
+		must(s.k.frames.RemoveMapping(e.page.frame, Mapping{s.asid, va}))
+	}
 	s.k.mmu.Flush(FlushVAASID(va, s.asid))
 }
 
@@ -204,6 +223,7 @@ func (s *Space) markClean(va VirtAddr) {
 		e.page.dirty = dirty
 		return
 	}
+	s.demote(va)
 	accessed, _, _ := s.aging.Used(va)
 	if f := s.aging.SetUsed(va, accessed, false); f != nil {
 		panic(f)

@@ -106,9 +106,22 @@ func (s *Space) touch(va VirtAddr, acc Access, do func() error) error {
 			return err
 		}
 	}
-	if e := s.entries[s.number(va)]; e != nil && e.page != k.fresh && e.page.pins == 0 && k.opts.Policy != nil {
-		k.opts.Policy.Hit(e.page.id, acc.Op() == Write)
+	if e := s.entries[s.number(va)]; e != nil && e.page != k.zero {
+		s.referenced(e.page, acc.Op() == Write)
 	}
-	k.trim()
 	return nil
+}
+
+// referenced tells policy and quota of one reference to p, and does what they ask
+// for then.
+func (s *Space) referenced(p *page, write bool) {
+	k := s.k
+	if p != k.fresh && p.pins == 0 && p.pool.policy != nil {
+		p.pool.policy.Hit(p.id, write)
+	}
+	if s.pool.quota != nil {
+		s.pool.quota.Reference(p.id, p == k.fresh)
+		k.reclaim(s.pool)
+	}
+	k.trim(s.pool)
 }

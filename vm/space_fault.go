@@ -61,6 +61,11 @@ func (s *Space) resolve(va VirtAddr, acc Access, kind FaultKind) error {
 	if err != nil {
 		return s.failed(err, va, acc)
 	}
+	s.promote(va)
+	if s.k.mmu.opts.Events != nil {
+		p := s.entries[s.number(va)].page
+		s.k.emit(Event{Kind: EventPageIn, ASID: s.asid, VA: va, Access: acc, PA: p.frame, Count: int(p.id), Hit: !major})
+	}
 	if (kind == NotAccessed || kind == NotDirty) && s.aging != nil {
 		_, dirty, _ := s.aging.Used(va)
 		if f := s.aging.SetUsed(va, true, dirty || acc.Op() == Write); f != nil {
@@ -93,7 +98,11 @@ func (s *Space) bring(a *area, n uint64, write bool) (major bool, err error) {
 	k, e := s.k, s.entries[n]
 	known := e != nil
 	if !known {
-		e = s.link(n, s.pageOf(a, n))
+		e = s.link(n, s.pageOf(a, n, write))
+	}
+	if e.page.resident && e.page.pool == k.common && k.isLocal() && e.page != k.zero {
+		k.moveCharge(e.page, s.pool)
+		k.fresh = e.page
 	}
 	if !e.page.resident {
 		if major, err = k.pageIn(e.page, write); err != nil {
@@ -104,7 +113,7 @@ func (s *Space) bring(a *area, n uint64, write bool) (major bool, err error) {
 		}
 	}
 	if write && !a.shared {
-		if e.page.file != nil || e.page.users > 1 {
+		if e.page.file != nil || e.page.users > 1 || e.page == k.zero {
 			if err = s.copyPage(n, e, a); err != nil && !known {
 				s.unlink(n)
 			}
@@ -120,10 +129,16 @@ func (s *Space) bring(a *area, n uint64, write bool) (major bool, err error) {
 	return major, nil
 }
 
-// pageOf returns the page that an untouched address shows: the file's, or a new
-// one.
-func (s *Space) pageOf(a *area, n uint64) *page {
+// pageOf returns the page that an untouched address shows, for a write or not: the
+// file's, the page of zeros, or a new one.
+func (s *Space) pageOf(a *area, n uint64, write bool) *page {
 	if a.file == nil {
+		if !write {
+			if p := s.k.zeroPage(); p != nil {
+				s.k.stats.ZeroMaps++
+				return p
+			}
+		}
 		return s.k.newPage()
 	}
 	return a.file.page((a.off + uint64(s.address(n)-a.lo)) >> s.shift)
@@ -133,7 +148,7 @@ func (s *Space) pageOf(a *area, n uint64) *page {
 // have as well, and pages of a private file mapping, are not writable.
 func (s *Space) rights(a *area, p *page) Perm {
 	perm := a.perm | PermU
-	if !a.shared && (p.file != nil || p.users > 1) {
+	if !a.shared && (p.file != nil || p.users > 1 || p == s.k.zero) {
 		perm &^= PermW
 	}
 	return perm
@@ -149,18 +164,24 @@ func (s *Space) copyPage(n uint64, e *entry, a *area) error {
 		k.freePage(p)
 		return err
 	}
-	copy(k.frameBytes(pa), k.bytes(old))
+	if old == k.zero {
+		clear(k.frameBytes(pa))
+		k.stats.ZeroFills++
+	} else {
+		copy(k.frameBytes(pa), k.bytes(old))
+		k.stats.Copies++
+	}
 	s.zap(s.address(n), e)
 	k.unpin(old, e.pins)
 	e.page, p.users = p, 1
-	k.leave(old)
+	s.leave(old)
 	p.pins = e.pins
 	if p.pins > 0 {
 		k.pinned++
 	}
 	k.place(p, pa, true)
 	p.dirty = true
-	k.stats.Copies++
+	k.emit(Event{Kind: EventCopy, ASID: s.asid, VA: s.address(n), PA: pa, Count: int(p.id)})
 	return s.mapPage(n, e, s.rights(a, p))
 }
 
@@ -172,6 +193,7 @@ func (s *Space) mapPage(n uint64, e *entry, perm Perm) error {
 		if now, f := s.table.Probe(va); f == nil && (now.Perm^perm)&PermW == 0 {
 			return nil
 		}
+		s.demote(va)
 		e.page.dirty = e.page.dirty || s.wrote(va)
 		if err := s.table.Protect(va, size, perm); err != nil {
 			return err
@@ -193,10 +215,13 @@ func (s *Space) mapPage(n uint64, e *entry, perm Perm) error {
 	if err != nil {
 		return err
 	}
-	if err := s.k.frames.AddMapping(e.page.frame, Mapping{s.asid, va}); err != nil {
-		must(s.table.Unmap(va, size))
-		return err
+	if e.page != s.k.zero {
+		if err := s.k.frames.AddMapping(e.page.frame, Mapping{s.asid, va}); err != nil {
+			must(s.table.Unmap(va, size))
+			return err
+		}
 	}
 	e.mapped = true
+	s.fill(va, 1)
 	return nil
 }

@@ -24,7 +24,7 @@ type truth struct {
 }
 
 type spaceModel struct {
-	t     *testing.T
+	t     *rapid.T
 	l     *lab
 	procs []*truth
 	tick  byte
@@ -32,7 +32,7 @@ type spaceModel struct {
 
 const (
 	arenaLow   = vm.VirtAddr(0x100_0000)
-	arenaPages = 24
+	arenaPages = 40
 )
 
 // TestSpacesModel runs random operations of several processes beside a map of
@@ -41,19 +41,37 @@ func TestSpacesModel(t *testing.T) {
 	formats := []*pagetable.Format{&pagetable.Sv39, &pagetable.X86_64, &pagetable.ARM64_4K, &pagetable.Sv32, &pagetable.X86}
 	rapid.Check(t, func(rt *rapid.T) {
 		spec := rapid.SampledFrom([]string{"FIFO", "LRU", "CLOCK", "ARC", "2Q", "LIRS", "WSCLOCK", "WS", "PFF", "NRU", "CLOCK-M", "SIEVE", "S3-FIFO", "MRU", "RANDOM"}).Draw(rt, "policy")
-		policy, err := replace.New(spec, replace.Config{Frames: 8, Seed: 1})
-		require.NoError(t, err)
+		newPolicy := func() vm.Policy {
+			p, err := replace.New(spec, replace.Config{Frames: 8, Seed: 1})
+			require.NoError(t, err)
+			return p
+		}
 		format := rapid.SampledFrom(formats).Draw(rt, "format")
-		o := labOptions{format: format, policy: policy, slots: rapid.SampledFrom([]int{0, 6, 300}).Draw(rt, "slots")}
+		o := labOptions{format: format, slots: rapid.SampledFrom([]int{0, 6, 300}).Draw(rt, "slots"), noZero: rapid.Bool().Draw(rt, "noZero")}
+		switch rapid.SampledFrom([]string{"global", "global", "equal", "fixed", "working set", "pff"}).Draw(rt, "replacement") {
+		case "global":
+			o.policy = newPolicy()
+		case "equal":
+			o.local = func() (vm.Policy, vm.Quota) { return newPolicy(), nil }
+		case "fixed":
+			o.local = func() (vm.Policy, vm.Quota) { return newPolicy(), replace.FixedQuota(9) }
+		case "working set":
+			o.local = func() (vm.Policy, vm.Quota) { return newPolicy(), replace.NewWorkingSetQuota(20, 2, 30) }
+		case "pff":
+			o.local = func() (vm.Policy, vm.Quota) { return newPolicy(), replace.NewPFFQuota(3, 2, 30) }
+		}
+		if format == &pagetable.Sv39 && rapid.Bool().Draw(rt, "huge") {
+			o.table.Svnapot, o.huge = true, 64<<10
+		}
 		if format.Arch != vm.ArchX86 {
 			o.table.SoftwareAccessed = rapid.Bool().Draw(rt, "softA")
 			o.table.SoftwareDirty = rapid.Bool().Draw(rt, "softD")
 		}
-		m := &spaceModel{t: t, l: newLab(t, rapid.IntRange(20, 60).Draw(rt, "frames"), o)}
+		m := &spaceModel{t: rt, l: newLab(t, rapid.IntRange(20, 60).Draw(rt, "frames"), o)}
 		m.spawn()
 		for range rapid.IntRange(5, 60).Draw(rt, "steps") {
 			m.step(rt)
-			require.NoError(t, m.l.k.Check())
+			require.NoError(rt, m.l.k.Check())
 		}
 		for _, p := range m.procs {
 			m.verify(p)
@@ -84,8 +102,8 @@ func (m *spaceModel) step(rt *rapid.T) {
 	i := rapid.IntRange(0, len(m.procs)-1).Draw(rt, "process")
 	p := m.procs[i]
 	va := arenaLow + vm.VirtAddr(rapid.IntRange(0, arenaPages-1).Draw(rt, "page")*page)
-	n := rapid.IntRange(1, 5).Draw(rt, "pages")
-	switch rapid.SampledFrom([]string{"map", "map", "shared", "unmap", "protect", "write", "write", "write", "write", "read", "read", "fork", "exit", "out", "pin"}).Draw(rt, "op") {
+	n := rapid.SampledFrom([]int{1, 2, 3, 5, 16, 24}).Draw(rt, "pages")
+	switch rapid.SampledFrom([]string{"map", "map", "shared", "unmap", "protect", "write", "write", "write", "fill", "fill", "read", "read", "fork", "exit", "out", "pin", "discard", "move", "collapse"}).Draw(rt, "op") {
 	case "map":
 		m.mmap(p, va, n, false)
 	case "shared":
@@ -96,6 +114,14 @@ func (m *spaceModel) step(rt *rapid.T) {
 		m.protect(p, va, n, rapid.SampledFrom([]vm.Perm{0, vm.PermR, vm.PermR | vm.PermW}).Draw(rt, "perm"))
 	case "write":
 		m.write(p, va+vm.VirtAddr(rapid.IntRange(0, page-1).Draw(rt, "offset")), rapid.IntRange(1, 2*page).Draw(rt, "bytes"))
+	case "fill":
+		m.write(p, va, n*page)
+	case "discard":
+		m.discard(p, va, n)
+	case "move":
+		m.move(p, va, arenaLow+vm.VirtAddr(rapid.IntRange(0, arenaPages-1).Draw(rt, "to")*page), n)
+	case "collapse":
+		m.l.k.Collapse()
 	case "read":
 		m.verify(p)
 	case "fork":
@@ -159,6 +185,45 @@ func (m *spaceModel) protect(p *truth, va vm.VirtAddr, n int, perm vm.Perm) {
 		require.NoError(m.t, err)
 	}
 	each(va, n, func(at vm.VirtAddr) bool { p.perm[at] = perm; return true })
+}
+
+func (m *spaceModel) discard(p *truth, va vm.VirtAddr, n int) {
+	known := each(va, n, func(at vm.VirtAddr) bool { return p.data[at] != nil })
+	if err := p.s.Discard(va, uint64(n*page)); !known {
+		require.ErrorIs(m.t, err, vm.NotMapped)
+		return
+	} else {
+		require.NoError(m.t, err)
+	}
+	each(va, n, func(at vm.VirtAddr) bool {
+		if p.mine[at] {
+			p.data[at] = make([]byte, page)
+		}
+		return true
+	})
+}
+
+func (m *spaceModel) move(p *truth, from, to vm.VirtAddr, n int) {
+	known, alike := true, max(from, to)-min(from, to) >= vm.VirtAddr(n*page)
+	for i := range n {
+		a, b := from+vm.VirtAddr(i*page), to+vm.VirtAddr(i*page)
+		known = known && p.data[a] != nil && p.data[b] != nil
+		alike = alike && p.mine[a] && p.mine[b] && p.perm[a] == p.perm[from] && p.perm[b] == p.perm[from]
+	}
+	err := p.s.MovePages(to, from, uint64(n*page))
+	switch {
+	case !known:
+		require.ErrorIs(m.t, err, vm.NotMapped)
+		return
+	case !alike:
+		require.ErrorIs(m.t, err, vm.Misuse)
+		return
+	}
+	require.NoError(m.t, err)
+	for i := range n {
+		a, b := from+vm.VirtAddr(i*page), to+vm.VirtAddr(i*page)
+		p.data[b], p.data[a] = p.data[a], make([]byte, page)
+	}
 }
 
 func (m *spaceModel) write(p *truth, va vm.VirtAddr, n int) {

@@ -153,3 +153,18 @@ func (t *Table) Recursive(slot int) (vm.VirtAddr, error) {
 	t.seq.Add(1)
 	return f.Extend(vm.VirtAddr(slot) << l.Shift), nil
 }
+
+// PageSizes returns the sizes in bytes that pages of the table may have, the
+// smallest first; a group of Svnapot is one.
+func (t *Table) PageSizes() []uint64 {
+	var out []uint64
+	for i := range t.plan.levels {
+		if t.plan.levels[i].leafOK {
+			out = append(out, t.plan.levels[i].Size())
+		}
+		if i == 0 && t.plan.opts.Svnapot {
+			out = append(out, 1<<napotShift)
+		}
+	}
+	return out
+}

@@ -45,8 +45,9 @@ func MakeAccess(page uint64, write bool) Access {
 }
 
 // Pages numbers the pages of a trace 0, 1, 2, … in the order of their first
-// reference. It is an open hash table with linear probing, at most a quarter full,
-// so that nearly every page is found at once; pages are never taken out. The zero Pages is empty and ready.
+// reference. It is an open hash table with linear probing, at most half full; pages
+// are never taken out, so that those that came early, which are mostly the busy
+// ones, are found at once. The zero Pages is empty and ready.
 //
 // One Pages serves any number of simulations of the same trace, which then need
 // no hash table of their own.
@@ -99,15 +100,30 @@ func (t *Pages) add(s *pageSlot, key uint64) Ref {
 	ref := Ref(len(t.pages)) << 1
 	t.pages = append(t.pages, key>>1)
 	*s = pageSlot{key, ref}
-	if 4*len(t.pages) > len(t.slots) {
+	if 2*len(t.pages) > len(t.slots) {
 		t.grow()
 	}
 	return ref
 }
 
-// grow makes the table four times as large.
+// collided returns the page of key, whose home slot h another page has, and false
+// if it has no number.
+func (t *Pages) collided(key, h uint64) (Ref, bool) {
+	for {
+		h = (h + 1) & uint64(len(t.slots)-1)
+		s := &t.slots[h]
+		if s.key == key {
+			return s.ref, true
+		}
+		if s.key == 0 {
+			return 0, false
+		}
+	}
+}
+
+// grow makes the table twice as large.
 func (t *Pages) grow() {
-	n := max(4*len(t.slots), 4096)
+	n := max(2*len(t.slots), 1024)
 	t.slots = make([]pageSlot, n)
 	t.shift = uint8(64 - bits.TrailingZeros(uint(n)))
 	for id, page := range t.pages {
@@ -133,11 +149,9 @@ func (t *Pages) Refs(accs []Access, refs []Ref) {
 		h := key * fibonacci >> (shift & 63)
 		s := &slots[h]
 		if s.key != key {
-			if s = &slots[(h+1)&uint64(len(slots)-1)]; s.key != key {
-				refs[i] = MakeRef(t.Number(uint64(a>>1)), a&1 != 0)
-				slots, shift = t.slots, t.shift
-				continue
-			}
+			refs[i] = MakeRef(t.Number(uint64(a>>1)), a&1 != 0)
+			slots, shift = t.slots, t.shift
+			continue
 		}
 		refs[i] = s.ref | Ref(a&1)
 	}

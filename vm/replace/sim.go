@@ -37,7 +37,6 @@ type Sim struct {
 	frames  int
 	used    int     // resident pages, pinned ones included
 	pins    int     // pinned pages
-	missing bool    // RunAccesses saw many misses lately
 	state   []uint8 // by page
 	counts  Counts
 	trimmer vm.Trimmer   // policy, if it is one

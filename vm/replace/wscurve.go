@@ -49,3 +49,11 @@ func (w *WorkingSetSize) Max() int { return w.most }
 
 // Mean returns the mean over the references so far, 0 before the first.
 func (w *WorkingSetSize) Mean() float64 { return float64(w.sum) / float64(max(w.now, 1)) }
+
+// forget takes p out of the working set, as if it had not been referenced.
+func (w *WorkingSetSize) forget(p vm.PageID) {
+	if int(p) < len(w.last) && w.last[p] != 0 {
+		w.last[p] = 0
+		w.size--
+	}
+}
