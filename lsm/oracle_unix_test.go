@@ -59,13 +59,6 @@ func (e *expectation) values(t *testing.T) map[string][]string {
 	return out
 }
 
-func unhex(t *testing.T, s string) string {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	require.NoError(t, err)
-	return string(b)
-}
-
 func oracle(name string, args ...string) (out string, err error) {
 	b, err := exec.Command("sh", append([]string{filepath.Join(*oracleDir, name)}, args...)...).CombinedOutput()
 	return string(b), err
@@ -273,26 +266,6 @@ func readExpectation(t *testing.T, file string) *expectation {
 	e := new(expectation)
 	require.NoError(t, json.Unmarshal(b, e))
 	return e
-}
-
-// readAll opens a store, walks it and closes it.
-func readAll(dir string, o *Options) (model, error) {
-	d, err := Open(dir, o)
-	if err != nil {
-		return nil, err
-	}
-	m := model{}
-	it, err := d.NewIter(nil)
-	if err == nil {
-		for k, v := range it.All() {
-			m[string(k)] = string(v)
-		}
-		err = it.Close()
-	}
-	if cerr := d.Close(); err == nil {
-		err = cerr
-	}
-	return m, err
 }
 
 // A damageRow says what must become of one kind of damage.

@@ -132,6 +132,10 @@ func (d *DB) recoverLogs(s *survey) error {
 	d.lastSeq = max(s.lastSeq, r.last)
 	if s.cut != nil {
 		d.recovery.ManifestCut = s.cut.Error()
+		if bad := new(record.Error); d.opts.Recovery == Strict && errors.As(s.cut, &bad) {
+			r.discard()
+			return &corrupt.Error{File: filename.MakeManifest(s.manifest), Kind: corrupt.Manifest, Off: bad.Off, Err: s.cut}
+		}
 		if err := d.excuseCut(s, r); err != nil {
 			r.discard()
 			return err
@@ -217,7 +221,7 @@ func (r *replay) damaged(rd *record.Reader, bad *record.Error, last bool) (end b
 	switch {
 	case r.mode == Salvage:
 		if rd.Skip() {
-			r.report.Dropped += max(0, bad.Next-bad.Record)
+			r.report.Dropped += rd.Pos() - bad.Record
 			return false, nil
 		}
 	case r.mode == TornTail && last && (bad.Torn() || bad.Hole), r.mode == PointInTime:

@@ -43,8 +43,9 @@ func (r *RepairReport) Damaged() bool {
 //     everything counts, and if it lacks edits, everything that it does not
 //     know to be obsolete.
 //  2. Every log is replayed; what does not check is skipped.
-//  3. All tables are merged; blocks that do not check are skipped. Of each key
-//     the newest version that is left wins. The result is written to the last level.
+//  3. All tables are merged; blocks that do not check are skipped, and a table whose
+//     index or footer does not check is searched for blocks that do. Of each key the
+//     newest version that is left wins. The result is written to the last level.
 //  4. A new MANIFEST names the result, then CURRENT names the MANIFEST.
 //  5. Files that were read whole are removed. Those that were damaged, and those
 //     that were left out, move to the directory lost.
@@ -241,14 +242,23 @@ func (r *repairer) openTable(name string, rep *TableReport) error {
 	if err != nil {
 		return err
 	}
-	rd, err := table.Open(f, &table.ReaderOptions{Comparer: r.d.cmp, Cache: r.d.cache, Decoder: &r.d.tables.dec, FileName: name})
+	rd, damage, err := table.Salvage(f, &table.ReaderOptions{Comparer: r.d.cmp, Cache: r.d.cache, Decoder: &r.d.tables.dec, FileName: name})
 	if err != nil {
 		return err
 	}
 	r.readers = append(r.readers, rd)
 	ts, err := rangeDeletes(rd)
+	if errors.Is(err, ErrCorrupt) {
+		damage, err = append(damage, err), nil
+	}
 	if err != nil {
 		return err
+	}
+	if len(damage) > 0 && rep == nil {
+		return errors.Join(damage...)
+	}
+	for _, e := range damage {
+		rep.Damage = append(rep.Damage, e.Error())
 	}
 	r.ranges = append(r.ranges, ts...)
 	for _, t := range ts {

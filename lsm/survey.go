@@ -46,6 +46,9 @@ func list(dir vfs.Dir) (*survey, error) {
 	}
 	s := &survey{dir: dir, tables: map[uint64]string{}, named: map[uint64]bool{}}
 	for _, name := range names {
+		if name == lostDir {
+			continue
+		}
 		switch kind, num := filename.Parse(name); kind {
 		case filename.Current:
 			s.current = true

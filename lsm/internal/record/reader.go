@@ -238,6 +238,9 @@ func (r *Reader) Skip() bool {
 	return true
 }
 
+// Pos returns where the next record is looked for.
+func (r *Reader) Pos() int64 { return r.pos }
+
 // Offset returns where the record that Next returned last begins.
 func (r *Reader) Offset() int64 { return r.recOff }
 

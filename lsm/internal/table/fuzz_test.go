@@ -3,8 +3,10 @@ package table
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"testing"
 
+	"github.com/memlab-go/memlab/lsm/internal/corrupt"
 	"github.com/memlab-go/memlab/lsm/internal/filter"
 	"github.com/memlab-go/memlab/lsm/internal/keys"
 )
@@ -122,6 +124,34 @@ func FuzzTable(f *testing.F) {
 		}
 		_ = it.Close() // damage, most of the time
 		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// FuzzSalvage opens any bytes as what is left of a table: no panic, and
+// search and iteration end.
+func FuzzSalvage(f *testing.F) {
+	c := newCache(f, 1<<20)
+	var d Decoder
+	for _, comp := range []Compression{Snappy, None, Zstd} {
+		b, _ := smallTable(f, comp, 3)
+		f.Add(b)
+		f.Add(b[:len(b)/2])
+		f.Add(b[len(b)/3:])
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, _, err := Salvage(fileOf(b), &ReaderOptions{Cache: c, Decoder: &d})
+		if err != nil {
+			return // the index of what was found has no room
+		}
+		it := r.NewIter(&IterOptions{OnCorrupt: func(*corrupt.Error) bool { return true }})
+		for n, ok := 0, it.First(); ok; n, ok = n+1, it.Next() {
+			if n > len(b)*snappyMax {
+				t.Fatal("iteration does not end")
+			}
+		}
+		if err := errors.Join(it.Close(), r.Close()); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -39,12 +39,26 @@ type Reader struct {
 	unmap  func() error
 
 	rangeDels []byte // contents of the range tombstone block
+
+	tolerate func(error) error // while it is salvaged: takes note of damage
 }
 
 // Open reads footer, index, filter and properties of the table in f. Damage is a
 // [*corrupt.Error]; no room for the index is [alloc.ErrNoMemory]. f belongs to the
 // Reader from then on, also on error.
 func Open(f vfs.File, o *ReaderOptions) (*Reader, error) {
+	r, err := newReader(f, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.open(o); err != nil {
+		return nil, errors.Join(err, r.Close())
+	}
+	return r, nil
+}
+
+// newReader makes a Reader that has read nothing yet.
+func newReader(f vfs.File, o *ReaderOptions) (*Reader, error) {
 	r := &Reader{f: f, name: o.FileName, cmp: o.Comparer, cache: o.Cache, dec: o.Decoder}
 	if r.cmp == nil {
 		r.cmp = keys.Bytewise()
@@ -54,9 +68,6 @@ func Open(f vfs.File, o *ReaderOptions) (*Reader, error) {
 	}
 	if r.cache == nil {
 		return nil, errors.Join(errors.New("table: open without a cache"), f.Close())
-	}
-	if err := r.open(o); err != nil {
-		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
@@ -70,10 +81,7 @@ func (r *Reader) open(o *ReaderOptions) error {
 	if o.Size != 0 && size != o.Size {
 		return corrupt.New(r.name, corrupt.Table, -1, "file has %d bytes, want %d", size, o.Size)
 	}
-	if size < footerLen {
-		return corrupt.New(r.name, corrupt.Footer, 0, "file has %d bytes, a table has at least %d", size, footerLen)
-	}
-	if m, ok := r.f.(vfs.Mapper); ok && o.Mmap && size == int64(int(size)) {
+	if m, ok := r.f.(vfs.Mapper); ok && o.Mmap && size > 0 && size == int64(int(size)) {
 		if r.mapped, r.unmap, err = m.Map(int(size)); err != nil {
 			return err
 		}
@@ -86,12 +94,17 @@ func (r *Reader) open(o *ReaderOptions) error {
 	if err != nil {
 		return err
 	}
-	raw, err := r.readBlock(indexHandle, corrupt.IndexBlock)
+	return r.loadIndex(indexHandle, bloom)
+}
+
+// loadIndex reads the index block and unpacks it.
+func (r *Reader) loadIndex(h handle, bloom []byte) error {
+	raw, err := r.readBlock(h, corrupt.IndexBlock)
 	if err != nil {
 		return err
 	}
-	if err := r.idx.load(r.cache, r.cmp, raw, bloom, size-footerLen); err != nil {
-		return r.blame(err, corrupt.IndexBlock, indexHandle)
+	if err := r.idx.load(r.cache, r.cmp, raw, bloom, r.size-footerLen); err != nil {
+		return r.blame(err, corrupt.IndexBlock, h)
 	}
 	return nil
 }
@@ -107,6 +120,9 @@ func (r *Reader) blame(err error, kind string, h handle) error {
 func (r *Reader) readFooter() (meta, index handle, err error) {
 	var buf [footerLen]byte
 	off := r.size - footerLen
+	if off < 0 {
+		return meta, index, corrupt.New(r.name, corrupt.Footer, 0, "file has %d bytes, a table has at least %d", r.size, footerLen)
+	}
 	if err := r.readAt(buf[:], off); err != nil {
 		return meta, index, r.readError(err, corrupt.Footer, off)
 	}
@@ -137,15 +153,19 @@ func (r *Reader) readMeta(meta handle, o *ReaderOptions) (bloom []byte, err erro
 			err = h.check(r.size - footerLen)
 		}
 		if err != nil {
-			return nil, r.blame(fmt.Errorf("%s: %w", name, err), corrupt.MetaBlock, meta)
+			err = r.blame(fmt.Errorf("%s: %w", name, err), corrupt.MetaBlock, meta)
+		} else {
+			switch name {
+			case propsKey:
+				err = r.readProps(h, o.FileNum)
+			case rangeKey:
+				r.rangeDels, err = r.readBlock(h, corrupt.RangeBlock)
+			default:
+				bloom, err = r.readFilter(h)
+			}
 		}
-		switch name {
-		case propsKey:
-			err = r.readProps(h, o.FileNum)
-		case rangeKey:
-			r.rangeDels, err = r.readBlock(h, corrupt.RangeBlock)
-		default:
-			bloom, err = r.readFilter(h)
+		if err != nil && r.tolerate != nil {
+			err = r.tolerate(err)
 		}
 		if err != nil {
 			return nil, err
