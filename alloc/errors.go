@@ -41,6 +41,8 @@ var (
 	ErrUnderflow = errors.New("write before the start of a block")
 	// ErrWriteAfterFree says that a block was written after it was freed.
 	ErrWriteAfterFree = errors.New("write after free")
+	// ErrUseAfterFree says that a block was read or written after it was freed.
+	ErrUseAfterFree = errors.New("access after free")
 	// ErrBusy says that the heap is being walked and cannot change.
 	ErrBusy = errors.New("heap is being walked")
 	// ErrLeak says that blocks were live at Close.
@@ -56,6 +58,7 @@ type Fault struct {
 	Size  int          // length of the view that was passed, or bytes asked for
 	Owner string       // who owns the address, when known
 	Block *Block       // the block that contains the address, when known
+	At    int          // of damage and bad accesses: the byte of Block that it begins at, negative before it
 
 	InRegion   bool      // the address lies inside the allocator's region
 	AllocStack []uintptr // program counters of the allocation, when traced

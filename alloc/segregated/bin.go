@@ -64,8 +64,11 @@ func (h *Heap) unlink(g, n uint64) bool {
 		h.links(l.next, bin).prev = l.prev
 	}
 	h.freeSpans--
-	if h.sink != nil {
-		h.emitUnlink(l, bin)
+	if h.hooked {
+		h.unlinked(g, bin)
+		if h.sink != nil {
+			h.emitUnlink(l, bin)
+		}
 	}
 	return true
 }

@@ -20,6 +20,13 @@ import (
 //	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current
 //	L8  the counters agree: spans free, runs of a class, live blocks
 //	L9  the header is this heap's; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
+//
+// In the modes Checked and Guarded also, as [*alloc.Fault] each, O(bytes of
+// blocks that are free or held back):
+//
+//	M1  the record before each live block is sealed, and the canary behind it whole
+//	M2  freed blocks that are held back, and free bytes, were not written to
+//	M3  the counters agree: live blocks, bytes asked for
 func (h *Heap) Check() (err error) {
 	if h.closed {
 		return nil
@@ -43,6 +50,9 @@ func (h *Heap) Check() (err error) {
 		c.walk()
 		c.bins()
 		c.lists()
+	}
+	if len(c.errs) == 0 && h.chk != nil {
+		c.errs = h.chk.verify()
 	}
 	return errors.Join(c.errs...)
 }

@@ -13,7 +13,8 @@ import (
 
 // runChild runs the death test of this name and exits.
 func runChild(name string) {
-	if err := map[string]func() error{"rlimit": underRlimit}[name](); err != nil {
+	cases := map[string]func() error{"rlimit": underRlimit, "afterclose": afterClose, "maps": guardEverything}
+	if err := cases[name](); err != nil {
 		fmt.Println(err)
 		os.Exit(1)
 	}
@@ -40,4 +41,47 @@ func underRlimit() error {
 	}
 	h.Free(b)
 	return h.Close()
+}
+
+// afterClose reads a view of a checked heap that was closed, which ends the
+// process.
+func afterClose() error {
+	h, err := New(nil, &Options{Mode: Checked})
+	if err != nil {
+		return err
+	}
+	b, err := h.Malloc(100)
+	if err != nil {
+		return err
+	}
+	h.Close()
+	return fmt.Errorf("read %d", b[0])
+}
+
+// guardEverything guards more blocks than the system has mappings for. The heap
+// stops in time: the Go heap can still grow.
+func guardEverything() error {
+	h, err := New(nil, &Options{Mode: Guarded})
+	if err != nil {
+		return err
+	}
+	n := maxMappings()
+	for range n {
+		if _, err := h.Malloc(64); err != nil {
+			return err
+		}
+	}
+	r := h.ModeReport()
+	if r.GuardedLive < n/16 || r.GuardFallbacks < uint64(n/2) {
+		return fmt.Errorf("of %d blocks %d are guarded and %d are not", n, r.GuardedLive, r.GuardFallbacks)
+	}
+	var grown [][]byte
+	for range 256 {
+		grown = append(grown, make([]byte, 1<<20))
+		grown[len(grown)-1][0] = 1
+	}
+	if len(grown) != 256 {
+		return errors.New("the Go heap has not grown")
+	}
+	return nil
 }

@@ -1,9 +1,11 @@
 package segregated
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
 	"github.com/memlab-go/memlab/internal/invariants"
 )
 
@@ -15,6 +17,10 @@ import (
 // that were still live, or the system's error if it would not release the
 // region; the heap is closed in each case. Later calls return nil, and panic
 // under the invariants build tag.
+//
+// In the modes Checked and Guarded the error also has what [Heap.Check] says of
+// the blocks, and a region of the heap's own keeps its addresses, without any
+// memory behind them: a view that is used after Close faults, always.
 func (h *Heap) Close() error {
 	if h.closed {
 		if invariants.Enabled {
@@ -22,7 +28,10 @@ func (h *Heap) Close() error {
 		}
 		return nil
 	}
-	leak := alloc.NewLeakError(h)
+	leak := h.leaks()
+	if h.chk != nil && h.err == nil {
+		leak = errors.Join(append([]error{leak}, h.chk.verify()...)...)
+	}
 	h.closed = true
 	h.arm()
 	h.view = view{}
@@ -30,10 +39,30 @@ func (h *Heap) Close() error {
 	for i := range h.classes {
 		h.classes[i] = class{}
 	}
-	if h.own {
+	if h.own && (h.chk == nil || !h.seal()) {
 		if err := h.region.Close(); err != nil {
 			return fmt.Errorf("segregated: %w", err)
 		}
 	}
 	return leak
+}
+
+// seal gives the memory of the heap's own region back and keeps its addresses,
+// inaccessible, so that they are nobody else's. It reports whether it could.
+func (h *Heap) seal() bool {
+	n := h.region.Size()
+	return h.region.Decommit(0, n) == nil && h.region.Protect(0, n, arena.ProtNone) == nil
+}
+
+// leaks returns the report of the live blocks, or nil if there are none.
+func (h *Heap) leaks() error {
+	err := alloc.NewLeakError(h)
+	if leak, ok := err.(*alloc.LeakError); ok && h.trace != nil {
+		for _, s := range h.sites() {
+			if len(leak.Sites) < alloc.MaxLeakBlocks {
+				leak.Sites = append(leak.Sites, alloc.LeakSite{Blocks: s.blocks, Bytes: s.bytes, Stack: h.trace.stack(s.stack)})
+			}
+		}
+	}
+	return err
 }

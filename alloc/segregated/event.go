@@ -11,6 +11,12 @@ import (
 // emitBlock reports what was done with the block at off, after the accesses to
 // its row that this took: the kind of its unit is read, the row written.
 func (h *Heap) emitBlock(k alloc.EventKind, off uint64, size int) {
+	h.emitRow(off)
+	h.sink(alloc.Event{Kind: k, Off: arena.Offset(off), Size: size, Usable: h.usable(off)})
+}
+
+// emitRow reports the accesses to the row of the block at off.
+func (h *Heap) emitRow(off uint64) {
 	u := off >> unitShift
 	kinds, units, _ := metaOffsets(len(h.units), h.pageSize)
 	h.access(alloc.EventRead, kinds+u*kindSize, kindSize)
@@ -18,7 +24,6 @@ func (h *Heap) emitBlock(k alloc.EventKind, off uint64, size int) {
 		u -= kind & runIndex
 	}
 	h.access(alloc.EventWrite, units+u*unitRow, unitRow)
-	h.sink(alloc.Event{Kind: k, Off: arena.Offset(off), Size: size, Usable: h.usable(off)})
 }
 
 // copy copies n bytes of blocks.

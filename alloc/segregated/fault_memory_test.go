@@ -149,7 +149,7 @@ func TestFaultMemory(t *testing.T) {
 		h.Free(b)
 		must(t, h, 10)
 	})
-	t.Run("A47_sparse", sparse)
+	t.Run("A47_sparse", func(t *testing.T) { sparse(t, nil) })
 	t.Run("A49_counters", func(t *testing.T) {
 		h := fresh(t, 16<<20, nil)
 		wantBlocks := len(blocks(h))
@@ -169,7 +169,7 @@ func TestFaultMemory(t *testing.T) {
 }
 
 // sparse allocates sizes of up to a tebibyte in a region of 2^46 bytes.
-func sparse(t *testing.T) {
+func sparse(t *testing.T, o *Options) {
 	if strconv.IntSize < 64 {
 		t.Skip("needs 64-bit sizes")
 	}
@@ -179,7 +179,7 @@ func sparse(t *testing.T) {
 	}
 	require.NoError(t, err)
 	defer r.Close()
-	h, err := New(r, nil)
+	h, err := New(r, o)
 	require.NoError(t, err)
 	defer h.Close()
 	rng := rand.New(rand.NewPCG(4, 7))

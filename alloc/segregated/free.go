@@ -69,7 +69,14 @@ func (h *Heap) freeNext(b []byte) {
 	if b == nil {
 		return
 	}
+	if h.chk != nil {
+		h.chk.free(b)
+		return
+	}
 	off = h.locate("free", b)
+	if h.trace != nil {
+		h.trace.released(off)
+	}
 	if h.sink != nil {
 		h.emitBlock(alloc.EventFree, off, 0)
 	}
@@ -132,7 +139,15 @@ func (h *Heap) usable(off uint64) int {
 
 // Usable returns the bytes that block b occupies: its size rounded up to the
 // class or to 16. It panics as [Heap.Free] does if b is not a live block.
-func (h *Heap) Usable(b []byte) int { return h.usable(h.locate("usable", b)) }
+//
+// In the modes Checked and Guarded it is the size asked for: what lies behind
+// it is the canary.
+func (h *Heap) Usable(b []byte) int {
+	if h.chk != nil {
+		return h.chk.usable(b)
+	}
+	return h.usable(h.locate("usable", b))
+}
 
 // locate returns the offset of the live block that starts at b's base, or
 // panics with what is wrong with b. It dereferences nothing of b.
@@ -164,6 +179,7 @@ func (h *Heap) classify(op string, b []byte, off uint64) *alloc.Fault {
 	}
 	f := h.badBlock(op, b, alloc.ErrInvalidFree)
 	f.Off, f.InRegion = arena.Offset(off), true
+	h.trace.explain(f)
 	g := off >> granuleShift
 	switch {
 	case g < h.hdr.first:

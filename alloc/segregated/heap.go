@@ -30,6 +30,10 @@ type Heap struct {
 	committed    uint64 // bytes that are
 	zeroOnFree   bool
 	sink         alloc.Sink
+	mode         Mode
+	seed         uint64
+	chk          *checked // the layer of the modes Checked and Guarded, else nil
+	trace        *tracer  // of call stacks, nil without Options.ProfileRate
 
 	topPeak   uint64 // highest top since the last sweep
 	top       uint64 // hdr.top again, out of reach of stray writes
@@ -115,6 +119,7 @@ func (h *Heap) format(o Options) error {
 	h.end = h.hdr.end << granuleShift
 	h.sweepAt, h.pause = sweepEvery, sweepEvery
 	h.initSmall(o)
+	h.setMode(o)
 	h.setTop(first)
 	h.arm()
 	return nil

@@ -37,21 +37,41 @@ func TestConformance(t *testing.T) {
 		{"few_classes", arena.GoHeap, &segregated.Options{Classes: []int{16, 48, 1024}}},
 		{"zero_on_free", arena.GoHeap, &segregated.Options{ZeroOnFree: true}},
 		{"sink", arena.GoHeap, &segregated.Options{Sink: func(alloc.Event) {}}},
+		{"traced", arena.GoHeap, &segregated.Options{ProfileRate: 1}},
+		{"checked", arena.Mmap, &segregated.Options{Mode: segregated.Checked}},
+		{"checked_goheap", arena.GoHeap, &segregated.Options{Mode: segregated.Checked, ProfileRate: 1}},
+		{"checked_no_quarantine", arena.GoHeap, &segregated.Options{Mode: segregated.Checked, Quarantine: -1}},
+		{"checked_zero_on_free", arena.GoHeap, &segregated.Options{Mode: segregated.Checked, ZeroOnFree: true}},
+		{"checked_no_classes", arena.GoHeap, &segregated.Options{Mode: segregated.Checked, Classes: []int{}}},
+		{"guarded", arena.Mmap, &segregated.Options{Mode: segregated.Guarded, Guard: segregated.GuardOptions{Mappings: 300}}},
+		{"guarded_front", arena.Mmap, &segregated.Options{Mode: segregated.Guarded, Guard: segregated.GuardOptions{Mappings: 300, Front: true}}},
+		{"guarded_sampled", arena.Mmap, &segregated.Options{Mode: segregated.Guarded, Seed: 7, Guard: segregated.GuardOptions{Every: 8}}},
+		{"guarded_goheap", arena.GoHeap, &segregated.Options{Mode: segregated.Guarded}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
+			claims := []alloctest.Claim{alloctest.Detects, alloctest.Bounded}
+			if tc.o != nil && tc.o.Mode != segregated.Fast {
+				claims = append(claims, alloctest.KeepsRequested)
+			}
 			alloctest.Test(t, func(t testing.TB) alloc.Allocator {
 				return newHeap(t, tc.b, 16<<20, tc.o)
-			}, alloctest.Detects, alloctest.Bounded)
+			}, claims...)
 		})
 	}
 }
 
 func TestRandom(t *testing.T) {
 	for _, b := range []arena.Backing{arena.Mmap, arena.GoHeap} {
-		t.Run(b.String(), func(t *testing.T) {
-			alloctest.Random(t, func(t testing.TB) alloc.Allocator {
-				return newHeap(t, b, 8<<20, nil)
-			}, alloctest.Mix{})
-		})
+		for _, m := range []segregated.Mode{segregated.Fast, segregated.Checked, segregated.Guarded} {
+			t.Run(b.String()+"_"+m.String(), func(t *testing.T) {
+				mix := alloctest.Mix{}
+				if m != segregated.Fast {
+					mix.Seeds = 3
+				}
+				alloctest.Random(t, func(t testing.TB) alloc.Allocator {
+					return newHeap(t, b, 8<<20, &segregated.Options{Mode: m, Seed: 1, Guard: segregated.GuardOptions{Every: 4}})
+				}, mix)
+			})
+		}
 	}
 }

@@ -71,14 +71,25 @@ func (h *Heap) countSpan(n uint64) {
 // mallocRare is mallocSlow for bad sizes, for heaps that report events, are
 // closed or damaged, and for those that have run out of memory.
 func (h *Heap) mallocRare(size int) ([]byte, error) {
+	if h.chk != nil {
+		return h.chk.malloc("malloc", size, 1, false)
+	}
 	off, err := h.malloc("malloc", size)
 	if err != nil {
 		return nil, err
 	}
-	if h.sink != nil {
-		h.emitBlock(alloc.EventMalloc, off, size)
-	}
+	h.handedOut(alloc.EventMalloc, off, size)
 	return h.block(off, size), nil
+}
+
+// handedOut tells the tracer and the sink of a new block.
+func (h *Heap) handedOut(k alloc.EventKind, off uint64, size int) {
+	if h.trace != nil {
+		h.trace.allocated(off, size)
+	}
+	if h.sink != nil {
+		h.emitBlock(k, off, size)
+	}
 }
 
 // malloc finds a block of size bytes and returns its offset.
@@ -162,6 +173,9 @@ func (h *Heap) Calloc(count, size int) (b []byte, err error) {
 	if err != nil {
 		return nil, &alloc.Fault{Op: "calloc", Size: size, Err: err}
 	}
+	if h.chk != nil {
+		return h.chk.malloc("calloc", total, 1, true)
+	}
 	dirty := h.dirtyEnd()
 	h.restored = gap{}
 	off, err := h.malloc("calloc", total)
@@ -170,9 +184,7 @@ func (h *Heap) Calloc(count, size int) (b []byte, err error) {
 	}
 	end := off + uint64(h.usable(off))
 	h.clearDirty(off, end, dirty)
-	if h.sink != nil {
-		h.emitBlock(alloc.EventCalloc, off, total)
-	}
+	h.handedOut(alloc.EventCalloc, off, total)
 	return h.block(off, total), nil
 }
 
@@ -212,13 +224,14 @@ func (h *Heap) clear(off, end uint64) {
 // block of the region can have it.
 func (h *Heap) MallocAligned(size, align int) (b []byte, err error) {
 	defer h.catch("malloc", nil, &err)
+	if h.chk != nil {
+		return h.chk.malloc("malloc", size, align, false)
+	}
 	off, err := h.mallocAligned("malloc", size, align)
 	if err != nil {
 		return nil, err
 	}
-	if h.sink != nil {
-		h.emitBlock(alloc.EventMalloc, off, size)
-	}
+	h.handedOut(alloc.EventMalloc, off, size)
 	return h.block(off, size), nil
 }
 

@@ -21,7 +21,13 @@ func TestModel(t *testing.T) {
 					rt.Fatal(err)
 				}
 				defer r.Close()
-				h, err := New(r, &Options{Limit: rapid.SampledFrom([]int{0, 1 << 20}).Draw(rt, "limit")})
+				h, err := New(r, &Options{
+					Limit:      rapid.SampledFrom([]int{0, 1 << 20}).Draw(rt, "limit"),
+					Mode:       rapid.SampledFrom([]Mode{Fast, Fast, Checked, Guarded}).Draw(rt, "mode"),
+					Quarantine: rapid.SampledFrom([]int{0, -1, 10000}).Draw(rt, "quarantine"),
+					Guard:      GuardOptions{Every: rapid.IntRange(1, 8).Draw(rt, "every"), Front: rapid.Bool().Draw(rt, "front"), Mappings: 200},
+					Seed:       7,
+				})
 				if err != nil {
 					rt.Fatal(err)
 				}
@@ -72,7 +78,8 @@ func TestModelTiny(t *testing.T) {
 		classes := rapid.SampledFrom([][]int{nil, {}, {16}, {64, 1024}}).Draw(rt, "classes")
 		mem := make([]byte, size+16)
 		mem = mem[-addrOf(mem)&15:][:size]
-		h, err := New(arena.FromBytes(mem), &Options{Classes: classes, ZeroOnFree: rapid.Bool().Draw(rt, "zero")})
+		mode := rapid.SampledFrom([]Mode{Fast, Fast, Checked}).Draw(rt, "mode")
+		h, err := New(arena.FromBytes(mem), &Options{Classes: classes, ZeroOnFree: rapid.Bool().Draw(rt, "zero"), Mode: mode, Quarantine: -1})
 		if err != nil {
 			rt.Fatal(err)
 		}

@@ -24,6 +24,29 @@ type Options struct {
 	// can read what it held.
 	ZeroOnFree bool
 
+	// Mode says what the heap finds beyond bad block arguments. The zero value is
+	// Fast.
+	Mode Mode
+
+	// Guard says which blocks mode Guarded puts between guard pages.
+	Guard GuardOptions
+
+	// Quarantine is how many bytes of freed blocks the modes Checked and
+	// Guarded hold back from reuse; 0 means 1 MiB, a negative number none. A
+	// larger block is not held back. Blocks with guard pages do not count.
+	Quarantine int
+
+	// ProfileRate makes the heap trace call stacks, for WriteProfile, the
+	// report of leaks and the stacks in faults: one allocation in so many
+	// bytes, on average; 1 means each. 0 means none. With it every call takes
+	// the slow path.
+	ProfileRate int
+
+	// Seed makes what is random in the modes and in the sampling of stacks
+	// repeatable: same seed and same calls, same result. 0 means a random one
+	// from the system; Heap.ModeReport says which.
+	Seed uint64
+
 	// Sink receives the heap's events; see alloc.Event. It must not call the
 	// heap. Without it events cost nothing.
 	Sink alloc.Sink
@@ -51,6 +74,16 @@ func (o *Options) complete() (Options, error) {
 	}
 	if c.Limit < 0 {
 		return c, fmt.Errorf("segregated: limit of %d bytes: %w", c.Limit, alloc.ErrSize)
+	}
+	if c.Mode > Guarded {
+		return c, fmt.Errorf("segregated: %v is none", c.Mode)
+	}
+	if c.ProfileRate < 0 || c.Guard.Every < 0 || c.Guard.Mappings < 0 {
+		return c, fmt.Errorf("segregated: profile rate %d, guarded one in %d, mappings %d: %w: none may be negative",
+			c.ProfileRate, c.Guard.Every, c.Guard.Mappings, alloc.ErrSize)
+	}
+	if c.Seed == 0 && (c.Mode != Fast || c.ProfileRate > 1) {
+		c.Seed = randomSeed()
 	}
 	if c.Classes == nil {
 		c.Classes = DefaultClasses()

@@ -136,6 +136,9 @@ func (h *Heap) realloc(b []byte, size, align int) (moved []byte, err error) {
 		return nil, h.refusal("realloc")
 	}
 	defer h.catch("realloc", b, &err)
+	if h.chk != nil {
+		return h.chk.realloc(b, size, align)
+	}
 	off := h.locate("realloc", b)
 	if size <= 0 {
 		if size < 0 {
@@ -146,6 +149,9 @@ func (h *Heap) realloc(b []byte, size, align int) (moved []byte, err error) {
 	}
 	if addrOf(b)&uintptr(align-1) != 0 || !h.resize(off, size) {
 		return h.move(off, size, align)
+	}
+	if h.trace != nil {
+		h.trace.resized(off, off, size)
 	}
 	if h.sink != nil {
 		h.emitRealloc(off, off, size)
@@ -250,6 +256,9 @@ func (h *Heap) move(off uint64, size, align int) ([]byte, error) {
 
 // moved frees the block of old bytes at off, whose contents are at to now.
 func (h *Heap) moved(off, to uint64, old, size int) []byte {
+	if h.trace != nil {
+		h.trace.resized(off, to, size)
+	}
 	if h.sink != nil {
 		h.emitRealloc(off, to, size)
 	}
@@ -276,11 +285,21 @@ func (h *Heap) remap(off uint64, old, size int) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !h.carry(to, off, old) {
+		return nil, h.err
+	}
+	return h.moved(off, to, old, size), nil
+}
+
+// carry makes the old bytes at off those at to, which lies in its page as off
+// does: whole pages change their address. It reports whether the pages could be
+// had again that the bytes came from.
+func (h *Heap) carry(to, off uint64, old int) bool {
 	lo, hi := roundUp(off, h.pageSize), (off+uint64(old))&^(h.pageSize-1)
 	dst := to + lo - off
 	if h.region.Move(arena.Offset(dst), arena.Offset(lo), int(hi-lo)) != nil {
 		h.copy(to, off, old)
-		return h.moved(off, to, old, size), nil
+		return true
 	}
 	h.copy(to, off, int(lo-off))
 	h.copy(dst+hi-lo, hi, int(off+uint64(old)-hi))
@@ -289,9 +308,5 @@ func (h *Heap) remap(off uint64, old, size int) ([]byte, error) {
 		h.sink(alloc.Event{Kind: alloc.EventMove, Old: offset(lo), Off: offset(dst), Size: int(hi - lo)})
 		h.emitPages(lo, hi, false)
 	}
-	if !h.commitBytes(lo, hi) {
-		h.fail("pages from %#x to %#x are lost", lo, hi)
-		return nil, h.err
-	}
-	return h.moved(off, to, old, size), nil
+	return h.commitBytes(lo, hi) || h.fail("pages from %#x to %#x are lost", lo, hi)
 }

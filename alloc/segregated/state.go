@@ -32,7 +32,7 @@ func (h *Heap) refusal(op string) error {
 // arm lets calls take the fast paths, or keeps them from it while the heap has
 // a reason to see each of them.
 func (h *Heap) arm() {
-	h.hooked = h.sink != nil || h.zeroOnFree || h.refused()
+	h.hooked = h.sink != nil || h.zeroOnFree || h.chk != nil || h.trace != nil || h.refused()
 	h.reach = 0
 	if !h.hooked {
 		h.reach = uintptr(h.top << granuleShift)

@@ -8,7 +8,7 @@ import (
 
 // Stats returns the figures of this moment. Live counts blocks at their usable
 // size, and so does Requested, since the heap does not keep the sizes asked
-// for. Retained counts the bytes of free blocks, and of what lies past the
+// for; in the modes Checked and Guarded it does, and Requested is exact. Retained counts the bytes of free blocks, and of what lies past the
 // top, that have not been given back; LargestFree is the largest of them, a free
 // slot counting for nothing. It walks the heap: O(spans + runs), and
 // O(pages) for Resident. After Close everything but the counters is 0.
@@ -18,6 +18,9 @@ func (h *Heap) Stats() (s alloc.Stats) {
 	s = alloc.Stats{
 		Mallocs: h.mallocs, Frees: h.frees, Searched: h.searched, Failed: h.failed,
 		LiveBlocks: int(h.mallocs - h.frees),
+	}
+	if h.chk != nil {
+		s.Mallocs, s.Frees, s.LiveBlocks = h.chk.mallocs, h.chk.frees, int(h.chk.mallocs-h.chk.frees)
 	}
 	if h.closed {
 		return s
@@ -43,7 +46,10 @@ func (h *Heap) Stats() (s alloc.Stats) {
 	}
 	s.Requested = s.Live
 	s.Metadata = h.metadataBytes()
-	s.Retained = max(0, s.Committed-s.Metadata-s.Live)
+	if h.chk != nil {
+		h.chk.stats(&s)
+	}
+	s.Retained = max(0, s.Committed-s.Metadata-s.Live-s.Quarantined)
 	slack := (h.hdr.commit - h.hdr.top) << granuleShift
 	s.LargestFree = min(int(max(h.largestSpan(), slack)), s.Retained)
 	return s

@@ -8,7 +8,9 @@ import (
 )
 
 // Blocks returns an iterator over every block, used and free, in address
-// order: slots one by one, free spans as one block each. Inside the loop the
+// order: slots one by one, free spans as one block each. In the modes Checked and
+// Guarded a used block has the size that was asked for, and one that was freed
+// and is held back is free. Inside the loop the
 // heap does not change: Malloc returns [alloc.ErrBusy] and Free panics with it.
 // The loop stops at metadata that cannot be walked past; [Heap.Check] says why.
 // A closed heap has no blocks.
@@ -16,6 +18,9 @@ func (h *Heap) Blocks() iter.Seq[alloc.Block] {
 	return func(yield func(alloc.Block) bool) {
 		if h.closed {
 			return
+		}
+		if h.chk != nil {
+			yield = h.chk.callers(yield)
 		}
 		h.walking++
 		h.arm()
