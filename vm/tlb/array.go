@@ -72,9 +72,9 @@ func newSlot(e vm.Entry) slot {
 // An array is one set-associative memory.
 //
 // Laws: tags[i] is the tag of slots[i], emptyTag where that is empty; count[s] is
-// the number of entries with shift s, sizes the set of shifts with count > 0,
-// globals the number of global entries; if only is not 0, every entry has that
-// context.
+// the number of entries with shift s, sizes the set of shifts with count > 0, small
+// the least of them (0 if none) and smallCtx its context, globals the number of global
+// entries; if only is not 0, every entry has that context.
 type array struct {
 	conf    Array
 	ways    int
@@ -90,18 +90,24 @@ type array struct {
 	clock uint64
 	rng   *rand.Rand
 
-	count   [64]int
-	sizes   uint64
-	globals int
-	only    uint32
-	valid   int
-	loud    uint32 // loudCtx if the policy must hear of every hit, else 0
-	lru4    bool   // LRU with four ways
+	count    [64]int
+	sizes    uint64
+	globals  int
+	only     uint32
+	valid    int
+	small    uint8  // smallest of sizes
+	smallCtx uint32 // its context, without the address space but with loud
+	loud     uint32 // loudCtx if the policy must hear of every hit, else 0
+	lru4     bool   // LRU with four ways
 
 	// restless says that references jump between the ways of sets lately, so
 	// that a branch on the way used last is mispredicted too often.
 	restless bool
 }
+
+// aliasPad is a number of words between tags and stamps that keeps them apart
+// modulo 4 KiB where the tags fill 4 KiB.
+const aliasPad = 32
 
 // loudCtx is a context bit that no slot has.
 const loudCtx = 1 << 22
@@ -112,9 +118,13 @@ func newArray(conf Array) *array {
 	sets := conf.Entries / ways
 	a := &array{
 		conf: conf, ways: ways, setMask: uint64(sets - 1), takes: conf.sizes(),
-		tags: make([]uint64, conf.Entries), slots: make([]slot, conf.Entries),
-		stamp: make([]uint64, conf.Entries), hint: make([]uint16, sets),
+		slots: make([]slot, conf.Entries), hint: make([]uint16, sets),
 	}
+	// Tags and stamps lie side by side: a processor makes a load wait for a store
+	// before it if the low 12 bits of their addresses are equal, and two arrays
+	// that the runtime places alike would have every look-up wait for the last hits.
+	words := make([]uint64, 2*conf.Entries+aliasPad)
+	a.tags, a.stamp = words[:conf.Entries:conf.Entries], words[conf.Entries+aliasPad:]
 	for i := range a.tags {
 		a.tags[i] = emptyTag
 	}
@@ -129,6 +139,12 @@ func newArray(conf Array) *array {
 		a.rng = rand.New(rand.NewPCG(conf.Seed, 0x746c62))
 	}
 	return a
+}
+
+// setSmall notes the smallest page size of the array, after sizes changed.
+func (a *array) setSmall() {
+	a.small = uint8(bits.TrailingZeros64(a.sizes)) & 63
+	a.smallCtx = uint32(a.small)<<shiftShift | a.loud
 }
 
 // quiet reports whether a hit on the way that was hit last in its set leaves
@@ -255,6 +271,7 @@ func (a *array) fill(s slot) (old slot, evicted bool) {
 	a.valid++
 	a.count[shift]++
 	a.sizes |= 1 << shift
+	a.setSmall()
 	if s.ctx&globalCtx != 0 {
 		a.globals++
 	}
@@ -282,6 +299,7 @@ func (a *array) drop(i int) {
 	shift := s.shift()
 	if a.count[shift]--; a.count[shift] == 0 {
 		a.sizes &^= 1 << shift
+		a.setSmall()
 	}
 	if s.ctx&globalCtx != 0 {
 		a.globals--

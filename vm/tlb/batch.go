@@ -19,7 +19,8 @@ const (
 func (t *TLB) LookupAll(asid vm.ASID, vas []vm.VirtAddr, acc vm.Access, ok vm.PermSet, pas []vm.PhysAddr) int {
 	pas = pas[:len(vas)]
 	sd := side(acc)
-	a := t.levels[0].arrays[sd][0]
+	f := &t.front[sd&1]
+	a := f.a
 	n, fast := 0, int64(0)
 	for n < len(vas) {
 		end := min(n+chunkRefs, len(vas))
@@ -41,7 +42,7 @@ func (t *TLB) LookupAll(asid vm.ASID, vas []vm.VirtAddr, acc vm.Access, ok vm.Pe
 		pas[n] = vm.PhysAddr(s.frame | uint64(vas[n])&(1<<s.shift()-1))
 		n++
 	}
-	t.levels[0].stats.of(sd).Lookups += fast
+	f.counts.Lookups += fast
 	return n
 }
 
@@ -49,8 +50,7 @@ func (t *TLB) LookupAll(asid vm.ASID, vas []vm.VirtAddr, acc vm.Access, ok vm.Pe
 // the smallest of the array, in the address space. The context fits no slot if
 // the policy must hear of every hit.
 func (a *array) fastKey(asid vm.ASID) (uint8, uint32) {
-	shift := smallest(a.sizes)
-	return shift, context(asid, shift) | a.loud
+	return a.small, uint32(asid) + 1 | a.smallCtx
 }
 
 // hinted translates addresses while they hit, the way used last first.

@@ -67,6 +67,9 @@ func (a *array) check(where string, bad func(string, ...any)) {
 			sizes |= 1 << shift
 		}
 	}
+	if small := uint8(bits.TrailingZeros64(sizes)) & 63; small != a.small || valid > 0 && a.smallCtx != uint32(small)<<shiftShift|a.loud {
+		bad("%s: L3: the smallest page is 2^%d bytes, said to be 2^%d with context %#x", where, small, a.small, a.smallCtx)
+	}
 	if valid != a.valid || globals != a.globals || count != a.count || sizes != a.sizes {
 		bad("%s: L3: found %d entries, %d global, sizes %#x; counted %d, %d, %#x", where, valid, globals, sizes, a.valid, a.globals, a.sizes)
 	}

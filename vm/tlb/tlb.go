@@ -2,7 +2,6 @@ package tlb
 
 import (
 	"iter"
-	"math/bits"
 
 	"github.com/memlab-go/memlab/vm"
 )
@@ -21,7 +20,8 @@ type TLB struct {
 	conf     Config
 	levels   []level
 	caches   []*walkCache
-	stats    Stats // but for the counters of levels
+	stats    Stats    // but for the counters of levels
+	front    [2]front // by side: what is asked first
 	sink     vm.Sink
 	prefetch func(vm.ASID, vm.VirtAddr, vm.Access) (vm.Entry, bool)
 }
@@ -33,6 +33,12 @@ type level struct {
 	all    []*array    // each array once
 	incl   Inclusion
 	stats  LevelStats
+}
+
+// A front is the first array that a side asks, and the counters of that level.
+type front struct {
+	a      *array
+	counts *SideStats
 }
 
 // New returns an empty TLB, or what [Config.Check] says.
@@ -60,6 +66,10 @@ func New(c Config) (*TLB, error) {
 			}
 		}
 		t.levels = append(t.levels, l)
+	}
+	for sd := range t.front {
+		l := &t.levels[0]
+		t.front[sd] = front{l.arrays[sd][0], l.stats.of(sd)}
 	}
 	for _, w := range c.WalkCaches {
 		t.caches = append(t.caches, newWalkCache(w))
@@ -115,12 +125,13 @@ func (l *LevelStats) of(side int) *SideStats {
 
 // Lookup implements [vm.TLB].
 func (t *TLB) Lookup(asid vm.ASID, va vm.VirtAddr, acc vm.Access) (vm.Entry, bool) {
-	a := t.levels[0].arrays[side(acc)][0]
+	f := &t.front[side(acc)&1]
+	a := f.a
 	shift, ctx := a.fastKey(asid)
 	vpn := uint64(va) >> shift
 	set := vpn & a.setMask
 	if s := &a.slots[set*uint64(a.ways)+uint64(a.hint[set])]; s.vpn == vpn && s.ctx == ctx {
-		t.levels[0].stats.of(side(acc)).Lookups++
+		f.counts.Lookups++
 		return s.entry(), true
 	}
 	s := t.lookup(asid, uint64(va), side(acc))
@@ -371,6 +382,3 @@ func (t *TLB) heldBefore(k, j int, s *slot) bool {
 	}
 	return false
 }
-
-// smallest returns the smallest page size of the set, as a shift.
-func smallest(sizes uint64) uint8 { return uint8(bits.TrailingZeros64(sizes)) & 63 }
