@@ -68,7 +68,7 @@ func (t *tour) walk() {
 	t.show("Written: each entry is in the log on the disk, and in the memtable.")
 	m := t.d.Stats().Memory
 	fmt.Fprintf(t.out, "   An entry takes %.1f bytes there: 116 of payload, 6 of tag and lengths,\n"+
-		"   2 of padding, and 4 for each of its 1.33 links.\n", float64(m.MemtableUse)/float64(t.n))
+		"   2 of padding, and 4 for each of its 1.6 links.\n", float64(m.MemtableUse)/float64(t.n))
 	t.do(t.d.Flush)
 	t.show("Flushed: the entries are in a table; memory holds its index and its filter.")
 	t.do(t.read)

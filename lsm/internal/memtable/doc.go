@@ -34,8 +34,8 @@
 //
 // The tag is (sequence - base) << 4 | kind: a memtable spans less than 2^28
 // sequence numbers, so 28 bits do. An entry of 16+100 bytes takes 4 (tag) + 2
-// (lengths) + 116 + 2 (padding) and 4 bytes for each level, 1.33 on average:
-// 129.3 bytes.
+// (lengths) + 116 + 2 (padding) and 4 bytes for each level, 1.6 on average:
+// 130.4 bytes.
 //
 // Limits: an arena is at most 4 GiB. Entries are never freed one by one; the
 // whole arena is. What an Iter or Get returns is a view of the arena and dies

@@ -1,5 +1,7 @@
 package memtable
 
+import "math/bits"
+
 // An Inserter is one goroutine's way to add entries: it owns a source of random
 // numbers for tower heights and remembers where the last entry went, so that
 // keys that arrive in order cost O(1). Its zero value is ready for any list.
@@ -8,29 +10,24 @@ type Inserter struct {
 	prev [maxHeight]uint32
 	next [maxHeight]uint32
 	rng  uint64
-
-	// touched makes the search read, before it compares a node, the node that it
-	// will compare next if it goes down a level. The two reads miss the cache
-	// at the same time instead of one after the other, which is most of what an
-	// insert costs; the sum is kept so that the reads are not optimised away.
-	touched uint32
 }
 
 // Seed sets the random numbers that tower heights come from. Without it a fixed
 // seed is used.
 func (in *Inserter) Seed(seed uint64) { in.rng = seed }
 
-// height draws a tower height: h with probability 3/4 · 4^-(h-1).
+// height draws a tower height: h with probability (1-p)·p^(h-1), p the chance of
+// another level.
 func (in *Inserter) height() int {
-	in.rng += 0x9e3779b97f4a7c15 // splitmix64 (Steele, Lea, Flood, OOPSLA 2014)
+	const chance = 1 << 64 / levelDenom * levelNumer // as a fraction of 2^64
+	in.rng += 0x9e3779b97f4a7c15                     // splitmix64 (Steele, Lea, Flood, OOPSLA 2014)
 	z := in.rng
 	z = (z ^ z>>30) * 0xbf58476d1ce4e5b9
 	z = (z ^ z>>27) * 0x94d049bb133111eb
 	z ^= z >> 31
 	h := 1
-	for h < maxHeight && z%branching == 0 {
-		z /= branching
-		h++
+	for bound := uint64(chance); h < maxHeight && z < bound; h++ {
+		bound, _ = bits.Mul64(bound, chance)
 	}
 	return h
 }
@@ -87,22 +84,12 @@ func (s *SkipList) search(in *Inserter, key []byte, tag uint32) {
 			in.prev[level], in.next[level] = s.head, 0
 		}
 	}
-	prev, bigger, touched := s.head, uint32(0), uint32(0)
+	t := newTarget(key, tag)
+	prev, bigger := s.head, uint32(0)
 	for level := int(s.height.Load()) - 1; level >= 0; level-- {
-		next := s.next(prev, level)
-		for next != 0 && next != bigger {
-			if level > 0 {
-				touched += s.tag(s.next(prev, level-1)) // see Inserter.touched
-			}
-			if s.compareNode(next, key, tag) >= 0 {
-				break
-			}
-			prev, next = next, s.next(next, level)
-		}
-		in.prev[level], in.next[level] = prev, next
-		bigger = next
+		prev, bigger = s.advance(&t, prev, level, bigger)
+		in.prev[level], in.next[level] = prev, bigger
 	}
-	in.touched = touched
 }
 
 // grow makes the list at least as high as height. The hint's levels above what

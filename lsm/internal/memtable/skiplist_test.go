@@ -203,7 +203,7 @@ func TestConcurrentDuplicate(t *testing.T) {
 // TestFault of the store's part C: what concerns the memtable alone.
 func TestFault(t *testing.T) {
 	t.Run("C32_arena_full_half_way", func(t *testing.T) {
-		for size := 64; size < 2048; size += 4 {
+		for size := 96; size < 2048; size += 4 {
 			s, err := NewSkipList(NewArena(make([]byte, size)), nil, 1)
 			require.NoError(t, err)
 			var in Inserter
@@ -276,4 +276,24 @@ func TestInPlaceConcurrent(t *testing.T) {
 	}
 	wg.Wait()
 	require.Equal(t, 1, s.Len())
+}
+
+// TestBefore compares the search by words with the comparison of whole keys: all
+// lengths around a word, zeros at the ends, values with lengths of one and two bytes.
+func TestBefore(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		s, err := NewSkipList(NewArena(make([]byte, 1<<16)), nil, 1)
+		require.NoError(t, err)
+		key := rapid.SliceOfN(rapid.SampledFrom([]byte{0, 1, 0x7f, 0xff}), 0, 20)
+		prefix := rapid.SliceOfN(rapid.Just(byte(0)), 0, 18).Draw(t, "prefix")
+		a, b := slices.Concat(prefix, key.Draw(t, "a")), slices.Concat(prefix, key.Draw(t, "b"))
+		var in Inserter
+		value := make([]byte, rapid.SampledFrom([]int{0, 1, 127, 128, 20_000}).Draw(t, "value"))
+		require.NoError(t, s.Add(&in, a, 10, 1, value))
+		off := s.next(s.head, 0)
+		for _, tag := range []uint32{s.tag(off) - 1, s.tag(off), s.tag(off) + 1} {
+			target := newTarget(b, tag)
+			require.Equal(t, s.compareNode(off, b, tag) < 0, s.before(off, &target), "%x before %x", a, b)
+		}
+	})
 }
