@@ -3,8 +3,8 @@ package segregated
 import "math/bits"
 
 // Free spans are kept in bins by size: one bin for each size below exactBins
-// granules, eight a doubling above. A bin is a doubly linked list, newest
-// first; a bitmap says which bins have spans (Masmano et al., TLSF: a new
+// granules, eight a doubling above. A bin is a doubly linked list, newest first;
+// bitmaps of two levels say which bins have spans (Masmano et al., TLSF: a new
 // dynamic memory allocator for real-time systems, ECRTS 2004, section 4).
 
 // links returns the links of the free span at g in the given bin.
@@ -19,16 +19,19 @@ func (h *Heap) links(g uint64, bin int) *links {
 func (h *Heap) link(g, n uint64) bool {
 	bin := binOf(n)
 	l := h.links(g, bin)
-	next := h.hdr.bins[bin]
+	head := &h.hdr.bins[bin]
+	next := *head
 	*l = links{next: next}
-	if next != 0 {
+	*head = g
+	if next == 0 {
+		h.hdr.binSet[bin/64] |= 1 << (bin % 64)
+		h.hdr.wordSet |= 1 << (bin / 64)
+	} else {
 		if !h.isFree(next) {
 			return h.fail("bin %d starts at %#x, which is not a free span", bin, next<<granuleShift)
 		}
 		h.links(next, bin).prev = g
 	}
-	h.hdr.bins[bin] = g
-	h.hdr.binSet[bin/64] |= 1 << (bin % 64)
 	h.freeSpans++
 	if h.sink != nil {
 		h.emitLinks(g, bin)
@@ -42,52 +45,71 @@ func (h *Heap) link(g, n uint64) bool {
 // other free spans that point back.
 func (h *Heap) unlink(g, n uint64) bool {
 	bin := binOf(n)
-	l := *h.links(g, bin)
-	if l.next != 0 && (!h.isFree(l.next) || h.links(l.next, bin).prev != g) {
-		return h.fail("free span %#x: next link %#x is damaged", g<<granuleShift, l.next<<granuleShift)
+	l := h.links(g, bin)
+	next, prev := l.next, l.prev
+	if next != 0 {
+		if !h.isFree(next) {
+			return h.badLink(g, "next", next)
+		}
+		l := h.links(next, bin)
+		if l.prev != g {
+			return h.badLink(g, "next", next)
+		}
+		l.prev = prev
 	}
-	if l.prev == 0 {
-		if h.hdr.bins[bin] != g {
-			return h.fail("free span %#x: previous link is damaged", g<<granuleShift)
+	switch head := &h.hdr.bins[bin]; {
+	case *head == g && prev == 0:
+		*head = next
+		if next == 0 {
+			h.binEmpty(bin)
 		}
-		h.hdr.bins[bin] = l.next
-		if l.next == 0 {
-			h.hdr.binSet[bin/64] &^= 1 << (bin % 64)
+	case prev == 0 || !h.isFree(prev):
+		return h.badLink(g, "previous", prev)
+	default:
+		l := h.links(prev, bin)
+		if l.next != g {
+			return h.badLink(g, "previous", prev)
 		}
-	} else {
-		if !h.isFree(l.prev) || h.links(l.prev, bin).next != g {
-			return h.fail("free span %#x: previous link %#x is damaged", g<<granuleShift, l.prev<<granuleShift)
-		}
-		h.links(l.prev, bin).next = l.next
-	}
-	if l.next != 0 {
-		h.links(l.next, bin).prev = l.prev
+		l.next = next
 	}
 	h.freeSpans--
 	if h.hooked {
 		h.unlinked(g, bin)
 		if h.sink != nil {
-			h.emitUnlink(l, bin)
+			h.emitUnlink(links{next: next, prev: prev}, bin)
 		}
 	}
 	return true
 }
 
+// binEmpty clears the bits of a bin that has lost its last span.
+func (h *Heap) binEmpty(bin int) {
+	w := &h.hdr.binSet[bin/64]
+	if *w &^= 1 << (bin % 64); *w == 0 {
+		h.hdr.wordSet &^= 1 << (bin / 64)
+	}
+}
+
+// badLink fails: a link of the free span at g does not lead to one that leads
+// back.
+func (h *Heap) badLink(g uint64, which string, to uint64) bool {
+	return h.fail("free span %#x: %s link %#x is damaged", g<<granuleShift, which, to<<granuleShift)
+}
+
 // nextBin returns the first bin from bin on that has spans, or numBins.
 func (h *Heap) nextBin(bin int) int {
-	w := bin / 64
+	w := uint(bin) / 64
 	if w >= binWords {
 		return numBins
 	}
 	if s := h.hdr.binSet[w] >> (bin % 64); s != 0 {
 		return bin + bits.TrailingZeros64(s)
 	}
-	for w++; w < binWords; w++ {
-		if s := h.hdr.binSet[w]; s != 0 {
-			return w*64 + bits.TrailingZeros64(s)
-		}
+	w = uint(bits.TrailingZeros64(h.hdr.wordSet >> (w + 1) << (w + 1)))
+	if w >= binWords {
+		return numBins
 	}
-	return numBins
+	return int(w*64) + bits.TrailingZeros64(h.hdr.binSet[w])
 }
 
 // find returns a free span of at least n granules that is not yet unlinked and
@@ -101,22 +123,22 @@ func (h *Heap) find(n uint64) (g, size uint64) {
 		}
 		bin++
 	}
-	if bin = h.nextBin(bin); bin == numBins {
+	switch bin = h.nextBin(bin); {
+	case bin == numBins:
+		return 0, 0
+	case bin >= exactBins:
+		return h.closest(bin, n, searchNext)
+	}
+	h.searched++
+	g = h.hdr.bins[bin]
+	if h.sink != nil {
+		h.emitLook(g, bin)
+	}
+	if !h.isFree(g) || h.spanSize(g) != uint64(bin) {
+		h.wrongSize(bin, g)
 		return 0, 0
 	}
-	if bin < exactBins {
-		h.searched++
-		g := h.hdr.bins[bin]
-		if h.sink != nil {
-			h.emitLook(g, bin)
-		}
-		if !h.isFree(g) || h.spanSize(g) != uint64(bin) {
-			h.fail("bin %d starts at %#x, which is not a free span of its size", bin, g<<granuleShift)
-			return 0, 0
-		}
-		return g, uint64(bin)
-	}
-	return h.closest(bin, n, searchNext)
+	return g, uint64(bin)
 }
 
 // How many spans of a bin find looks at: in the bin of the request, where some
@@ -130,7 +152,8 @@ const (
 // least n granules, the lower address among equals.
 func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 	g := h.hdr.bins[bin]
-	for i := 0; i < limit && g != 0; i++ {
+	bestSize = ^uint64(0)
+	for ; limit > 0 && g != 0; limit-- {
 		h.searched++
 		if h.sink != nil {
 			h.emitLook(g, bin)
@@ -140,10 +163,10 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 			size = h.spanSize(g)
 		}
 		if size == 0 || binOf(size) != bin {
-			h.fail("bin %d has %#x, which is not a free span of its size", bin, g<<granuleShift)
+			h.wrongSize(bin, g)
 			return 0, 0
 		}
-		if size >= n && (best == 0 || size < bestSize || size == bestSize && g < best) {
+		if size >= n && (size < bestSize || size == bestSize && g < best) {
 			best, bestSize = g, size
 			if size == n {
 				break
@@ -152,4 +175,9 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 		g = h.links(g, bin).next
 	}
 	return best, bestSize
+}
+
+// wrongSize fails: a bin has what is no free span of its size.
+func (h *Heap) wrongSize(bin int, g uint64) bool {
+	return h.fail("bin %d has %#x, which is not a free span of its size", bin, g<<granuleShift)
 }

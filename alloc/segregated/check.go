@@ -16,7 +16,7 @@ import (
 //	L3  under a span only its first bit is set, and its rows say its size
 //	L4  bits of slots that do not exist are set, those past a run's first row clear
 //	L5  each bin holds exactly the free spans of its size, joined both ways
-//	L6  the bit of a bin is set ⇔ it has spans
+//	L6  the bit of a bin is set ⇔ it has spans, that of a word of them ⇔ it has a bit
 //	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current
 //	L8  the counters agree: spans free, runs of a class, live blocks
 //	L9  the header is this heap's; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
@@ -162,16 +162,15 @@ func (c *checker) span(p piece) {
 		case p.n < largeMin:
 		case info && i > u+1:
 			want, kind = c.units[i], kindInfo // links and gap: see bins and below
-		case i == u+1 || i == last-1:
+		case i == u+1:
 			want, kind = unit{p.g, p.n}, kindLarge
+		case i == last-1 && !p.used && !p.quick:
+			want, kind = unit{p.g, p.n}, kindLast
 		}
 		if c.units[i] != want || c.kinds[i] != kind {
 			c.report(3, "row %#x inside the span %#x: %#x of kind %d, want %#x of kind %d",
 				i, p.g<<granuleShift, c.units[i], c.kinds[i], want, kind)
 		}
-	}
-	if row := c.units[u]; row.live&^row.bound != 0 {
-		c.report(3, "row %#x: live bits %#x without bound bits", u, row.live&^row.bound)
 	}
 	if !p.used && !p.quick && p.n >= infoMin {
 		in := c.info(p.g)
@@ -212,6 +211,11 @@ func (c *checker) run(p piece) uint64 {
 // bins compares the free lists with the walk: L5, L6, L8.
 func (c *checker) bins() {
 	seen := 0
+	for w, word := range c.hdr.binSet {
+		if has := c.hdr.wordSet>>w&1 != 0; has != (word != 0) {
+			c.report(6, "bins %d to %d: bit %v, word %#x", w*64, w*64+63, has, word)
+		}
+	}
 	for bin := range c.hdr.bins {
 		if has := c.hdr.binSet[bin/64]>>(bin%64)&1 != 0; has != (c.hdr.bins[bin] != 0) {
 			c.report(6, "bin %d: bit %v, first span %#x", bin, has, c.hdr.bins[bin]<<granuleShift)

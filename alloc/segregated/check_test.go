@@ -11,6 +11,9 @@ func TestCheckFinds(t *testing.T) {
 	// One heap: runs of 64 bytes, used and free spans of all kinds.
 	build := func(t *testing.T) (h *Heap, small, large, run uint64) {
 		h = fresh(t, 8<<20, &Options{Classes: []int{64}})
+		must(t, h, 2000)
+		a := must(t, h, 2000)
+		must(t, h, 2000)
 		var slots [][]byte
 		for range 300 {
 			slots = append(slots, must(t, h, 64))
@@ -18,9 +21,6 @@ func TestCheckFinds(t *testing.T) {
 		for _, s := range slots[:200] {
 			h.Free(s)
 		}
-		must(t, h, 2000)
-		a := must(t, h, 2000)
-		must(t, h, 2000)
 		must(t, h, 16000)
 		b := must(t, h, 40000)
 		must(t, h, 30000)
@@ -58,6 +58,7 @@ func TestCheckFinds(t *testing.T) {
 			h.hdr.bins[bin] = 0
 			h.hdr.binSet[bin/64] &^= 1 << (bin % 64)
 		}},
+		{"L6", "word of the bins", func(h *Heap, _, _, _ uint64) { h.hdr.wordSet ^= 1 << 5 }},
 		{"L6", "bit of an empty bin", func(h *Heap, _, _, _ uint64) { h.hdr.binSet[0] |= 2 }},
 		{"L7", "partial run forgotten", func(h *Heap, _, _, run uint64) { h.hdr.partial[1] = 0 }},
 		{"L7", "partial list of another class", func(h *Heap, _, _, run uint64) { h.hdr.partial[2] = uint32(run) }},

@@ -130,6 +130,7 @@ func TestDamagedHeader(t *testing.T) {
 		"size": func(h *header) *uint64 { return &h.size }, "magic": func(h *header) *uint64 { return &h.magic },
 		"bin":      func(h *header) *uint64 { return &h.bins[10] },
 		"last bin": func(h *header) *uint64 { return &h.bins[numBins-1] },
+		"word set": func(h *header) *uint64 { return &h.wordSet },
 		"bin set":  func(h *header) *uint64 { return &h.binSet[0] },
 		"set end":  func(h *header) *uint64 { return &h.binSet[binWords-1] },
 	}

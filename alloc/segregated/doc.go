@@ -34,7 +34,7 @@
 //     the remainder is not 0 or the bit not set, it is a fault, and which one is
 //     found out then.
 //  5. A run that becomes empty goes back to the best-fit space. A freed span
-//     waits in the quick list of its size (four of each, of up to 64 KiB, 1/32
+//     waits in the quick list of its size (seven of each, of up to 64 KiB, 1/32
 //     of the heap in all) or is joined with its free neighbours at once; one
 //     that ends at the top lowers it.
 //  6. Every 128 to 512 operations a sweep gives back the pages of free spans of
@@ -51,8 +51,10 @@
 //	│ header │ kinds     │ units         │ …             │ spans and runs │ untouched │
 //	└────────┴───────────┴───────────────┴───────────────┴────────────────┴───────────┘
 //
-//	unit of a run   live: a bit for each slot     spans   live:  ..1....1...
-//	                links of partial runs                 bound: ..1.1..1.1.
+//	unit of a run   live: a bit for each slot     spans   live:  ..1....1..1.
+//	                links of partial runs                 bound: ..1.1..1....
+//	                                                             used│    └ in a quick list
+//	                                                               free
 //
 // Blocks have no headers and are multiples of 16 bytes. The rows of a unit cost
 // 18 bytes for each 1024, touched only where there are blocks. What a user's

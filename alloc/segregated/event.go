@@ -50,7 +50,7 @@ func (h *Heap) emitPages(lo, hi uint64, commit bool) {
 }
 
 // binsOffset is where header.bins begins, in bytes: after 12 words and the bits.
-const binsOffset = 8 * (12 + binWords)
+const binsOffset = 8 * (13 + binWords)
 
 // emitLinks reports that the links of the free span at g, in the given bin,
 // were written.

@@ -33,7 +33,7 @@ func (h *Heap) allocSpan(n uint64) uint64 {
 		if h.err != nil {
 			return 0
 		}
-		if h.hdr.top+n > h.hdr.dirty && h.flushQuick() {
+		if h.top+n > h.hdr.dirty && h.flushQuick() {
 			return h.allocSpan(n)
 		}
 		if g = h.extend(n, anywhere()); g != 0 {
@@ -75,12 +75,11 @@ func (h *Heap) takeWhole(g, n uint64) uint64 {
 		return 0
 	}
 	if n >= largeMin {
+		h.untagLast(g, n)
 		h.closeInfo(g, n)
-		last := (g+n)>>granuleBits - 1
-		h.kinds[last], h.units[last] = kindLarge, unit{g, n}
 	}
 	u, m := bit(g)
-	h.units[u].live |= m
+	h.row(u).live |= m
 	return g
 }
 
@@ -105,7 +104,7 @@ func (h *Heap) takeSmallEnd(g, size, n uint64) uint64 {
 	}
 	at := g + size - n
 	u, m := bit(at)
-	row := &h.units[u]
+	row := h.row(u)
 	row.bound |= m
 	row.live |= m
 	return at
@@ -119,9 +118,10 @@ func (h *Heap) resizeFree(g, old, n uint64) bool {
 	if !same && !h.unlink(g, old) {
 		return false
 	}
-	last := (g+old)>>granuleBits - 1
-	h.kinds[last], h.units[last] = kindBitmap, unit{}
-	h.tag(g, n)
+	h.clearRow((g+old)>>granuleBits - 1)
+	h.row(g>>granuleBits + 1).bound = n
+	last := (g+n)>>granuleBits - 1
+	*h.kind(last), *h.row(last) = kindLast, unit{g, n}
 	return same || h.link(g, n)
 }
 
@@ -129,7 +129,7 @@ func (h *Heap) resizeFree(g, old, n uint64) bool {
 // that the caller can make them a span or a run; 0 if there is no room.
 func (h *Heap) reserveSpan(n uint64, a grid) uint64 {
 	g, size := h.findAligned(n, a)
-	if g == 0 && h.err == nil && h.hdr.top+n > h.hdr.dirty && h.flushQuick() {
+	if g == 0 && h.err == nil && h.top+n > h.hdr.dirty && h.flushQuick() {
 		g, size = h.findAligned(n, a)
 	}
 	switch {
@@ -218,49 +218,70 @@ func (h *Heap) freeSpan(g, n uint64) {
 // freeRange makes the unmarked granules [g, g+n) free: it joins them with the
 // free spans before and after, and gives them to the top if they end there.
 func (h *Heap) freeRange(g, n uint64) {
-	var j joined
-	end := g + n
+	h.freeUnmarked(g, n)
 	if h.sink != nil {
-		defer h.emitJoin(g, n)
+		h.emitJoin(g, n)
 	}
-	if end != h.hdr.top && h.isFree(end) {
+}
+
+// freeUnmarked is freeRange without its report.
+func (h *Heap) freeUnmarked(g, n uint64) {
+	end, soon := g+n, n >= soonPages*h.pageGranules
+	before, after := h.freeBefore(g), h.isFree(end)
+	if !after && !soon && end != h.top {
+		switch size := g - before; {
+		case before == 0:
+			h.putFree(g, n, gap{}, gap{})
+			return
+		case end-before < largeMin:
+			if h.unlink(before, size) {
+				h.link(before, end-before)
+			}
+			return
+		case size >= infoMin:
+			h.resizeFree(before, size, end-before)
+			return
+		}
+	}
+	h.join(g, end, before, after, soon)
+}
+
+// join is freeUnmarked for what ends at the top, has a free neighbour after it or
+// one that becomes large, or is so much that its pages go back soon.
+func (h *Heap) join(g, end, before uint64, after, soon bool) {
+	var j joined
+	if after {
 		size := h.spanSize(end)
 		if !h.absorb(end, size, &j) {
 			return
 		}
 		end += size
 	}
-	if p := h.spanBefore(g); p != 0 && h.isFree(p) {
-		size := g - p
-		if end-p < largeMin && end != h.hdr.top {
-			if h.unlink(p, size) {
-				h.link(p, end-p)
-			}
-			return
-		}
-		if size >= infoMin && end != h.hdr.top && j == (joined{}) && n < soonPages*h.pageGranules {
-			h.resizeFree(p, size, end-p)
-			return
-		}
-		if !h.absorb(p, size, &j) {
-			return
-		}
-		g = p
+	if before != 0 && g-before >= infoMin && end != h.top && !soon && j == (joined{}) {
+		h.resizeFree(before, g-before, end-before)
+		return
 	}
-	if end == h.hdr.top {
-		h.lowerTop(g, j.gone)
-		if n >= soonPages*h.pageGranules {
-			h.topPeak = g
+	lo := g
+	if before != 0 {
+		if !h.absorb(before, g-before, &j) {
+			return
+		}
+		lo = before
+	}
+	if end == h.top {
+		h.lowerTop(lo, j.gone)
+		if soon {
+			h.topPeak = lo
 			h.giveBackTop()
 		}
 		return
 	}
-	if n >= soonPages*h.pageGranules {
-		j.idle = gap{g, end}
+	if soon {
+		j.idle = gap{lo, end}
 	}
-	h.putFree(g, end-g, j.gone, j.idle)
-	if n >= soonPages*h.pageGranules {
-		h.giveBack(h.info(g))
+	h.putFree(lo, end-lo, j.gone, j.idle)
+	if soon {
+		h.giveBack(h.info(lo))
 	}
 }
 
@@ -313,16 +334,20 @@ func (h *Heap) joinGaps(a, b gap) gap {
 	return gap{min(a.lo, b.lo), max(a.hi, b.hi)}
 }
 
+// How many spans of how many bins findAligned looks at for one that happens to
+// fit.
+const searchAligned = 4
+
 // findAligned is find for spans that hold n granules placed on a: a few that
 // may happen to, else one that is large enough to.
 func (h *Heap) findAligned(n uint64, a grid) (g, size uint64) {
 	bin := h.nextBin(binOf(n))
-	for range searchNext {
+	for range searchAligned {
 		if bin == numBins {
 			return 0, 0
 		}
 		g := h.hdr.bins[bin]
-		for i := 0; i < searchNext && g != 0; i++ {
+		for i := 0; i < searchAligned && g != 0; i++ {
 			h.searched++
 			if h.sink != nil {
 				h.emitLook(g, bin)

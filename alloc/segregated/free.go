@@ -11,69 +11,46 @@ import (
 // call has to come here.
 func (h *Heap) freeSlow(b []byte) {
 	off := uint64(addrOf(b) - addrOf(h.mem))
-	if off < uint64(h.reach) && off%granule == 0 && h.mallocs+h.frees < h.sweepAt {
+	if off < uint64(h.reach) && off%granule == 0 && h.isUsed(off>>granuleShift) {
 		g := off >> granuleShift
-		u, m := bit(g)
-		if h.units[u].live&m != 0 && h.kinds[u] == kindBitmap && h.freeQuick(g, h.spanSize(g)) {
+		n := h.spanSize(g)
+		if h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n) {
+			h.frees++
+			h.uncount(n)
 			return
 		}
-	}
-	h.freeNext(b)
-}
-
-// freeQuick puts the live span [g, g+n) into its quick list if there is room
-// and it is not there yet, and reports whether it did.
-func (h *Heap) freeQuick(g, n uint64) bool {
-	q := &h.quick
-	if n == 0 || !q.keeps(n) || q.total+n > q.most {
-		return false
-	}
-	i := binOf(n)
-	b := &q.bucket[i]
-	e := newQuickEntry(g, n)
-	if b[quickSlots-1] != 0 || b.has(e) {
-		return false
-	}
-	q.put(b, i, e)
-	h.frees++
-	h.uncount(n)
-	return true
-}
-
-// uncount is the counterpart of countSpan.
-func (h *Heap) uncount(n uint64) {
-	if n < uint64(len(h.classOf)) {
-		h.demand[h.classOf[n]%maxClasses].live--
-	}
-}
-
-// freeNext is freeSlow for what does not go into a quick list at once.
-func (h *Heap) freeNext(b []byte) {
-	defer h.catch("free", b, nil)
-	off := uint64(addrOf(b) - addrOf(h.mem))
-	if off < uint64(h.reach) && off%granule == 0 {
-		g := off >> granuleShift
-		u, m := bit(g)
-		if h.units[u].live&m != 0 && h.kinds[u] == kindBitmap {
-			n := h.spanSize(g)
-			if n-1 < quickMax && h.quick.has(g, n) {
-				panic(h.classify("free", b, off))
-			}
-			h.releaseSpan(g, n)
-			if h.err != nil {
-				panic(h.badBlock("free", b, h.err))
-			}
-			return
-		}
-	}
-	if b == nil {
+		h.freeFar(b, g, n)
 		return
 	}
+	if b != nil {
+		h.freeRare(b)
+	}
+}
+
+// freeFar is freeSlow for the used span [g, g+n) that does not go into a quick
+// list at once.
+func (h *Heap) freeFar(b []byte, g, n uint64) {
+	done := false
+	defer func() {
+		if !done {
+			panic(h.badBlock("free", b, h.caught(recover())))
+		}
+	}()
+	h.releaseSpan(g, n)
+	done = true
+	if h.err != nil {
+		panic(h.badBlock("free", b, h.err))
+	}
+}
+
+// freeRare is freeSlow for bad blocks, and when every call has to come here.
+func (h *Heap) freeRare(b []byte) {
+	defer h.catch("free", b, nil)
 	if h.chk != nil {
 		h.chk.free(b)
 		return
 	}
-	off = h.locate("free", b)
+	off := h.locate("free", b)
 	if h.trace != nil {
 		h.trace.released(off)
 	}
@@ -86,6 +63,13 @@ func (h *Heap) freeNext(b []byte) {
 	h.release(off)
 	if h.err != nil {
 		panic(h.badBlock("free", b, h.err))
+	}
+}
+
+// uncount is the counterpart of countSpan.
+func (h *Heap) uncount(n uint64) {
+	if n<<granuleShift <= uint64(h.maxSize) {
+		h.demand[h.classOf[n%uint64(len(h.classOf))]%maxClasses].live--
 	}
 }
 
@@ -107,11 +91,17 @@ func (h *Heap) release(off uint64) {
 
 // releaseSpan frees the live span [g, g+n).
 func (h *Heap) releaseSpan(g, n uint64) {
+	if n == 0 {
+		h.fail("span %#x has no end", g<<granuleShift)
+		return
+	}
 	h.frees++
 	h.uncount(n)
-	if n-1 < quickMax {
-		h.putQuick(g, n)
-	} else {
+	keep := h.quick.keeps(n)
+	if keep {
+		h.makeRoom(n)
+	}
+	if !keep || !h.putQuick(g, n) {
 		h.freeSpan(g, n)
 	}
 	if h.mallocs+h.frees >= h.sweepAt {
@@ -164,8 +154,7 @@ func (h *Heap) locate(op string, b []byte) uint64 {
 			if slot < 64 && h.units[run].live&^c.empty>>slot&1 != 0 && off == run<<unitShift+slot*uint64(c.size) {
 				return off
 			}
-		} else if _, m := bit(off >> granuleShift); k == kindBitmap && off%granule == 0 &&
-			h.units[u].live&m != 0 && !h.isQuick(off>>granuleShift) {
+		} else if off%granule == 0 && h.isUsed(off>>granuleShift) {
 			return off
 		}
 	}
@@ -220,9 +209,7 @@ func (h *Heap) containing(off uint64) (alloc.Block, bool) {
 	if g == 0 {
 		return alloc.Block{}, false
 	}
-	u, m := bit(g)
-	used := h.units[u].live&m != 0 && !h.isQuick(g)
-	return alloc.Block{Off: arena.Offset(g << granuleShift), Size: int(h.spanSize(g) << granuleShift), Used: used}, true
+	return alloc.Block{Off: arena.Offset(g << granuleShift), Size: int(h.spanSize(g) << granuleShift), Used: h.isUsed(g)}, true
 }
 
 // spanAt returns the start of the span that covers granule g, or 0.
@@ -236,13 +223,13 @@ func (h *Heap) spanAt(g uint64) uint64 {
 			return 0
 		case k == kindInfo:
 			continue // the row before it has the start
-		case k == kindLarge:
+		case k == kindLarge || k == kindLast:
 			if s := h.units[u].live; s>>granuleBits < u && h.isSpan(s) && s+h.spanSize(s) > g {
 				return s
 			}
 			return 0
 		}
-		if w := h.units[u].bound & mask; w != 0 {
+		if w := h.units[u].starts() & mask; w != 0 {
 			return u<<granuleBits + 63 - uint64(bits.LeadingZeros64(w))
 		}
 	}
@@ -252,5 +239,5 @@ func (h *Heap) spanAt(g uint64) uint64 {
 // isSpan reports whether a span, used or free, starts at g.
 func (h *Heap) isSpan(g uint64) bool {
 	u, m := bit(g)
-	return g >= h.hdr.first && g < h.hdr.top && h.kinds[u] == kindBitmap && h.units[u].bound&m != 0
+	return g >= h.hdr.first && g < h.hdr.top && h.kinds[u] == kindBitmap && h.units[u].starts()&m != 0
 }

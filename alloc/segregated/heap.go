@@ -36,7 +36,8 @@ type Heap struct {
 	trace        *tracer  // of call stacks, nil without Options.ProfileRate
 
 	topPeak   uint64 // highest top since the last sweep
-	top       uint64 // hdr.top again, out of reach of stray writes
+	first     uint64 // hdr.first again, out of reach of stray writes
+	top       uint64 // hdr.top again
 	restored  gap    // what carve committed last
 	freeSpans int
 	demand    [maxClasses]demand
@@ -113,13 +114,14 @@ func (h *Heap) format(o Options) error {
 		kindsEnd: (k + first>>granuleBits*kindSize) &^ (h.pageSize - 1),
 		unitsEnd: (u + first>>granuleBits*unitRow) &^ (h.pageSize - 1),
 	}
-	if !h.growMeta(first>>granuleBits + 2) {
+	if !h.growMeta(first>>granuleBits + rowsPastTop) {
 		return h.noMemory("new", int(h.pageSize))
 	}
 	h.end = h.hdr.end << granuleShift
 	h.sweepAt, h.pause = sweepEvery, sweepEvery
 	h.initSmall(o)
 	h.setMode(o)
+	h.first = first
 	h.setTop(first)
 	h.arm()
 	return nil

@@ -31,13 +31,15 @@ const (
 // Kinds: one uint16 for each unit says how its row is to be read.
 //
 //	0             bitmaps of granules, or the inside of a large span (all zero)
-//	kindLarge     inside a large span, its first or last whole unit: the row is the span's start and size
+//	kindLarge     inside a large span, its first whole unit: the row is the span's start and size
 //	kindInfo      inside a large free span: the row is part of its spanInfo
+//	kindLast      inside a large free span, its last whole unit: the row is the span's start and size
 //	class<<8 | i  unit i of a run of that class; the row of unit 0 is the run's
 const (
 	kindBitmap = 0
 	kindLarge  = 1
 	kindInfo   = 2
+	kindLast   = 3
 	kindRun    = 1 << 8 // at least this: a run
 	runIndex   = 63     // mask of i: a run has at most 64 units
 )
@@ -73,6 +75,7 @@ type header struct {
 	unitsEnd uint64 // the same for the units
 	root     uint64 // offset of the caller's root block, 0 if none
 
+	wordSet uint64           // bit set ⇔ the word of binSet is not 0
 	binSet  [binWords]uint64 // bit set ⇔ the bin has a span
 	bins    [numBins]uint64  // first granule of the bin's first span, 0 if none
 	partial [maxClasses]uint32
@@ -81,22 +84,29 @@ type header struct {
 
 // unit is one row of the metadata: 16 bytes for each 1024 of data.
 //
-//	bitmaps      live: a used span starts at the granule; bound: a span, used or free, starts at it
+//	bitmaps      of the granules where a span starts; see below
 //	unit 0 run   live: bit i is set while slot i is used; bound: links to the partial runs before and after
 //	others       see spanInfo
+//
+// Where a span starts, the bits of the granule say what it is:
+//
+//	live  bound
+//	 1     1     used
+//	 0     1     free
+//	 1     0     in a quick list: taken for used by its neighbours, not by Free
 type unit struct {
 	live, bound uint64
 }
 
 // spanInfo overlays the rows of the first whole units inside a large free
-// span. A used one has start and size only. The row of the last whole unit
-// repeats them, so that the span after it can find them; where that is the
-// second one, as it may be in the smallest large spans, the links of a free
-// span take its place. Spans of fewer than infoMin granules end after prev.
+// span. A used one has start and size only. In a free one the row of the last
+// whole unit repeats them, so that the span after it can find them; where that
+// is the second one, as it may be in the smallest large spans, the links take
+// its place. Spans of fewer than infoMin granules end after prev.
 //
 //	unit   +1             +2             +3               +4               …  last
 //	       start  size    next   prev    goneLo  goneHi   idleLo  idleHi      start  size
-//	                      └ free only ────────────────────────────────┘
+//	                      └ free only ──────────────────────────────────────────────────┘
 type spanInfo struct {
 	start, size uint64 // granules
 	links
@@ -116,7 +126,7 @@ func binOf(n uint64) int {
 		return int(n)
 	}
 	e := bits.Len64(n) - 1
-	return exactBins + (e-7)<<subBinShift + int(n>>(e-subBinShift))&(1<<subBinShift-1)
+	return exactBins + (e-7)<<subBinShift + int(n>>((e-subBinShift)&63))&(1<<subBinShift-1)
 }
 
 // metaOffsets returns where the kinds, the units and the data of a region of n

@@ -10,57 +10,59 @@ import (
 // no class, and when every call has to come here.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	n := max(1, (uint64(size)+granule-1)>>granuleShift)
-	if uintptr(size) <= h.maxSize && !h.hooked {
-		ci := uintptr(h.classOf[n%uint64(len(h.classOf))]) % maxClasses
+	ci := uintptr(0)
+	if h.hooked || uint64(size) >= h.end { // negative ones too
+		return h.mallocRare(size)
+	}
+	if uintptr(size) <= h.maxSize {
+		ci = uintptr(h.classOf[n%uint64(len(h.classOf))]) % maxClasses
 		if c := &h.classes[ci]; c.cur != 0 {
 			if c.avail = ^*c.live; c.avail != 0 { // what Free has returned meanwhile
 				return h.block(h.takeSlot(ci), size), nil
 			}
 		}
-	} else if n <= quickMax && !h.hooked && h.mallocs+h.frees < h.sweepAt {
-		if g := h.quick.take(n); g != 0 {
+	} else if n <= quickMax && h.mallocs+h.frees < h.sweepAt {
+		if g := h.takeQuick(n); g != 0 {
 			h.mallocs++
 			return h.block(g<<granuleShift, size), nil
 		}
 	}
-	return h.mallocNext(size, n)
+	return h.mallocFar(size, n, ci)
 }
 
-// mallocNext is mallocSlow for a class that needs another run, and for spans.
-func (h *Heap) mallocNext(size int, n uint64) (b []byte, err error) {
-	defer h.catch("malloc", nil, &err)
-	if h.hooked || n > quickMax {
-		return h.mallocMost(size, n)
-	}
-	if uintptr(size) <= h.maxSize {
-		if ci := uintptr(h.classOf[n%uint64(len(h.classOf))]); ci != 0 && h.refill(ci) {
-			return h.block(h.takeSlot(ci), size), nil
+// mallocFar is mallocSlow for a class that needs another run, and for spans
+// that the quick lists do not have.
+func (h *Heap) mallocFar(size int, n uint64, ci uintptr) (b []byte, err error) {
+	done := false
+	defer func() {
+		if !done {
+			err = h.caught(recover())
 		}
+	}()
+	if ci != 0 && h.refill(ci) {
+		done = true
+		return h.block(h.takeSlot(ci), size), nil
 	}
-	if g := h.quick.take(n); g != 0 {
-		h.countSpan(n)
-		return h.block(g<<granuleShift, size), nil
+	g := uint64(0)
+	if ci != 0 && h.mallocs+h.frees < h.sweepAt {
+		g = h.takeQuick(n)
 	}
-	return h.mallocMost(size, n)
-}
-
-// mallocMost is mallocSlow for what the quick lists do not have.
-func (h *Heap) mallocMost(size int, n uint64) ([]byte, error) {
-	if h.hooked || uint64(size) >= h.end {
-		return h.mallocRare(size)
-	}
-	g := h.allocSpan(n)
 	if g == 0 {
+		g = h.allocSpan(n)
+	}
+	if g == 0 {
+		done = true
 		return h.mallocRare(size)
 	}
 	h.countSpan(n)
+	done = true
 	return h.block(g<<granuleShift, size), nil
 }
 
 // countSpan counts a block of n granules that came from the best-fit space.
 func (h *Heap) countSpan(n uint64) {
-	if n < uint64(len(h.classOf)) {
-		h.demand[h.classOf[n]%maxClasses].live++
+	if n<<granuleShift <= uint64(h.maxSize) {
+		h.demand[h.classOf[n%uint64(len(h.classOf))]%maxClasses].live++
 	}
 	h.mallocs++
 	if h.mallocs+h.frees >= h.sweepAt {
@@ -70,7 +72,8 @@ func (h *Heap) countSpan(n uint64) {
 
 // mallocRare is mallocSlow for bad sizes, for heaps that report events, are
 // closed or damaged, and for those that have run out of memory.
-func (h *Heap) mallocRare(size int) ([]byte, error) {
+func (h *Heap) mallocRare(size int) (b []byte, err error) {
+	defer h.catch("malloc", nil, &err)
 	if h.chk != nil {
 		return h.chk.malloc("malloc", size, 1, false)
 	}
@@ -146,7 +149,7 @@ func (h *Heap) takeSpan(n uint64, a grid) uint64 {
 // quickOrFit returns a used span of n granules, or 0.
 func (h *Heap) quickOrFit(n uint64) uint64 {
 	if n <= quickMax {
-		if g := h.quick.take(n); g != 0 {
+		if g := h.takeQuick(n); g != 0 {
 			return g
 		}
 	}

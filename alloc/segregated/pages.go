@@ -8,6 +8,10 @@ import "github.com/memlab-go/memlab/arena"
 // commitStep is how much the data grows at least at once: it keeps calls rare.
 const commitStep = 64 << 10 >> granuleShift
 
+// rowsPastTop is how many rows past that of the top can be looked at, so that
+// every row a span below the top may have is one of them.
+const rowsPastTop = 6
+
 // grow makes sure that the data granules below to, and the rows that describe
 // them and the top, may be touched.
 func (h *Heap) grow(to uint64) bool {
@@ -20,7 +24,7 @@ func (h *Heap) grow(to uint64) bool {
 			h.sysErr = nil
 			continue
 		}
-		if h.growMeta(end>>granuleBits+2) && h.commit(gap{h.hdr.commit, end}) {
+		if h.growMeta(end>>granuleBits+rowsPastTop) && h.commit(gap{h.hdr.commit, end}) {
 			h.hdr.commit = end
 			return true
 		}
@@ -35,7 +39,7 @@ func (h *Heap) within(end uint64) bool {
 		return true
 	}
 	k, u, _ := metaOffsets(len(h.units), h.pageSize)
-	n := min(end>>granuleBits+2, uint64(len(h.units)))
+	n := min(end>>granuleBits+rowsPastTop, uint64(len(h.units)))
 	need := (end - h.hdr.commit) << granuleShift
 	need += max(roundUp(k+n*kindSize, h.pageSize), h.hdr.kindsEnd) - h.hdr.kindsEnd
 	need += max(roundUp(u+n*unitRow, h.pageSize), h.hdr.unitsEnd) - h.hdr.unitsEnd

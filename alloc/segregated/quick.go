@@ -3,10 +3,9 @@ package segregated
 import "math/bits"
 
 // Quick lists put off the splitting and joining of spans that come and go. A
-// freed span of up to quickMax granules stays as it is, live bit and all, in
-// the bucket of its size, and the next request of that size gets it back. Its
-// neighbours take it for used. So that a second Free of it is found, Free looks
-// whether the span is in the bucket of its size: quickSlots comparisons.
+// freed span of up to quickMax granules stays as it is in the bucket of its
+// size, and the next request of that size gets it back. Only its bound bit is
+// cleared: its neighbours take it for used, Free does not.
 //
 // The buckets are those of the bins: one for each size below exactBins
 // granules, eight a doubling above. There a request takes a span that is larger
@@ -20,7 +19,7 @@ import "math/bits"
 // each sweep empties those that were of no use since their last turn.
 
 const (
-	quickSlots   = 4
+	quickSlots   = 7
 	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
 	quickBuckets = exactBins + (12-7)<<subBinShift + 1
 	quickTotal   = 32 << 10 >> granuleShift // granules in all buckets, or if that is more
@@ -38,12 +37,10 @@ func newQuickEntry(g, n uint64) quickEntry { return quickEntry(g<<quickBits | n)
 func (e quickEntry) start() uint64         { return uint64(e >> quickBits) }
 func (e quickEntry) size() uint64          { return uint64(e) & (1<<quickBits - 1) }
 
-// quickBucket holds freed spans, the newest first, 0 where there is none.
-type quickBucket [quickSlots]quickEntry
-
-// has reports whether e is in b.
-func (b *quickBucket) has(e quickEntry) bool {
-	return b[0] == e || b[1] == e || b[2] == e || b[3] == e
+// quickBucket holds freed spans, the newest last. It fills a cache line.
+type quickBucket struct {
+	n    uint64
+	span [quickSlots]quickEntry
 }
 
 // quickLists are the buckets.
@@ -56,30 +53,25 @@ type quickLists struct {
 	used   [(quickBuckets + 63) / 64]uint64 // bit set: a span was taken from it not long ago
 }
 
-// take returns a span of n granules or a little more, or 0.
-func (q *quickLists) take(n uint64) uint64 {
+// takeQuick returns a used span of n ≤ quickMax granules or a little more from
+// the quick lists, or 0.
+func (h *Heap) takeQuick(n uint64) uint64 {
 	i := binOf(n)
-	b := &q.bucket[i]
-	e := b[0]
-	if e.size() >= n {
-		b[0], b[1], b[2], b[3] = b[1], b[2], b[3], 0
-	} else if e = b[1]; e.size() >= n {
-		b[1], b[2], b[3] = b[2], b[3], 0
-	} else if e = b[2]; e.size() >= n {
-		b[2], b[3] = b[3], 0
-	} else if e = b[3]; e.size() >= n {
-		b[3] = 0
-	} else {
-		return 0
+	b := &h.quick.bucket[i]
+	for k := b.n - 1; k < quickSlots; k-- {
+		e := b.span[k]
+		if e.size() < n {
+			continue
+		}
+		b.n--
+		b.span[k] = b.span[b.n%quickSlots]
+		h.quick.total -= e.size()
+		h.quick.used[i/64] |= 1 << (i % 64)
+		u, m := bit(e.start())
+		h.row(u).bound |= m
+		return e.start()
 	}
-	q.total -= e.size()
-	q.used[i/64] |= 1 << (i % 64)
-	return e.start()
-}
-
-// has reports whether the span at g of n granules is in its bucket.
-func (q *quickLists) has(g, n uint64) bool {
-	return q.bucket[binOf(n)].has(newQuickEntry(g, n))
+	return 0
 }
 
 // keeps reports whether a span of n granules is not too much to be kept.
@@ -87,31 +79,31 @@ func (q *quickLists) keeps(n uint64) bool {
 	return n <= quickMax && (n <= q.most/quickPart || n <= q.most/2-min(q.total, q.most/2))
 }
 
-// put puts e into b, which is bucket i and has room.
-func (q *quickLists) put(b *quickBucket, i int, e quickEntry) {
-	q.filled[i/64] |= 1 << (i % 64)
-	b[0], b[1], b[2], b[3] = e, b[0], b[1], b[2]
-	q.total += e.size()
-}
-
-// putQuick puts the live span [g, g+n) into its bucket, whose oldest span is
-// freed for it, or frees it if it is more than the lists may hold.
-func (h *Heap) putQuick(g, n uint64) {
+// putQuick puts the used span [g, g+n) into its bucket and reports whether
+// there was room. A full bucket is not emptied for it: what was freed last
+// would be gone first.
+func (h *Heap) putQuick(g, n uint64) bool {
 	q := &h.quick
-	if !q.keeps(n) {
-		h.freeSpan(g, n)
-		return
+	if n-1 >= quickMax || q.total+n > q.most || !q.keeps(n) {
+		return false
 	}
 	i := binOf(n)
 	b := &q.bucket[i]
-	old := b[quickSlots-1]
-	b[quickSlots-1] = 0
-	q.put(b, i, newQuickEntry(g, n))
-	if old != 0 {
-		q.total -= old.size()
-		h.freeSpan(old.start(), old.size())
+	if b.n >= quickSlots {
+		return false
 	}
-	for q.total > q.most {
+	b.span[b.n] = newQuickEntry(g, n)
+	b.n++
+	q.total += n
+	q.filled[i/64] |= 1 << (i % 64)
+	u, m := bit(g)
+	h.row(u).bound &^= m
+	return true
+}
+
+// makeRoom empties buckets until the lists may hold n granules more.
+func (h *Heap) makeRoom(n uint64) {
+	for q := &h.quick; q.total+n > q.most && q.total > 0; {
 		h.emptyNext()
 	}
 }
@@ -138,12 +130,10 @@ func (h *Heap) emptyNext() {
 func (h *Heap) emptyBucket(i uint64) {
 	q := &h.quick
 	q.filled[i/64] &^= 1 << (i % 64)
-	b := q.bucket[i]
-	q.bucket[i] = quickBucket{}
-	for _, e := range b {
-		if e == 0 {
-			return
-		}
+	b := &q.bucket[i]
+	for b.n > 0 {
+		b.n--
+		e := b.span[b.n%quickSlots]
 		q.total -= e.size()
 		h.freeSpan(e.start(), e.size())
 	}
@@ -170,10 +160,4 @@ func (h *Heap) flushQuick() bool {
 		h.emptyNext()
 	}
 	return true
-}
-
-// isQuick reports whether the span at g, whose live bit is set, is in a bucket.
-func (h *Heap) isQuick(g uint64) bool {
-	n := h.spanSize(g)
-	return n <= quickMax && h.quick.has(g, n)
 }

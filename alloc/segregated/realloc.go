@@ -30,7 +30,7 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 	if h.kinds[off>>unitShift] >= kindRun {
 		return h.reallocSlot(b, off, size)
 	}
-	if h.growLast(off, size) || h.keepSpan(off, size) {
+	if off%granule == 0 && h.reallocSpan(off>>granuleShift, size) {
 		return h.block(off, size), nil
 	}
 	return h.realloc(b, size, 1)
@@ -66,56 +66,25 @@ func (h *Heap) reallocSlot(b []byte, off uint64, size int) ([]byte, error) {
 // size bytes.
 func (c *class) fits(size int) bool { return uintptr(size) <= c.size && uintptr(size) > c.size/2 }
 
-// keepSpan reports whether the live span at off stays as it is when its block
-// is to have size bytes; false if there is no such span.
-func (h *Heap) keepSpan(off uint64, size int) bool {
-	g, n := off>>granuleShift, (uint64(size)+granule-1)>>granuleShift
-	u, m := bit(g)
-	if off%granule != 0 || h.units[u].live&m == 0 || h.kinds[u] != kindBitmap {
+// reallocSpan is Realloc for the span at g if it is a used one that stays as it
+// is, or a large one that ends at the top and grows into what is committed: the
+// way of a buffer that is appended to.
+func (h *Heap) reallocSpan(g uint64, size int) bool {
+	if !h.isUsed(g) {
 		return false
 	}
-	old := h.spanSize(g)
-	return n <= old && old-n <= slack(n) && (old > quickMax || !h.quick.has(g, old))
-}
-
-// growLast grows the live block at off if it is a large span that ends at the
-// top, and stays below what is committed: the way of a buffer that is appended
-// to.
-func (h *Heap) growLast(off uint64, size int) bool {
-	g, n := off>>granuleShift, (uint64(size)+granule-1)>>granuleShift
-	u, m := bit(g)
-	if h.kinds[u] != kindBitmap || h.units[u].live&m == 0 || off%granule != 0 ||
-		u+1 >= uint64(len(h.units)) || h.kinds[u+1] != kindLarge {
+	n, old := (uint64(size)+granule-1)>>granuleShift, h.spanSize(g)
+	if n <= old {
+		return old-n <= slack(n)
+	}
+	if g+old != h.top || old < largeMin || uint64(size) >= h.end || g+n > h.hdr.commit {
 		return false
 	}
-	row := &h.units[u+1]
-	top := g + row.bound
-	if row.live != g || top != h.hdr.top || uint64(size) >= h.end || g+n < top || g+n > h.hdr.commit {
-		return false
-	}
-	if row.bound <= quickMax && h.quick.has(g, row.bound) {
-		return false
-	}
-	if g+n != top {
-		tu, tm := bit(top)
-		h.units[tu].bound &^= tm
-		if last, next := tu-1, (g+n)>>granuleBits-1; last == next {
-			h.units[last].bound = n
-		} else {
-			h.untagLast(u+1, last)
-			h.kinds[next], h.units[next] = kindLarge, unit{g, n}
-		}
-		row.bound = n
-		h.setTop(g + n)
-	}
+	u, m := bit(h.top)
+	h.row(u).bound &^= m
+	h.row(g>>granuleBits + 1).bound = n
+	h.setTop(g + n)
 	return true
-}
-
-// untagLast clears the last row of a large span unless it is the first.
-func (h *Heap) untagLast(first, last uint64) {
-	if last != first {
-		h.kinds[last], h.units[last] = kindBitmap, unit{}
-	}
 }
 
 // ReallocAligned is [Heap.Realloc] with a base address that is a multiple of
@@ -203,7 +172,7 @@ func (h *Heap) shrinkSpan(g, old, n uint64) {
 // the free span after it, if either has room.
 func (h *Heap) growSpan(g, old, n uint64) bool {
 	end, more := g+old, n-old
-	if end == h.hdr.top {
+	if end == h.top {
 		if more > h.hdr.end-end || !h.grow(end+more) {
 			return false
 		}
@@ -233,7 +202,7 @@ func (h *Heap) growSpan(g, old, n uint64) bool {
 // retag changes the rows inside the used span at g from old to n granules.
 func (h *Heap) retag(g, old, n uint64) {
 	if old >= largeMin {
-		h.untag(g, old)
+		h.untag(g)
 	}
 	if n >= largeMin {
 		h.tag(g, n)

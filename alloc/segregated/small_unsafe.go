@@ -18,9 +18,9 @@ type smallState struct {
 	reach   uintptr        // bytes from base that Free may look at without asking: the top, or 0 when hooked, closed or corrupt
 	mallocs uint64
 	frees   uint64
-	maxSize uintptr    // largest size that has a class
-	hooked  bool       // every call takes the slow path
-	classOf [128]uint8 // by size in granules
+	maxSize uintptr                     // largest size that has a class
+	hooked  bool                        // every call takes the slow path
+	classOf [MaxClass/granule + 1]uint8 // by size in granules; 0, which never has slots, if there is none
 	classes [maxClasses]class
 }
 
@@ -46,8 +46,8 @@ type class struct {
 // for a negative size, [alloc.ErrNoMemory], [alloc.ErrClosed], and
 // [alloc.ErrCorrupt] once damage was found. O(1) but for a bounded search.
 func (h *Heap) Malloc(size int) ([]byte, error) {
-	if uintptr(size) <= h.maxSize {
-		c := &h.classes[h.classOf[uintptr(size+granule-1)/granule%128]%maxClasses]
+	if uint(size) <= MaxClass {
+		c := &h.classes[h.classOf[(uint(size)+granule-1)/granule]%maxClasses]
 		if a := c.avail; a != 0 {
 			c.avail = a & (a - 1)
 			*c.live |= a & -a

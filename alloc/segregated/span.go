@@ -3,17 +3,20 @@ package segregated
 import "math/bits"
 
 // This file knows how spans are marked and measured. A span of n granules at g
-// is known by bit g of the bound rows (a span starts here), bit g of the live
-// rows (and it is used), and, if it is large, by the rows inside it. Every
-// other bit under a span is zero. A bound bit at the top ends the last span.
+// is known by bit g of the live and bound rows (a span starts here, and what it
+// is) and, if it is large, by the rows inside it. Every other bit under a span
+// is zero. A bound bit at the top ends the last span.
 
 // bit returns the unit of granule g and g's bit in the words of its row.
 func bit(g uint64) (u, mask uint64) { return g >> granuleBits, 1 << (g & granuleMask) }
 
+// starts returns the bits where spans start in a row of bitmaps.
+func (r *unit) starts() uint64 { return r.live | r.bound }
+
 // markUsed makes [g, g+n) a used span.
 func (h *Heap) markUsed(g, n uint64) {
 	u, m := bit(g)
-	row := &h.units[u]
+	row := h.row(u)
 	row.bound |= m
 	row.live |= m
 	if n >= largeMin {
@@ -21,103 +24,128 @@ func (h *Heap) markUsed(g, n uint64) {
 	}
 }
 
-// markFree makes [g, g+n) a free span, without links yet.
-func (h *Heap) markFree(g, n uint64) {
-	u, m := bit(g)
-	h.units[u].bound |= m
-	if n >= largeMin {
-		h.tag(g, n)
-		h.openInfo(g, n)
-	}
-}
-
 // unmarkUsed removes the used span [g, g+n), whose granules then belong to the
 // span before it or to a new one.
 func (h *Heap) unmarkUsed(g, n uint64) {
 	u, m := bit(g)
-	row := &h.units[u]
+	row := h.row(u)
 	row.bound &^= m
 	row.live &^= m
 	if n >= largeMin {
-		h.untag(g, n)
+		h.untag(g)
+	}
+}
+
+// markFree makes [g, g+n) a free span, without links yet.
+func (h *Heap) markFree(g, n uint64) {
+	u, m := bit(g)
+	h.row(u).bound |= m
+	if n >= largeMin {
+		h.tag(g, n)
+		h.openInfo(g, n)
+		h.tagLast(g, n)
 	}
 }
 
 // unmarkFree removes the free span [g, g+n).
 func (h *Heap) unmarkFree(g, n uint64) {
 	u, m := bit(g)
-	h.units[u].bound &^= m
+	h.row(u).bound &^= m
 	if n >= largeMin {
+		h.untagLast(g, n)
 		h.closeInfo(g, n)
-		h.untag(g, n)
+		h.untag(g)
 	}
 }
 
-// tag writes start and size into the rows inside the large span [g, g+n).
+// tag writes start and size into the first row inside the large span [g, g+n).
 func (h *Heap) tag(g, n uint64) {
-	first, last := g>>granuleBits+1, (g+n)>>granuleBits-1
-	h.kinds[first], h.kinds[last] = kindLarge, kindLarge
-	h.units[first], h.units[last] = unit{g, n}, unit{g, n}
+	u := g>>granuleBits + 1
+	*h.kind(u), *h.row(u) = kindLarge, unit{g, n}
 }
 
 // untag clears what tag wrote.
-func (h *Heap) untag(g, n uint64) {
-	first, last := g>>granuleBits+1, (g+n)>>granuleBits-1
-	h.kinds[first], h.kinds[last] = kindBitmap, kindBitmap
-	h.units[first], h.units[last] = unit{}, unit{}
+func (h *Heap) untag(g uint64) { h.clearRow(g>>granuleBits + 1) }
+
+// clearRow makes unit u one inside a span, of which nothing is kept there.
+func (h *Heap) clearRow(u uint64) { *h.kind(u), *h.row(u) = kindBitmap, unit{} }
+
+// tagLast writes start and size into the last row inside the large free span
+// [g, g+n), unless the links are there.
+func (h *Heap) tagLast(g, n uint64) {
+	if last := (g+n)>>granuleBits - 1; last != g>>granuleBits+2 {
+		*h.kind(last), *h.row(last) = kindLast, unit{g, n}
+	}
+}
+
+// untagLast clears what tagLast wrote.
+func (h *Heap) untagLast(g, n uint64) {
+	if last := (g+n)>>granuleBits - 1; last != g>>granuleBits+2 {
+		h.clearRow(last)
+	}
 }
 
 // openInfo makes room for the spanInfo of the tagged span [g, g+n).
 func (h *Heap) openInfo(g, n uint64) {
 	u := g>>granuleBits + 2
-	h.kinds[u] = kindInfo
-	h.units[u] = unit{}
+	*h.kind(u), *h.row(u) = kindInfo, unit{}
 	if n >= infoMin {
-		h.kinds[u+1], h.kinds[u+2] = kindInfo, kindInfo
-		h.units[u+1], h.units[u+2] = unit{}, unit{}
+		*h.kind(u + 1), *h.row(u + 1) = kindInfo, unit{}
+		*h.kind(u + 2), *h.row(u + 2) = kindInfo, unit{}
 	}
 }
 
-// closeInfo clears the room that openInfo made, but for a last row.
+// closeInfo clears what openInfo made.
 func (h *Heap) closeInfo(g, n uint64) {
 	u := g>>granuleBits + 2
-	h.kinds[u] = kindBitmap
-	h.units[u] = unit{}
+	h.clearRow(u)
 	if n >= infoMin {
-		h.kinds[u+1], h.kinds[u+2] = kindBitmap, kindBitmap
-		h.units[u+1], h.units[u+2] = unit{}, unit{}
+		h.clearRow(u + 1)
+		h.clearRow(u + 2)
 	}
 }
 
-// spanSize returns the size in granules of the span that starts at g: the
-// distance to the next bound bit, or what the rows inside say. 0 means that
-// the rows make no sense.
+// spanSize returns the size in granules of the span that starts at g, below
+// the top: the distance to the next start, or what the row inside says. 0 means
+// that the rows make no sense.
 func (h *Heap) spanSize(g uint64) uint64 {
 	u := g >> granuleBits
-	if w := h.units[u].bound >> (g & granuleMask) >> 1; w != 0 {
+	if w := h.row(u).starts() >> (g & granuleMask) >> 1; w != 0 {
 		return uint64(bits.TrailingZeros64(w)) + 1
+	}
+	switch u++; *h.kind(u) {
+	case kindLarge:
+		return h.largeSize(g)
+	case kindBitmap:
+		if w := h.row(u).starts(); w != 0 {
+			return u<<granuleBits - g + uint64(bits.TrailingZeros64(w))
+		}
 	}
 	return h.spanSizeFar(g)
 }
 
-// spanSizeFar is spanSize for spans that reach into the next unit.
+// largeSize returns the size of the large span that starts at g, or 0.
+func (h *Heap) largeSize(g uint64) uint64 {
+	u := g>>granuleBits + 1
+	row := h.row(u)
+	if *h.kind(u) != kindLarge || row.live != g || row.bound < largeMin || row.bound > h.top-g {
+		return 0
+	}
+	return row.bound
+}
+
+// spanSizeFar is spanSize for spans that reach past the unit after the first.
 func (h *Heap) spanSizeFar(g uint64) uint64 {
 	u := g>>granuleBits + 1
 	n := u<<granuleBits - g
-	for i := 0; i < largeMin/unitGranules+1 && u < uint64(len(h.units)); i++ {
+	for i := 0; i < largeMin/unitGranules+1 && u <= h.top>>granuleBits; i++ {
 		switch k := h.kinds[u]; {
 		case k >= kindRun:
 			return n
-		case k == kindInfo:
+		case k != kindBitmap:
 			return 0
-		case k == kindLarge:
-			row := h.units[u]
-			if i != 0 || row.live != g || row.bound < largeMin || row.bound > h.hdr.top-g {
-				return 0
-			}
-			return row.bound
 		}
-		if w := h.units[u].bound; w != 0 {
+		if w := h.units[u].starts(); w != 0 {
 			return n + uint64(bits.TrailingZeros64(w))
 		}
 		n += unitGranules
@@ -126,45 +154,79 @@ func (h *Heap) spanSizeFar(g uint64) uint64 {
 	return 0
 }
 
-// spanBefore returns the start of the span that ends at granule g, or 0 if a
-// run or the start of the data is there.
-func (h *Heap) spanBefore(g uint64) uint64 {
-	if g == h.hdr.first {
+// freeBefore returns the start of the free span that ends at granule g, or 0 if
+// what is there is used, a run, or the start of the data.
+func (h *Heap) freeBefore(g uint64) uint64 {
+	if g == h.first {
 		return 0
 	}
 	u := (g - 1) >> granuleBits
-	if h.kinds[u] == kindBitmap {
-		if w := h.units[u].bound << (granuleMask - (g-1)&granuleMask); w != 0 {
-			return g - 1 - uint64(bits.LeadingZeros64(w))
+	k := *h.kind(u)
+	if k == kindBitmap {
+		row := h.row(u)
+		if w := row.starts() << (granuleMask - (g-1)&granuleMask); w != 0 {
+			p := g - 1 - uint64(bits.LeadingZeros64(w))
+			if row.live>>(p&granuleMask)&1 != 0 {
+				return 0
+			}
+			return p
 		}
+		u--
+		k = *h.kind(u)
 	}
-	for i := 0; i < largeMin/unitGranules+1; i, u = i+1, u-1 {
-		switch k := h.kinds[u]; {
-		case k >= kindRun:
-			return 0
-		case k != kindBitmap:
-			row := h.units[u]
-			if k == kindInfo { // the last row, which is the second
-				row = h.units[u-1]
-			}
-			if row.live < g && row.live+row.bound == g {
-				return row.live
+	switch {
+	case k == kindLast:
+		return h.freeUpTo(h.row(u), g)
+	case k == kindInfo: // the last row, which is the second
+		return h.freeUpTo(h.row(u-1), g)
+	case k != kindBitmap:
+		return 0
+	}
+	return h.freeBeforeFar(g, u)
+}
+
+// freeUpTo returns the start of the large free span whose tag is row if it ends
+// at g, else 0.
+func (h *Heap) freeUpTo(row *unit, g uint64) uint64 {
+	if p := row.live; p < g && p+row.bound == g && h.isFree(p) {
+		return p
+	}
+	return 0
+}
+
+// freeBeforeFar is freeBefore for spans that start in unit u or before, and are
+// not large.
+func (h *Heap) freeBeforeFar(g, u uint64) uint64 {
+	for i := 0; i < largeMin/unitGranules && u >= h.first>>granuleBits && h.kinds[u] == kindBitmap; i++ {
+		row := &h.units[u]
+		if w := row.starts(); w != 0 {
+			bit := 63 - uint64(bits.LeadingZeros64(w))
+			if p := u<<granuleBits + bit; row.live>>bit&1 == 0 && g-p < largeMin {
+				return p
 			}
 			return 0
 		}
-		if w := h.units[u].bound; w != 0 && i > 0 {
-			return u<<granuleBits + 63 - uint64(bits.LeadingZeros64(w))
-		}
+		u--
 	}
 	return 0
 }
 
 // isFree reports whether a free span starts at g. It trusts nothing about g.
 func (h *Heap) isFree(g uint64) bool {
-	if g < h.hdr.first || g >= h.hdr.top {
+	if g-h.first >= h.top-h.first {
 		return false
 	}
 	u, m := bit(g)
-	row := h.units[u]
-	return h.kinds[u] == kindBitmap && row.bound&m != 0 && row.live&m == 0
+	row := h.row(u)
+	return *h.kind(u) == kindBitmap && row.bound&^row.live&m != 0
+}
+
+// isUsed reports whether a used span starts at g. It trusts nothing about g.
+func (h *Heap) isUsed(g uint64) bool {
+	if g-h.first >= h.top-h.first {
+		return false
+	}
+	u, m := bit(g)
+	row := h.row(u)
+	return *h.kind(u) == kindBitmap && row.bound&row.live&m != 0
 }

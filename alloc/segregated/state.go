@@ -51,14 +51,22 @@ func (h *Heap) catch(op string, b []byte, err *error) {
 	if r == nil {
 		return
 	}
+	fault := h.caught(r)
+	if err == nil {
+		panic(h.badBlock(op, b, fault))
+	}
+	*err = fault
+}
+
+// caught is catch for the value r of a panic. The paths that are only somewhat
+// slow defer a call of it for when they do not come to their end, which costs
+// less.
+func (h *Heap) caught(r any) error {
 	if _, ok := r.(runtime.Error); !ok {
 		panic(r)
 	}
 	h.fail("%v", r)
-	if err == nil {
-		panic(h.badBlock(op, b, h.err))
-	}
-	*err = h.err
+	return h.err
 }
 
 // fail remembers that the metadata is damaged, for good: every later call gets

@@ -31,10 +31,9 @@ func newView(mem []byte, pageSize uint64) view {
 // info returns the record of the large span that starts at granule g. The
 // caller has checked that g is below the top and the span large.
 func (v *view) info(g uint64) *spanInfo {
-	rows := v.units[g>>granuleBits+1:][:4]
-	// SAFETY: four rows are 64 bytes, the size of a spanInfo, and both are
-	// made of uint64 alone.
-	return (*spanInfo)(unsafe.Pointer(unsafe.SliceData(rows)))
+	// SAFETY: four rows are 64 bytes, the size of a spanInfo, both are made of
+	// uint64 alone, and the rows are committed up to rowsPastTop past the top's.
+	return (*spanInfo)(unsafe.Pointer(&v.units[g>>granuleBits+1]))
 }
 
 // smallLinks returns the links inside the small free span at granule g.

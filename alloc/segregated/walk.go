@@ -96,13 +96,10 @@ func (h *Heap) pieceAt(g uint64) piece {
 		return piece{g: g, bad: "is inside a large span"}
 	}
 	row := h.units[u]
-	if row.bound&m == 0 {
+	if row.starts()&m == 0 {
 		return piece{g: g, bad: "is not the start of a span"}
 	}
-	p := piece{g: g, n: h.spanSize(g), used: row.live&m != 0}
-	if p.used && p.n <= quickMax && h.quick.has(g, p.n) {
-		p.used, p.quick = false, true
-	}
+	p := piece{g: g, n: h.spanSize(g), used: row.live&row.bound&m != 0, quick: row.live&^row.bound&m != 0}
 	if p.n == 0 {
 		p.bad = "has no end"
 	}
