@@ -64,10 +64,14 @@ func (b *Batch) Reset() {
 }
 
 func (b *Batch) add(kind keys.Kind, key, value []byte) {
-	if len(key) > MaxKeyLen || len(value) > MaxValueLen {
+	most := MaxValueLen
+	if kind == keys.KindRangeDelete { // the value is a key, the end of the range
+		most = MaxKeyLen
+	}
+	if len(key) > MaxKeyLen || len(value) > most {
 		if b.err == nil {
 			b.err = fmt.Errorf("%w: record %d: key of %d and value of %d bytes (most: %d and %d)",
-				ErrTooLarge, b.count, len(key), len(value), MaxKeyLen, MaxValueLen)
+				ErrTooLarge, b.count, len(key), len(value), MaxKeyLen, most)
 		}
 		return
 	}

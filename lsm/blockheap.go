@@ -23,12 +23,12 @@ func heapSlack(size int) int { return min(size/64+64<<10, size/4) }
 
 // newBlockHeap makes a heap that commits at most size bytes, its own structures
 // included.
-func newBlockHeap(size int, b arena.Backing) (*blockHeap, error) {
+func newBlockHeap(size int, mem arena.Options) (*blockHeap, error) {
 	reserve := 2 * size // for what fragmentation strews
-	if b == arena.GoHeap {
+	if mem.Backing == arena.GoHeap {
 		reserve = size + size/8 // allocated at once
 	}
-	r, err := arena.Reserve(reserve, &arena.Options{Backing: b})
+	r, err := arena.Reserve(reserve, &mem)
 	if err != nil {
 		return nil, err
 	}

@@ -117,7 +117,7 @@ func (q *commitQueue) leave(group []*commit) {
 }
 
 // Apply applies the records of b, all or none, at the durability of o. b must not
-// change meanwhile; it may be used again afterwards. An empty batch does nothing.
+// change meanwhile; it may be used again afterwards. An empty or nil batch does nothing.
 //
 // Errors: [ErrTooLarge], [ErrClosed], [ErrReadOnly], [ErrMemoryLimit] after a stall
 // that took too long, or what the file system said. After an error none of the
@@ -130,6 +130,9 @@ func (d *DB) Apply(b *Batch, o *WriteOptions) error {
 	}
 	if level > Buffered {
 		return fmt.Errorf("%w: %v", ErrOptions, level)
+	}
+	if b == nil {
+		return d.writable()
 	}
 	if b.err != nil {
 		return b.err

@@ -17,6 +17,11 @@ func (d *DB) CompactRange(lo, hi []byte) error {
 	if lo != nil && hi != nil && d.cmp.Compare(lo, hi) > 0 {
 		return fmt.Errorf("%w: from %q to %q", ErrBadRange, lo, hi)
 	}
+	let, err := d.hold()
+	if err != nil {
+		return err
+	}
+	defer let()
 	if err := d.Flush(); err != nil {
 		return err
 	}

@@ -81,14 +81,16 @@ func testClock(t *testing.T) {
 
 func testConcurrentClose(t *testing.T) {
 	for range 20 {
-		o := small(vfs.NewMem())
+		mem := vfs.NewMem()
+		o := small(mem)
 		o.Backing = arena.GoHeap
 		d := mustOpen(t, o)
+		makeTable(t, mem, "a", map[string]string{"in 1": "a", "in 2": "b"})
 		var wg sync.WaitGroup
 		fine := func(err error) bool {
 			return err == nil || errors.Is(err, ErrNotFound)
 		}
-		for g := range 4 {
+		for g := range 8 {
 			wg.Go(func() {
 				for i := 0; ; i++ {
 					k := fmt.Appendf(nil, "%d", (i*7+g)%50)
@@ -107,6 +109,15 @@ func testConcurrentClose(t *testing.T) {
 						}
 					case 3:
 						err = d.Flush()
+					case 4:
+						err = d.CompactRange(nil, nil)
+					case 5:
+						err = d.IngestTable("in/a")
+					case 6:
+						err = d.Checkpoint(fmt.Sprintf("copy %d", i))
+					case 7:
+						err = d.Check()
+						_ = d.Stats()
 					}
 					if !fine(err) {
 						if !errors.Is(err, ErrClosed) {

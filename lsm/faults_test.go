@@ -21,11 +21,13 @@ import (
 // TestFault holds the rows of the fault table that concern the store as a whole.
 func TestFault(t *testing.T) {
 	t.Run("C01_kill_9_at_a_random_instant", testKill)
+	t.Run("C03_crash_rounds_at_random_points", testCrashRounds)
 	t.Run("C05_log_cut_at_a_record_boundary", testLogGap)
 	t.Run("C09_logs_are_not_recycled", testNoRecycling)
 	t.Run("C15_table_missing_or_unknown", testOrphans)
 	t.Run("C17_manifest_and_current", testManifest)
 	t.Run("C19_no_space", testNoSpace)
+	t.Run("C19_no_space_round_after_round", testFullRounds)
 	t.Run("C20_short_write", testShortWrite)
 	t.Run("C21_fsync_fails_once", testSyncFails)
 	t.Run("C22_directory_sync_fails", testDirSyncFails)

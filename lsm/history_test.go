@@ -83,8 +83,9 @@ func (h history) check(t testing.TB, d *DB) int {
 
 // small are options under which a short history flushes and compacts a lot.
 func small(fs vfs.FS) *Options {
-	return &Options{FS: fs, WriteBufferSize: 4 << 10, BlockCacheSize: 64 << 10, TablesSize: 256 << 10, BlockSize: 256,
+	o := &Options{FS: fs, WriteBufferSize: 4 << 10, BlockCacheSize: 64 << 10, TablesSize: 256 << 10, BlockSize: 256,
 		TargetFileSize: 2 << 10, LevelSize: 4 << 10, LevelMultiplier: 4, L0CompactionTrigger: 2, MaxCompactions: 1}
+	return o.testBacking()
 }
 
 // step applies batch i at a durability, with a flush or a compaction now and then.

@@ -23,6 +23,11 @@ import (
 // Errors: a [*CorruptionError], [ErrOptions] if a table is sorted by another order,
 // those of Apply, and what the file system said; the store is unchanged then.
 func (d *DB) IngestTable(paths ...string) error {
+	let, err := d.hold()
+	if err != nil {
+		return err
+	}
+	defer let()
 	in := &ingestion{d: d}
 	defer in.close()
 	for _, p := range paths {

@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -178,7 +179,7 @@ func (p *memPool) region(size int) (*arena.Region, error) {
 	if p.limit > 0 && p.bytes+size > p.limit {
 		return nil, nil
 	}
-	r, err := reserveCommitted(size, p.opts.Backing)
+	r, err := reserveCommitted(size, p.opts.memory())
 	if err != nil {
 		return nil, err
 	}
@@ -232,15 +233,21 @@ func (p *memPool) close() error {
 const hugeFrom = 8 << 20
 
 // reserveCommitted reserves a region and commits all of it.
-func reserveCommitted(size int, b arena.Backing) (*arena.Region, error) {
-	r, err := arena.Reserve(size, &arena.Options{Backing: b, HugePages: size >= hugeFrom})
+func reserveCommitted(size int, mem arena.Options) (*arena.Region, error) {
+	mem.HugePages = size >= hugeFrom
+	r, err := arena.Reserve(size, &mem)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.Commit(0, size); err != nil {
-		return nil, err
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
+}
+
+// memory says how the store's regions are made.
+func (o *Options) memory() arena.Options {
+	return arena.Options{Backing: o.Backing, Guard: o.guard, Pager: o.pager}
 }
 
 // A memIter walks a memtable by internal key.

@@ -36,12 +36,15 @@ type machine struct {
 	m     model
 	snaps []*Snapshot
 	views []model // what each snapshot must see
+
+	dir    string
+	copies int // checkpoints made
 }
 
 func (c *machine) open() {
 	o := c.opts
 	o.FS = c.fs
-	d, err := Open("db", &o)
+	d, err := Open(c.dir, &o)
 	require.NoError(c.t, err)
 	c.d = d
 }
@@ -246,6 +249,45 @@ func (c *machine) Compact(t *rapid.T) {
 	require.NoError(t, c.d.CompactRange([]byte(lo), []byte(hi)))
 }
 
+// Ingest takes in a table of its own.
+func (c *machine) Ingest(t *rapid.T) {
+	kv := model{}
+	for range rapid.IntRange(1, 10).Draw(t, "n") {
+		kv[drawKey(t, "k")] = drawValue(t)
+	}
+	_, err := c.fs.OpenDir("in", true)
+	require.NoError(t, err)
+	w, err := NewTableWriter("in/table", &TableOptions{FS: c.fs})
+	require.NoError(t, err)
+	for _, k := range kv.keys() {
+		require.NoError(t, w.Put([]byte(k), []byte(kv[k])))
+	}
+	_, err = w.Finish()
+	require.NoError(t, err)
+	require.NoError(t, w.Close())
+	require.NoError(t, c.d.IngestTable("in/table"))
+	maps.Copy(c.m, kv)
+}
+
+// Checkpoint opens a copy and goes on with it, or with the store.
+func (c *machine) Checkpoint(t *rapid.T) {
+	c.copies++
+	name := fmt.Sprintf("copy%d", c.copies)
+	require.NoError(t, c.d.Checkpoint(name))
+	if rapid.Bool().Draw(t, "move over") {
+		c.closeSnaps()
+		require.NoError(t, c.d.Close())
+		c.dir = name
+		c.open()
+		return
+	}
+	o := c.opts
+	o.FS, o.ReadOnly = c.fs, true
+	got, err := readAll(name, &o)
+	require.NoError(t, err)
+	require.Equal(t, c.m, got)
+}
+
 // closeSnaps drops all snapshots, which do not outlive their store.
 func (c *machine) closeSnaps() {
 	for _, s := range c.snaps {
@@ -290,12 +332,12 @@ func (c *machine) Check(t *rapid.T) {
 
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		c := &machine{t: t, fs: vfs.NewMem(), opts: drawOptions(t), m: model{}}
+		c := &machine{t: t, dir: "db", fs: vfs.NewMem(), opts: drawOptions(t), m: model{}}
 		c.open()
 		t.Repeat(map[string]func(*rapid.T){
 			"Put": c.Put, "Put2": c.Put, "Delete": c.Delete, "DeleteRange": c.DeleteRange, "Batch": c.Batch, "Batch2": c.Batch,
 			"Get": c.Get, "Snapshot": c.Snapshot, "Walk": c.Walk, "Flush": c.Flush,
-			"Compact": c.Compact, "Reopen": c.Reopen, "Crash": c.Crash, "Check": c.Check,
+			"Compact": c.Compact, "Ingest": c.Ingest, "Checkpoint": c.Checkpoint, "Reopen": c.Reopen, "Crash": c.Crash, "Check": c.Check,
 		})
 		c.Check(t)
 		c.closeSnaps()

@@ -93,7 +93,7 @@ func (d *DB) openMemory() error {
 	o := d.opts
 	budget := o.BlockCacheSize + o.TablesSize
 	var err error
-	if d.blocks, err = newBlockHeap(budget, o.Backing); err != nil {
+	if d.blocks, err = newBlockHeap(budget, o.memory()); err != nil {
 		return err
 	}
 	d.cache, err = cache.New(&cache.Options{
@@ -106,7 +106,7 @@ func (d *DB) openMemory() error {
 	if o.ReadOnly {
 		return nil
 	}
-	if d.logMem, err = reserveCommitted(o.logBuffer(), o.Backing); err != nil {
+	if d.logMem, err = reserveCommitted(o.logBuffer(), o.memory()); err != nil {
 		return err
 	}
 	d.logBuf = d.logMem.Bytes()

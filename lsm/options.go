@@ -3,6 +3,7 @@ package lsm
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"time"
 
@@ -143,6 +144,9 @@ type Options struct {
 	Logger *slog.Logger
 
 	limited bool // MemoryLimit was given: memtables may not pass their share either
+
+	guard bool        // tests: an inaccessible page on either side of each region
+	pager arena.Pager // tests: makes the system calls for memory
 }
 
 // A RecoveryMode says what Open does about a damaged log.
@@ -187,6 +191,8 @@ const (
 	smallLogBuffer  = 64 << 10
 	defaultStall    = time.Minute
 	maxWriteBufferN = 64
+	maxBloomBits    = 1000
+	maxSize         = math.MaxInt / (2 * maxWriteBufferN) // so that no sum of shares overflows
 )
 
 // withDefaults returns a copy with every zero field filled in.
@@ -255,20 +261,31 @@ func (o *Options) validate() error {
 		if f.v != 0 && f.v < f.least {
 			return fmt.Errorf("%w: %s is %d, the least is %d", ErrOptions, f.name, f.v, f.least)
 		}
+		if f.v > maxSize {
+			return fmt.Errorf("%w: %s is %d, the most is %d", ErrOptions, f.name, f.v, maxSize)
+		}
 	}
 	switch {
 	case o.MaxWriteBuffers > maxWriteBufferN:
 		return fmt.Errorf("%w: MaxWriteBuffers is %d, the most is %d", ErrOptions, o.MaxWriteBuffers, maxWriteBufferN)
+	case math.IsNaN(o.BloomBitsPerKey) || o.BloomBitsPerKey > maxBloomBits:
+		return fmt.Errorf("%w: BloomBitsPerKey is %v, the most is %d", ErrOptions, o.BloomBitsPerKey, maxBloomBits)
+	case o.Compression > Zstd:
+		return fmt.Errorf("%w: %v", ErrOptions, o.Compression)
+	case o.StallLimit < 0:
+		return fmt.Errorf("%w: StallLimit is %v", ErrOptions, o.StallLimit)
 	case o.Durability > Buffered:
 		return fmt.Errorf("%w: %v", ErrOptions, o.Durability)
 	case o.Recovery > Salvage:
 		return fmt.Errorf("%w: %v", ErrOptions, o.Recovery)
-	case o.Backing != arena.Mmap && o.Backing != arena.GoHeap:
+	case o.Backing != arena.Mmap && o.Backing != arena.GoHeap && o.pager == nil:
 		return fmt.Errorf("%w: backing must be arena.Mmap or arena.GoHeap", ErrOptions)
-	case o.MustExist && o.ErrorIfExists:
-		return fmt.Errorf("%w: MustExist and ErrorIfExists exclude each other", ErrOptions)
+	case (o.MustExist || o.ReadOnly) && o.ErrorIfExists:
+		return fmt.Errorf("%w: ErrorIfExists and MustExist or ReadOnly exclude each other", ErrOptions)
 	case o.Comparer != nil:
-		return o.Comparer.Validate()
+		if err := o.Comparer.Validate(); err != nil {
+			return fmt.Errorf("%w: %w", ErrOptions, err)
+		}
 	}
 	return nil
 }

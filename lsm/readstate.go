@@ -46,6 +46,18 @@ func (d *DB) acquire() (*readState, error) {
 	return rs, nil
 }
 
+// hold keeps Close from releasing anything until let is called, without keeping a
+// memtable or a version. It fails with ErrClosed.
+func (d *DB) hold() (let func(), err error) {
+	d.stateMu.RLock()
+	defer d.stateMu.RUnlock()
+	if d.state == nil {
+		return nil, ErrClosed
+	}
+	d.liveStates.Add(1)
+	return d.liveStates.Done, nil
+}
+
 // publish makes the memtables and the version of d what reads see. d.mu is held.
 func (d *DB) publish() {
 	mems := make([]*memTable, 0, 1+len(d.imms))

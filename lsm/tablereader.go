@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
 	"github.com/memlab-go/memlab/lsm/internal/cache"
 	"github.com/memlab-go/memlab/lsm/internal/filter"
 	"github.com/memlab-go/memlab/lsm/internal/keys"
@@ -53,7 +54,7 @@ func OpenTable(path string, o *TableOptions) (*Table, error) {
 		return nil, fmt.Errorf("lsm: open table: %w", err)
 	}
 	t := &Table{cmp: c.Comparer}
-	if t.blocks, err = newBlockHeap(max(c.MemoryLimit, minTableMemory), c.Backing); err != nil {
+	if t.blocks, err = newBlockHeap(max(c.MemoryLimit, minTableMemory), arena.Options{Backing: c.Backing}); err != nil {
 		return nil, joinClose(err, f)
 	}
 	t.cache, err = cache.New(&cache.Options{Heap: t.blocks.shared, Region: t.blocks.region, Budget: c.MemoryLimit})
@@ -161,7 +162,8 @@ func (t *Table) Close() error {
 }
 
 // NewIter returns an iterator over the entries within the bounds of o, which may
-// be nil. It must be closed, before the table.
+// be nil. It must be closed, before the table. The error is [ErrClosed], or
+// [ErrBadRange] for bounds that exclude each other.
 func (t *Table) NewIter(o *IterOptions) (*TableIterator, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -171,6 +173,9 @@ func (t *Table) NewIter(o *IterOptions) (*TableIterator, error) {
 	it := &TableIterator{t: t}
 	if o != nil {
 		it.lower, it.upper = bytes.Clone(o.LowerBound), bytes.Clone(o.UpperBound)
+		if it.lower != nil && it.upper != nil && t.cmp.Compare(it.lower, it.upper) > 0 {
+			return nil, fmt.Errorf("%w: lower bound %q, upper bound %q", ErrBadRange, it.lower, it.upper)
+		}
 	}
 	it.it.Init(t.r, nil)
 	t.iters++
@@ -187,12 +192,21 @@ type TableIterator struct {
 	lower, upper []byte
 	seek         []byte
 	closed       bool
-	out          bool // off the bounds
+	err          error // once closed
+	out          bool  // off the bounds
+}
+
+// begin readies the iterator for an absolute move.
+func (it *TableIterator) begin() bool {
+	if it.closed {
+		it.err = ErrClosed
+	}
+	return !it.closed
 }
 
 // First moves to the first entry.
 func (it *TableIterator) First() bool {
-	if it.closed {
+	if !it.begin() {
 		return false
 	}
 	if it.lower != nil {
@@ -203,7 +217,7 @@ func (it *TableIterator) First() bool {
 
 // Last moves to the last entry.
 func (it *TableIterator) Last() bool {
-	if it.closed {
+	if !it.begin() {
 		return false
 	}
 	if it.upper != nil {
@@ -214,7 +228,7 @@ func (it *TableIterator) Last() bool {
 
 // SeekGE moves to the first entry at or after key.
 func (it *TableIterator) SeekGE(key []byte) bool {
-	if it.closed {
+	if !it.begin() {
 		return false
 	}
 	if it.lower != nil && it.t.cmp.Compare(key, it.lower) < 0 {
@@ -226,7 +240,7 @@ func (it *TableIterator) SeekGE(key []byte) bool {
 
 // SeekLT moves to the last entry before key.
 func (it *TableIterator) SeekLT(key []byte) bool {
-	if it.closed {
+	if !it.begin() {
 		return false
 	}
 	if it.upper != nil && it.t.cmp.Compare(key, it.upper) > 0 {
@@ -244,29 +258,57 @@ func (it *TableIterator) Prev() bool { return it.Valid() && it.settle(it.it.Prev
 
 // settle holds the bounds.
 func (it *TableIterator) settle(ok bool) bool {
-	it.out = !ok || it.lower != nil && it.t.cmp.Compare(it.Key(), it.lower) < 0 ||
-		it.upper != nil && it.t.cmp.Compare(it.Key(), it.upper) >= 0
+	it.out = !ok
+	if ok {
+		key := keys.User(it.it.Key())
+		it.out = it.lower != nil && it.t.cmp.Compare(key, it.lower) < 0 ||
+			it.upper != nil && it.t.cmp.Compare(key, it.upper) >= 0
+	}
 	return !it.out
 }
 
 // Valid reports whether the iterator stands on an entry.
 func (it *TableIterator) Valid() bool { return !it.closed && !it.out && it.it.Valid() }
 
-// Key returns the current key.
-func (it *TableIterator) Key() []byte { return keys.User(it.it.Key()) }
+// Key returns the current key, nil if there is none.
+func (it *TableIterator) Key() []byte {
+	if !it.Valid() {
+		return nil
+	}
+	return keys.User(it.it.Key())
+}
 
-// Value returns the current value, empty for a tombstone.
-func (it *TableIterator) Value() []byte { return it.it.Value() }
+// Value returns the current value, empty for a tombstone, nil if there is none.
+func (it *TableIterator) Value() []byte {
+	if !it.Valid() {
+		return nil
+	}
+	v := it.it.Value()
+	return v[:len(v):len(v)]
+}
 
 // Seq returns the sequence number of the current entry: 0 in a table that
-// [TableWriter] made.
-func (it *TableIterator) Seq() SeqNum { return keys.SeqOf(it.it.Key()) }
+// [TableWriter] made, and where there is none.
+func (it *TableIterator) Seq() SeqNum {
+	if !it.Valid() {
+		return 0
+	}
+	return keys.SeqOf(it.it.Key())
+}
 
 // Deleted reports whether the current entry is a tombstone.
-func (it *TableIterator) Deleted() bool { return keys.KindOf(it.it.Key()) == keys.KindDelete }
+func (it *TableIterator) Deleted() bool {
+	return it.Valid() && keys.KindOf(it.it.Key()) == keys.KindDelete
+}
 
-// Err returns what stopped the iterator, or nil.
-func (it *TableIterator) Err() error { return it.it.Err() }
+// Err returns what stopped the iterator, nil at an end, [ErrClosed] after a move of
+// a closed one.
+func (it *TableIterator) Err() error {
+	if it.closed {
+		return it.err
+	}
+	return it.it.Err()
+}
 
 // All returns the entries from the first to the last. Look at Err afterwards.
 func (it *TableIterator) All() iter.Seq2[[]byte, []byte] {
@@ -288,5 +330,6 @@ func (it *TableIterator) Close() error {
 	it.t.mu.Lock()
 	defer it.t.mu.Unlock()
 	it.t.iters--
-	return it.it.Close()
+	it.err = it.it.Close()
+	return it.err
 }

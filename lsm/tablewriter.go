@@ -3,6 +3,7 @@ package lsm
 import (
 	"errors"
 	"fmt"
+	"math"
 	"path/filepath"
 
 	"github.com/memlab-go/memlab/arena"
@@ -46,8 +47,9 @@ func (o *TableOptions) complete() (TableOptions, error) {
 	if o != nil {
 		c = *o
 	}
-	if c.BlockSize < 0 || c.BlockRestartInterval < 0 || c.MemoryLimit < 0 || c.Compression > Zstd {
-		return c, fmt.Errorf("%w: negative size or unknown compression", ErrOptions)
+	if c.BlockSize < 0 || c.BlockRestartInterval < 0 || c.MemoryLimit < 0 || c.MemoryLimit > maxSize || c.Compression > Zstd ||
+		math.IsNaN(c.BloomBitsPerKey) || c.BloomBitsPerKey > maxBloomBits {
+		return c, fmt.Errorf("%w: a size is negative or too large, or the compression unknown", ErrOptions)
 	}
 	if c.Comparer == nil {
 		c.Comparer = BytewiseComparer()
@@ -108,11 +110,15 @@ func NewTableWriter(path string, o *TableOptions) (*TableWriter, error) {
 }
 
 // Put adds a pair. Keys must ascend strictly; one that does not is an error, as is
-// anything that the file system says, and the table is lost with it. Key and value
-// are copied.
+// anything that the file system says, and the table is lost with it. A key or value
+// past [MaxKeyLen] or [MaxValueLen] is [ErrTooLarge] and not added. Key and value are
+// copied.
 func (t *TableWriter) Put(key, value []byte) error {
 	if t.err != nil {
 		return t.err
+	}
+	if len(key) > MaxKeyLen || len(value) > MaxValueLen {
+		return fmt.Errorf("%w: key of %d and value of %d bytes (most: %d and %d)", ErrTooLarge, len(key), len(value), MaxKeyLen, MaxValueLen)
 	}
 	t.ikey = keys.Append(t.ikey[:0], key, 0, keys.KindSet)
 	if err := t.w.Add(t.ikey, value); err != nil {
