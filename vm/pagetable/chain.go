@@ -56,8 +56,8 @@ func newChains(mem *vm.Memory, base vm.PhysAddr, buckets, nodes int) (*chains, e
 		return nil, fmt.Errorf("pagetable: a table of %#x bytes does not fit at %v", chainBytes(c.buckets, c.nodes), base)
 	}
 	mem.Zero(base, chainBytes(c.buckets, c.nodes))
-	f := Sv39
-	f.Arch, f.Name, f.VABits, f.Signed = vm.NoArch, "chains", chainBits, false
+	f := riscv64("chains", "hash chains", 3, 0)
+	f.Arch = vm.NoArch
 	o := Options{}
 	if err := o.validate(&f, mem); err != nil {
 		return nil, err

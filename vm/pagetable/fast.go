@@ -19,12 +19,12 @@ import (
 type fastPlan struct {
 	ok      bool
 	n       int
-	levels  [5]fastLevel // root first
-	narrow  bool         // entries of less than 8 bytes
-	pteMask uint64       // all bits of an entry
-	pteLog  uint8        // log2 of its bytes
-	rot     int          // frame field to address
-	frame   uint64       // frame field of a table entry
+	levels  [maxLevels]fastLevel // root first
+	narrow  bool                 // entries of less than 8 bytes
+	pteMask uint64               // all bits of an entry
+	pteLog  uint8                // log2 of its bytes
+	rot     int                  // frame field to address
+	frame   uint64               // frame field of a table entry
 	flip    uint64
 	global  uint64 // leaf is global if pte&global == globalWant
 	gWant   uint64

@@ -1,10 +1,18 @@
 package pagetable
 
-import "github.com/memlab-go/memlab/vm"
+import (
+	"fmt"
+	"slices"
+
+	"github.com/memlab-go/memlab/vm"
+)
 
 // A Format describes a page-table format as data: how an address is cut up,
-// and which bit of an entry means what. One walker serves them all. The
-// formats of this package must not be modified; copy one to derive your own.
+// and which bit of an entry means what. One walker serves them all.
+//
+// The formats of this package are variables so that their addresses can be handed
+// to [New] and [Open], which copy what they get. Nothing in the package reads them:
+// to assign to one changes no table and no other format. Copy one to derive your own.
 //
 // A mask of zero means that the format has no such bit.
 type Format struct {
@@ -78,6 +86,57 @@ type Flag struct {
 	Name string
 	Bit  uint8
 	Bits uint8 // width; 0 means 1
+}
+
+// Check reports what makes f no format that the walker can follow: it wants 1 to 5
+// levels, the indices of which and the page offset make up the address without a
+// gap, entries of 2, 4 or 8 bytes that hold all the bits named, a present bit, a
+// frame field, and leaves at the last level. New and Open check it themselves.
+func (f *Format) Check() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("pagetable: format %q: %s", f.Name, fmt.Sprintf(format, args...))
+	}
+	if len(f.Levels) < 1 || len(f.Levels) > maxLevels {
+		return bad("%d levels, want 1 to %d", len(f.Levels), maxLevels)
+	}
+	if f.PTESize != 2 && f.PTESize != 4 && f.PTESize != 8 {
+		return bad("entries of %d bytes, want 2, 4 or 8", f.PTESize)
+	}
+	top := int(f.VABits)
+	for i, l := range f.Levels {
+		if l.Bits < 1 || l.Bits > maxIndexBits || int(l.Shift)+int(l.Bits) != top {
+			return bad("level %d (%s) indexes with bits %d to %d, want 1 to %d bits below bit %d", i, l.Name, l.Shift, int(l.Shift)+int(l.Bits)-1, maxIndexBits, top)
+		}
+		top = int(l.Shift)
+	}
+	switch used := f.Present | f.Frame | f.Read | f.Write | f.Exec | f.User | f.ReadOnly | f.NoExec | f.PXN | f.Global | f.Accessed | f.Dirty; {
+	case f.VABits > 64 || f.PageShift() < 1:
+		return bad("addresses of %d bits, pages of %d bytes", f.VABits, f.PageSize())
+	case f.PABits < f.PageShift() || f.PABits > 64:
+		return bad("physical addresses of %d bits", f.PABits)
+	case f.FrameShift <= -64 || f.FrameShift >= 64:
+		return bad("frame shift %d", f.FrameShift)
+	case f.Present == 0 || f.Frame == 0:
+		return bad("no present bit or no frame field")
+	case f.PTESize < 8 && used>>(8*f.PTESize) != 0:
+		return bad("bits %#x do not fit entries of %d bytes", used, f.PTESize)
+	case !f.Levels[len(f.Levels)-1].Leaf:
+		return bad("no leaves at the last level")
+	}
+	return nil
+}
+
+// The limits of a format.
+const (
+	maxLevels    = 5
+	maxIndexBits = 24
+)
+
+// clone returns a copy that shares nothing with f.
+func (f *Format) clone() Format {
+	c := *f
+	c.Levels, c.Illegal, c.Flags = slices.Clone(f.Levels), slices.Clone(f.Illegal), slices.Clone(f.Flags)
+	return c
 }
 
 // Size returns the bytes that one entry of l covers.

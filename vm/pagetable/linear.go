@@ -16,6 +16,6 @@ func LinearFormat(vaBits, pageShift uint8) Format {
 		Levels:  []Level{{Name: "PTE", Shift: pageShift, Bits: vaBits - pageShift, Leaf: true}},
 		Present: rvV, Frame: bitsOf(10, 31), FrameShift: int8(pageShift) - 10,
 		Read: rvR, Write: rvW, Exec: rvX, User: rvU, Global: rvG, Accessed: rvA, Dirty: rvD,
-		LeafAny: rvR | rvW | rvX, Illegal: rvIllegal, Flags: Sv32.Flags,
+		LeafAny: rvR | rvW | rvX, Illegal: rvIllegal(), Flags: rvFlags(Flag{"PPN", 10, 22}),
 	}
 }

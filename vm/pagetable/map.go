@@ -9,11 +9,11 @@ import (
 // all at once; the second cannot fail. So a failed call changes nothing.
 type change struct {
 	t       *Table
-	lo, hi  vm.VirtAddr // first and last byte
-	target  int         // Map: level of the new leaves
-	shift   uint8       // Map: log2 of the page size
-	need    [5]int      // tables to take, by level
-	spare   [5][]vm.PhysAddr
+	lo, hi  vm.VirtAddr    // first and last byte
+	target  int            // Map: level of the new leaves
+	shift   uint8          // Map: log2 of the page size
+	need    [maxLevels]int // tables to take, by level
+	spare   [maxLevels][]vm.PhysAddr
 	attr    Attr
 	pa      vm.PhysAddr // Map: frame of lo
 	perm    vm.Perm     // Protect

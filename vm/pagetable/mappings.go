@@ -47,7 +47,7 @@ func (t *Table) tree() iter.Seq[node] {
 type tour struct {
 	t      *Table
 	yield  func(node) bool
-	path   [5]vm.PhysAddr
+	path   [maxLevels]vm.PhysAddr
 	budget uint64
 }
 

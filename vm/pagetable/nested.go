@@ -32,8 +32,8 @@ type Nested struct {
 var NPT = nptFormat()
 
 func nptFormat() Format {
-	f := X86_64
-	f.Name, f.Title, f.SecondStage, f.Signed = "npt", "x86-64, nested page table", true, false
+	f := x86Long("npt", "x86-64, nested page table", 4)
+	f.SecondStage, f.Signed = true, false
 	return f
 }
 

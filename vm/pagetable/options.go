@@ -45,6 +45,9 @@ type Options struct {
 
 // validate fills in the defaults for format f over memory m.
 func (o *Options) validate(f *Format, m *vm.Memory) error {
+	if err := f.Check(); err != nil {
+		return err
+	}
 	if o.PABits == 0 {
 		o.PABits = int(f.PABits)
 	}

@@ -12,9 +12,9 @@ import (
 type plan struct {
 	format Format
 	opts   Options
-	levels [5]levelPlan // by level: 0 is the last
-	top    int          // level of the root
-	always vm.Perm      // rights that entries cannot take away
+	levels [maxLevels]levelPlan // by level: 0 is the last
+	top    int                  // level of the root
+	always vm.Perm              // rights that entries cannot take away
 	permit [vm.NumAccesses]vm.PermSet
 
 	fast fastPlan
@@ -36,7 +36,8 @@ type levelPlan struct {
 
 // newPlan works f out under o, which are valid.
 func newPlan(f *Format, o *Options) plan {
-	p := plan{format: *f, opts: *o, top: len(f.Levels) - 1, always: f.RightsAlways}
+	p := plan{format: f.clone(), opts: *o, top: len(f.Levels) - 1, always: f.RightsAlways}
+	f = &p.format
 	if f.Arch == vm.ArchX86 && o.NoNXE {
 		p.always |= vm.PermX
 	}

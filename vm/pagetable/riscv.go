@@ -24,10 +24,15 @@ const (
 	rvN    = bit63
 )
 
-var (
-	rvIllegal = []Pattern{{Mask: rvR | rvW, Want: rvW, Level: -1, Why: "writable but not readable"}}
-	rvFlags   = []Flag{{"N", 63, 1}, {"PBMT", 61, 2}, {"PPN", 10, 44}, {"D", 7, 1}, {"A", 6, 1}, {"G", 5, 1}, {"U", 4, 1}, {"X", 3, 1}, {"W", 2, 1}, {"R", 1, 1}, {"V", 0, 1}}
-)
+// rvIllegal returns the combination that RISC-V reserves.
+func rvIllegal() []Pattern {
+	return []Pattern{{Mask: rvR | rvW, Want: rvW, Level: -1, Why: "writable but not readable"}}
+}
+
+// rvFlags returns the flags of an entry whose upper part is given.
+func rvFlags(upper ...Flag) []Flag {
+	return append(upper, []Flag{{"D", 7, 1}, {"A", 6, 1}, {"G", 5, 1}, {"U", 4, 1}, {"X", 3, 1}, {"W", 2, 1}, {"R", 1, 1}, {"V", 0, 1}}...)
+}
 
 // riscv64 makes a 64-bit RISC-V format of n levels whose root index is wide bits
 // wider than nine (2 for a second stage).
@@ -38,7 +43,8 @@ func riscv64(name, title string, n, wide int) Format {
 		Present: rvV, Frame: bitsOf(10, 53), FrameShift: 2, Reserved: bitsOf(54, 60),
 		Read: rvR, Write: rvW, Exec: rvX, User: rvU, Global: rvG, Accessed: rvA, Dirty: rvD,
 		LeafAny: rvR | rvW | rvX, NapotBit: rvN,
-		TableReserved: rvA | rvD | rvU | rvPBMT | rvN, Illegal: rvIllegal, Flags: rvFlags,
+		TableReserved: rvA | rvD | rvU | rvPBMT | rvN, Illegal: rvIllegal(),
+		Flags: rvFlags(Flag{"N", 63, 1}, Flag{"PBMT", 61, 2}, Flag{"PPN", 10, 44}),
 	}
 	for i := n - 1; i >= 0; i-- {
 		f.Levels = append(f.Levels, Level{Name: "L" + string(rune('0'+i)), Shift: uint8(12 + 9*i), Bits: 9, Leaf: true})
@@ -67,8 +73,8 @@ var Sv32 = Format{
 	Levels:  []Level{{Name: "L1", Shift: 22, Bits: 10, Leaf: true}, {Name: "L0", Shift: 12, Bits: 10, Leaf: true}},
 	Present: rvV, Frame: bitsOf(10, 31), FrameShift: 2,
 	Read: rvR, Write: rvW, Exec: rvX, User: rvU, Global: rvG, Accessed: rvA, Dirty: rvD,
-	LeafAny: rvR | rvW | rvX, TableReserved: rvA | rvD | rvU, Illegal: rvIllegal,
-	Flags: []Flag{{"PPN", 10, 22}, {"D", 7, 1}, {"A", 6, 1}, {"G", 5, 1}, {"U", 4, 1}, {"X", 3, 1}, {"W", 2, 1}, {"R", 1, 1}, {"V", 0, 1}},
+	LeafAny: rvR | rvW | rvX, TableReserved: rvA | rvD | rvU, Illegal: rvIllegal(),
+	Flags: rvFlags(Flag{"PPN", 10, 22}),
 }
 
 // Tiny is Sv39 shrunk until it fits on paper, flag for flag: 7-bit addresses, 2
@@ -85,6 +91,6 @@ var Tiny = Format{
 	Levels:  []Level{{Name: "L1", Shift: 5, Bits: 2, Leaf: true}, {Name: "L0", Shift: 3, Bits: 2, Leaf: true}},
 	Present: rvV, Frame: bitsOf(8, 12), FrameShift: -5, Reserved: bitsOf(13, 15),
 	Read: rvR, Write: rvW, Exec: rvX, User: rvU, Global: rvG, Accessed: rvA, Dirty: rvD,
-	LeafAny: rvR | rvW | rvX, TableReserved: rvA | rvD | rvU, Illegal: rvIllegal,
-	Flags: []Flag{{"zero", 13, 3}, {"frame", 8, 5}, {"D", 7, 1}, {"A", 6, 1}, {"G", 5, 1}, {"U", 4, 1}, {"X", 3, 1}, {"W", 2, 1}, {"R", 1, 1}, {"V", 0, 1}},
+	LeafAny: rvR | rvW | rvX, TableReserved: rvA | rvD | rvU, Illegal: rvIllegal(),
+	Flags: rvFlags(Flag{"zero", 13, 3}, Flag{"frame", 8, 5}),
 }

@@ -82,8 +82,11 @@ func (t *Table) rootAlign() uint64 { return t.plan.format.tableSize(t.plan.top) 
 // TTBR0 (as an address).
 func (t *Table) Root() vm.PhysAddr { return t.root }
 
-// Format returns the table's format; it must not be modified.
-func (t *Table) Format() *Format { return &t.plan.format }
+// Format returns a copy of the table's format.
+func (t *Table) Format() *Format {
+	f := t.plan.format.clone()
+	return &f
+}
 
 // Options returns the table's options with the defaults filled in.
 func (t *Table) Options() Options { return t.plan.opts }

@@ -16,7 +16,7 @@ type walker struct {
 
 	level  int // of the entry in hand
 	refs   int // memory references so far
-	path   [5]step
+	path   [maxLevels]step
 	grant  vm.Perm
 	deny   vm.Perm
 	global bool

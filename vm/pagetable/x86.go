@@ -22,40 +22,41 @@ const (
 	x86NX = bit63
 )
 
-var x86Flags = []Flag{{"NX", 63, 1}, {"frame", 12, 40}, {"G", 8, 1}, {"PS", 7, 1}, {"D", 6, 1}, {"A", 5, 1}, {"PCD", 4, 1}, {"PWT", 3, 1}, {"U", 2, 1}, {"W", 1, 1}, {"P", 0, 1}}
-
-// X86_64 is 4-level paging: 48-bit addresses, pages of 4 KiB, 2 MiB and 1 GiB.
-var X86_64 = Format{
-	Name: "x86-64-4level", Title: "x86-64, 4-level paging", Arch: vm.ArchX86,
-	PTESize: 8, VABits: 48, PABits: 52, Signed: true,
-	Levels: []Level{
-		{Name: "PML4E", Shift: 39, Bits: 9, Reserved: x86PS},
-		{Name: "PDPTE", Shift: 30, Bits: 9, Leaf: true, LeafReserved: bitsOf(13, 29)},
-		{Name: "PDE", Shift: 21, Bits: 9, Leaf: true, LeafReserved: bitsOf(13, 20)},
-		{Name: "PTE", Shift: 12, Bits: 9, Leaf: true},
-	},
-	Present: x86P, Frame: bitsOf(12, 51),
-	Write: x86RW, User: x86US, NoExec: x86NX, Global: x86G, Accessed: x86A, Dirty: x86D, HugeBit: x86PS,
-	TablePresent: x86RW | x86US, TableWrite: x86RW, TableUser: x86US, TableNoExec: x86NX, TableAccessed: true,
-	AlignReserved: true, Flags: x86Flags, RightsAlways: vm.PermR,
+// x86Flags returns the flags of 8-byte entries.
+func x86Flags() []Flag {
+	return []Flag{{"NX", 63, 1}, {"frame", 12, 40}, {"G", 8, 1}, {"PS", 7, 1}, {"D", 6, 1}, {"A", 5, 1}, {"PCD", 4, 1}, {"PWT", 3, 1}, {"U", 2, 1}, {"W", 1, 1}, {"P", 0, 1}}
 }
 
-// X86_64_5Level is 5-level paging (LA57): 57-bit addresses.
-var X86_64_5Level = Format{
-	Name: "x86-64-5level", Title: "x86-64, 5-level paging", Arch: vm.ArchX86,
-	PTESize: 8, VABits: 57, PABits: 52, Signed: true,
-	Levels: []Level{
+// x86Levels returns the n levels of 64-bit paging, root first.
+func x86Levels(n int) []Level {
+	all := []Level{
 		{Name: "PML5E", Shift: 48, Bits: 9, Reserved: x86PS},
 		{Name: "PML4E", Shift: 39, Bits: 9, Reserved: x86PS},
 		{Name: "PDPTE", Shift: 30, Bits: 9, Leaf: true, LeafReserved: bitsOf(13, 29)},
 		{Name: "PDE", Shift: 21, Bits: 9, Leaf: true, LeafReserved: bitsOf(13, 20)},
 		{Name: "PTE", Shift: 12, Bits: 9, Leaf: true},
-	},
-	Present: x86P, Frame: bitsOf(12, 51),
-	Write: x86RW, User: x86US, NoExec: x86NX, Global: x86G, Accessed: x86A, Dirty: x86D, HugeBit: x86PS,
-	TablePresent: x86RW | x86US, TableWrite: x86RW, TableUser: x86US, TableNoExec: x86NX, TableAccessed: true,
-	AlignReserved: true, Flags: x86Flags, RightsAlways: vm.PermR,
+	}
+	return all[len(all)-n:]
 }
+
+// x86Long makes the format of 64-bit paging with n levels.
+func x86Long(name, title string, n int) Format {
+	return Format{
+		Name: name, Title: title, Arch: vm.ArchX86,
+		PTESize: 8, VABits: uint8(12 + 9*n), PABits: 52, Signed: true,
+		Levels:  x86Levels(n),
+		Present: x86P, Frame: bitsOf(12, 51),
+		Write: x86RW, User: x86US, NoExec: x86NX, Global: x86G, Accessed: x86A, Dirty: x86D, HugeBit: x86PS,
+		TablePresent: x86RW | x86US, TableWrite: x86RW, TableUser: x86US, TableNoExec: x86NX, TableAccessed: true,
+		AlignReserved: true, Flags: x86Flags(), RightsAlways: vm.PermR,
+	}
+}
+
+// X86_64 is 4-level paging: 48-bit addresses, pages of 4 KiB, 2 MiB and 1 GiB.
+var X86_64 = x86Long("x86-64-4level", "x86-64, 4-level paging", 4)
+
+// X86_64_5Level is 5-level paging (LA57): 57-bit addresses.
+var X86_64_5Level = x86Long("x86-64-5level", "x86-64, 5-level paging", 5)
 
 // X86PAE is 32-bit paging with physical address extension: 4 entries of the
 // page-directory-pointer table, which carry no rights, then two levels; pages of
@@ -72,7 +73,7 @@ var X86PAE = Format{
 	Present: x86P, Frame: bitsOf(12, 51), Reserved: bitsOf(52, 62),
 	Write: x86RW, User: x86US, NoExec: x86NX, Global: x86G, Accessed: x86A, Dirty: x86D, HugeBit: x86PS,
 	TablePresent: x86RW | x86US, TableWrite: x86RW, TableUser: x86US, TableNoExec: x86NX, TableAccessed: true,
-	AlignReserved: true, Flags: x86Flags, RightsAlways: vm.PermR,
+	AlignReserved: true, Flags: x86Flags(), RightsAlways: vm.PermR,
 }
 
 // X86 is classic 32-bit paging, with 4 MiB pages (PSE) whose frames may lie
