@@ -21,9 +21,11 @@ func (s *Space) Discard(va VirtAddr, length uint64) error {
 			return s.pinnedFault(n)
 		}
 	}
-	for _, n := range pages {
-		s.unlink(n)
-	}
+	s.changeRange(func() {
+		for _, n := range pages {
+			s.unlink(n)
+		}
+	})
 	return nil
 }
 

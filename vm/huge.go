@@ -90,7 +90,7 @@ func (s *Space) demote(va VirtAddr) {
 	err := s.merger.Split(va)
 	k.splitting = false
 	must(err)
-	k.mmu.Flush(FlushVAASID(va, s.asid))
+	s.flushPage(va)
 	delete(s.huge, s.hugeOf(va))
 	k.stats.Demotions++
 	k.emit(Event{Kind: EventDemote, ASID: s.asid, VA: va &^ VirtAddr(k.opts.HugePage-1)})

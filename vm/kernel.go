@@ -33,6 +33,7 @@ type Kernel struct {
 	tables    int        // frames that page tables have
 	deposit   []PhysAddr // frames kept for the tables that splitting huge pages needs
 	merging   bool       // a frame that a table gives back goes into deposit
+	batching  bool       // a range of a space is being changed: the TLB is told at its end
 	splitting bool       // a frame that a table asks for comes from there
 	fresh     *page      // loaded for the access under way: the policy knows of it
 	zero      *page      // the page of zeros that all share; nil while nobody has it

@@ -132,9 +132,11 @@ func (s *Space) Munmap(va VirtAddr, length uint64) error {
 	if err != nil {
 		return err
 	}
-	for _, n := range s.touched(va, hi) {
-		s.unlink(n)
-	}
+	s.changeRange(func() {
+		for _, n := range s.touched(va, hi) {
+			s.unlink(n)
+		}
+	})
 	s.split(va)
 	s.split(hi)
 	i, j := s.after(va), s.after(hi-1)+1
@@ -179,9 +181,11 @@ func (s *Space) Mprotect(va VirtAddr, length uint64, perm Perm) error {
 	for _, a := range s.areas[s.after(va) : s.after(hi-1)+1] {
 		a.perm = perm
 	}
-	for _, n := range s.touched(va, hi) { // the next access maps them anew
-		s.zap(s.address(n), s.entries[n])
-	}
+	s.changeRange(func() {
+		for _, n := range s.touched(va, hi) { // the next access maps them anew
+			s.zap(s.address(n), s.entries[n])
+		}
+	})
 	return nil
 }
 

@@ -33,6 +33,7 @@ type Space struct {
 	pool       *pool             // what its pages are charged to
 	filled     map[uint64]int    // by number of huge range: pages mapped there
 	huge       map[uint64]bool   // by number of huge range: mapped by one entry
+	pending    []VirtAddr        // pages that the TLB has still to forget, see changeRange
 	merger     HugeMapper        // table, if huge pages are on
 	dead       bool
 }
@@ -83,9 +84,11 @@ func (s *Space) Destroy() {
 	if s.dead {
 		return
 	}
-	for _, n := range slices.Sorted(maps.Keys(s.entries)) {
-		s.unlink(n)
-	}
+	s.changeRange(func() {
+		for _, n := range slices.Sorted(maps.Keys(s.entries)) {
+			s.unlink(n)
+		}
+	})
 	for _, a := range s.areas {
 		if a.file != nil {
 			a.file.release()
@@ -190,7 +193,7 @@ func (s *Space) zap(va VirtAddr, e *entry) {
 	if e.page != s.k.zero {
 		must(s.k.frames.RemoveMapping(e.page.frame, Mapping{s.asid, va}))
 	}
-	s.k.mmu.Flush(FlushVAASID(va, s.asid))
+	s.flushPage(va)
 }
 
 // must panics if the page table refuses to change a page that the kernel has

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/memlab-go/memlab/bench/corpus"
+	"github.com/memlab-go/memlab/bench/paging"
 	"github.com/memlab-go/memlab/bench/replay"
 	"github.com/memlab-go/memlab/bench/trace"
 	"github.com/memlab-go/memlab/internal/cli"
@@ -24,12 +25,18 @@ process that does nothing else), time of a call, committed and resident bytes.
 Every block is checked by an oracle. A table goes to standard output, a report
 with pictures to a file.
 
+With -vm each allocator also runs inside a simulated address space: what it and
+the program touch goes through a TLB, page tables, page faults and swap. How the
+program uses its blocks is a model, the same for every allocator; Go's heap, which
+reports no accesses, is left out.
+
 Traces are .rep files, plain or gzipped, or names of embedded or generated
 traces. Without any, the embedded ones are taken, of each the first 200000
 operations.`
 
 const compareExample = `
 memlab compare
+memlab compare -vm -alloc segregated,tlsf,buddy git-log
 memlab compare -alloc segregated,fit-best,go -ops 0 sqlite-sql my.rep.gz`
 
 // compareFlags is what the command line of compare says.
@@ -39,6 +46,7 @@ type compareFlags struct {
 	ops, reps, limit     int
 	patience             time.Duration
 	seed                 uint64
+	vm                   vmFlags
 }
 
 func (f *compareFlags) define(fs *flag.FlagSet) {
@@ -52,6 +60,7 @@ func (f *compareFlags) define(fs *flag.FlagSet) {
 	fs.IntVar(&f.limit, "limit", 0, "most `bytes` a heap may commit, 0 for no limit")
 	fs.Uint64Var(&f.seed, "seed", 1, "seed of generated traces")
 	fs.DurationVar(&f.patience, "patience", 2*time.Second, "end a measurement that takes more processor time than this and leave its figures out, 0 for never")
+	f.vm.define(fs)
 }
 
 // comparison is one run of the command.
@@ -74,6 +83,9 @@ type cell struct {
 	entry  replay.Entry
 	trace  *comparedTrace
 	result *replay.Result
+
+	vm    *paging.Result // nil: not measured, see vmErr
+	vmErr error
 }
 
 // runCompare is the command: exit 1 if a trace is malformed, an oracle finds
@@ -97,6 +109,12 @@ func runCompare(ctx context.Context, e *env, args []string) int {
 		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
 		return exitFound
 	}
+	if c.flags.vm.on {
+		if err := c.measureVM(ctx, e); err != nil {
+			fmt.Fprintf(e.err, "memlab compare: %v\n", err)
+			return exitFound
+		}
+	}
 	if err := c.report(ctx, e); err != nil {
 		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
 		return exitFound
@@ -115,6 +133,9 @@ func (c *comparison) check() (err error) {
 	}
 	if f.json && f.bench {
 		return errors.New("-json and -bench exclude each other")
+	}
+	if err := f.vm.check(); err != nil {
+		return err
 	}
 	c.entries, err = replay.Find(replay.Known(), cli.List(f.alloc)...)
 	return err
@@ -205,7 +226,10 @@ func (c *comparison) writeFigures(w io.Writer) error {
 		}
 		return nil
 	default:
-		return c.writeTables(w)
+		if err := c.writeTables(w); err != nil || !c.flags.vm.on {
+			return err
+		}
+		return c.writeVM(w)
 	}
 }
 
@@ -216,6 +240,9 @@ func (c *comparison) verdict(e *env) int {
 	for _, x := range c.cells {
 		if err := x.result.Err(); err != nil && !errors.Is(err, replay.ErrStopped) {
 			fmt.Fprintf(e.err, "memlab compare: %s: %v\n", x.entry.Name, err)
+			code = exitFound
+		} else if x.vmErr != nil && !errors.Is(x.vmErr, replay.ErrStopped) && !errors.Is(x.vmErr, paging.ErrNoSink) && x.result.Valid {
+			fmt.Fprintf(e.err, "memlab compare: %s in the simulated address space: %v\n", x.entry.Name, x.vmErr)
 			code = exitFound
 		}
 	}

@@ -69,12 +69,13 @@ func (c *comparison) page(ctx context.Context, e *env) (*chart.Page, error) {
 		Caption: "Peak live payload over the peak growth of the process's resident memory; 100 % would mean that not a byte is spent on anything but payload.",
 		Chart:   c.utilisationBars(),
 	})
+	p.Parts = append(p.Parts, c.vmParts()...)
 	p.Parts = append(p.Parts, c.pictures(shots)...)
 	p.Parts = append(p.Parts, chart.Heading("Trace by trace"))
 	for i := range c.traces {
 		p.Parts = append(p.Parts, c.traceTable(&c.traces[i]))
 	}
-	p.Parts = append(p.Parts, method()...)
+	p.Parts = append(p.Parts, method(c.flags.vm.on)...)
 	return p, nil
 }
 
@@ -92,13 +93,18 @@ func (c *comparison) pictures(shots []shot) []chart.Part {
 }
 
 // method says how the figures were taken.
-func method() []chart.Part {
-	return []chart.Part{
+func method(withVM bool) []chart.Part {
+	parts := []chart.Part{
 		chart.Heading("How this was measured"),
 		chart.Text("Every block of every trace was filled with a pattern and checked, on two fresh heaps. Time is wall time of a call with the block's first byte written: warm in a heap that has run the trace before, cold in a fresh one, page faults included; the least of the repetitions. " +
 			"Memory is read from the kernel in a process of its own, with every page of every block touched and the collector off (on for Go's heap, which frees in no other way), at 300 even points and at each new peak of the live payload. Mean utilisation is mean live over mean resident. Committed is what the heap says of itself. " +
 			"An allocator that took too long on a trace was stopped, and has no figures there."),
 	}
+	if withVM {
+		parts = append(parts, chart.Text("In the simulated address space the heap's event sink was on: it reports what the heap reads and writes of its metadata, of the links inside free blocks, and of blocks that it copies or clears. The program writes every new block once and uses live blocks between the operations, by how long ago they were used; which ones, the trace and the seed decide, not the allocator. "+
+			"Times and utilisation were measured apart, without the sink. It does not show code, stack and caches, nor what the real program did with its blocks: compare the allocators with each other, not with a machine."))
+	}
+	return parts
 }
 
 func (c *comparison) summaryTable() chart.Table {

@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 
+	"github.com/memlab-go/memlab/bench/paging"
 	"github.com/memlab-go/memlab/bench/replay"
 	"github.com/memlab-go/memlab/internal/cli"
 )
@@ -14,13 +15,20 @@ const compareSchema = "memlab/compare/v1"
 
 // compareJSON is the JSON form of a comparison.
 type compareJSON struct {
-	Schema  string           `json:"schema"`
-	Go      string           `json:"go"`
-	OS      string           `json:"os"`
-	Arch    string           `json:"arch"`
-	CPUs    int              `json:"cpus"`
-	Summary []summary        `json:"summary"`
-	Results []*replay.Result `json:"results"`
+	Schema  string          `json:"schema"`
+	Go      string          `json:"go"`
+	OS      string          `json:"os"`
+	Arch    string          `json:"arch"`
+	CPUs    int             `json:"cpus"`
+	Summary []summary       `json:"summary"`
+	VM      []vmSummary     `json:"vm_summary,omitempty"` // with -vm
+	Results []compareResult `json:"results"`
+}
+
+// compareResult is one allocator on one trace.
+type compareResult struct {
+	*replay.Result
+	VM *paging.Result `json:"vm,omitempty"` // with -vm, if the allocator reports events and was not too slow
 }
 
 func (c *comparison) json() compareJSON {
@@ -28,7 +36,10 @@ func (c *comparison) json() compareJSON {
 	for _, x := range c.cells {
 		r := *x.result
 		r.Points = nil
-		out.Results = append(out.Results, &r)
+		out.Results = append(out.Results, compareResult{&r, x.vm})
+	}
+	if c.flags.vm.on {
+		out.VM = c.vmSummaries()
 	}
 	return out
 }

@@ -227,3 +227,50 @@ func TestHelp(t *testing.T) {
 		return strings.ReplaceAll(errs, "\n\n", "\n.\n") // a blank line would end the expectation
 	})
 }
+
+// TestCompareVM: with -vm there are figures of the simulated address space beside
+// utilisation and time, in the table, in JSON and in the report.
+func TestCompareVM(t *testing.T) {
+	a, b := writeTrace(t, "one.rep", soundTrace), writeTrace(t, "two.rep", soundTrace)
+	html := filepath.Join(t.TempDir(), "r.html")
+	args := []string{"compare", "-vm", "-vm-huge", "-alloc", "segregated,tlsf,go", "-reps", "1", "-html", html}
+	code, out, errs := memlab(append(args, a, b)...)
+	require.Equal(t, exitOK, code, errs)
+	for _, want := range []string{"Inside a simulated address space", "TLB misses/kop", "swap outs", "huge: TLB misses/kop", "no events", "2 of 2"} {
+		require.Contains(t, out, want)
+	}
+	report, err := os.ReadFile(html)
+	require.NoError(t, err)
+	checkReport(t, string(report))
+	for _, want := range []string{"TLB misses on each trace", "Swap traffic on each trace", "Page faults by memory size: one"} {
+		require.Contains(t, string(report), want)
+	}
+
+	code, out, errs = memlab(append([]string{"compare", "-json"}, append(args[1:], a)...)...)
+	require.Equal(t, exitOK, code, errs)
+	var c compareJSON
+	require.NoError(t, json.Unmarshal([]byte(out), &c))
+	require.Len(t, c.Results, 3)
+	require.Len(t, c.VM, 3)
+	for _, r := range c.Results[:2] {
+		require.NotNil(t, r.Utilisation)
+		require.NotNil(t, r.VM)
+		require.Positive(t, r.VM.PageFaults)
+		require.NotNil(t, r.VM.Huge)
+	}
+	require.Nil(t, c.Results[2].VM, "Go's heap reports nothing")
+	require.Zero(t, c.VM[2].Traces)
+
+	_, out, _ = memlab("compare", "-json", "-html", "", "-alloc", "tlsf", "-reps", "1", a)
+	require.NotContains(t, out, `"vm`)
+}
+
+// TestCompareVMFlags: what makes no sense is refused before anything is measured.
+func TestCompareVMFlags(t *testing.T) {
+	for _, flags := range []string{"-vm-tlb x", "-vm-memory 0", "-vm-memory -1", "-vm-policy OPT", "-vm-policy nonsense", "-vm-uses -1"} {
+		code, out, errs := memlab(append([]string{"compare", "-vm"}, strings.Fields(flags)...)...)
+		require.Equal(t, exitUsage, code, flags)
+		require.Empty(t, out)
+		require.NotEmpty(t, errs)
+	}
+}

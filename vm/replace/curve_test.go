@@ -121,3 +121,11 @@ func TestBeladyAnomalies(t *testing.T) {
 	_, err = BeladyAnomalies("NOPE", textbook, 5)
 	require.Error(t, err)
 }
+
+// TestCurveOfColdMisses: a trace that comes back to no page misses in every memory.
+func TestCurveOfColdMisses(t *testing.T) {
+	c := NewLRUCurve()
+	require.Equal(t, []int64{0}, c.Histogram().Curve())
+	c.Add([]Ref{MakeRef(1, false), MakeRef(2, true), MakeRef(3, false)})
+	require.Equal(t, []int64{3}, c.Histogram().Curve())
+}

@@ -29,11 +29,11 @@ func (h *Histogram) Misses(frames int) int64 {
 // Curve returns the misses by number of frames, from 0 frames (every reference
 // misses) to the size from which on only cold misses are left. O(distances).
 func (h *Histogram) Curve() []int64 {
-	last := len(h.Distance) - 1
+	last := max(len(h.Distance)-1, 0)
 	for last > 0 && h.Distance[last] == 0 {
 		last--
 	}
-	curve := make([]int64, max(last, 0)+1)
+	curve := make([]int64, last+1)
 	n := h.Cold
 	for d := last; d >= 0; d-- {
 		curve[d] = n

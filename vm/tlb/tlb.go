@@ -323,24 +323,26 @@ func (t *TLB) fetchNext(e vm.Entry, acc vm.Access) {
 	}
 }
 
-// Flush implements [vm.TLB]. A translation that several levels hold counts
+// Flush implements [vm.TLB]. O(ways) for one address, else O(entries). A translation that several levels hold counts
 // once. Page-walk caches lose every step whose range contains the address, or
 // that belongs to the address space, whatever f says of global pages.
 func (t *TLB) Flush(f vm.Flush) int {
 	n := 0
-	for e := range t.Entries() {
-		if f.Matches(e) {
-			n++
+	for k := range t.levels {
+		for j, a := range t.levels[k].all {
+			for i := range a.matches(f) {
+				if !t.heldBefore(k, j, &a.slots[i]) {
+					n++
+				}
+			}
 		}
 	}
 	t.stats.Flushes++
 	for k := range t.levels {
 		for _, a := range t.levels[k].all {
-			for i := range a.slots {
-				if a.slots[i].ctx != 0 && f.Matches(a.slots[i].entry()) {
-					a.drop(i)
-					t.levels[k].stats.Flushed++
-				}
+			for i := range a.matches(f) {
+				a.drop(i)
+				t.levels[k].stats.Flushed++
 			}
 		}
 	}
