@@ -110,6 +110,7 @@ func crashLength() int {
 
 // TestFaultCrashes holds the rows that cut a whole history short.
 func TestFaultCrashes(t *testing.T) {
+	t.Parallel()
 	h, n := crashHistory(), crashLength()
 	isSync := func(c vfs.Call) bool { return c.Op == vfs.OpSync || c.Op == vfs.OpSyncDir }
 	t.Run("C02_power_loss_at_every_sync_point", func(t *testing.T) {

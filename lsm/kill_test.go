@@ -54,6 +54,7 @@ func TestKillChild(t *testing.T) {
 }
 
 func testKill(t *testing.T) {
+	t.Parallel()
 	rounds := *killRounds
 	if rounds == 0 {
 		rounds = 100

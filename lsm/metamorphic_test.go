@@ -227,6 +227,7 @@ func (r *metaRun) checkpoint() string {
 // TestMetamorphic runs one history on stores of different options and memory, with
 // and without steps in between that change nothing. All must answer alike.
 func TestMetamorphic(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.IntRange(1, 150).Draw(t, "n")
 		ops := rapid.SliceOfN(rapid.Custom(drawMetaOp), n, n).Draw(t, "ops")

@@ -331,6 +331,7 @@ func (c *machine) Check(t *rapid.T) {
 }
 
 func TestModel(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		c := &machine{t: t, dir: "db", fs: vfs.NewMem(), opts: drawOptions(t), m: model{}}
 		c.open()

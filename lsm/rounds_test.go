@@ -31,6 +31,7 @@ func roundsOrDefault() int {
 // testCrashRounds cuts the power at a random call, recovers from what is left, and
 // goes on with that, round after round: one store lives through all of them.
 func testCrashRounds(t *testing.T) {
+	t.Parallel()
 	h := crashHistory()
 	rng := rand.New(rand.NewPCG(3, 4))
 	fs, n := vfs.NewMem(), 0
@@ -55,8 +56,9 @@ func testCrashRounds(t *testing.T) {
 		acked.Store(int64(n))
 		d, err := Open("db", small(in))
 		require.NoError(t, err, "round %d", round)
-		require.GreaterOrEqual(t, h.check(t, d), n, "round %d: recovered", round)
-		for i := h.check(t, d) + 1; ; i++ {
+		got := h.check(t, d)
+		require.GreaterOrEqual(t, got, n, "round %d: recovered", round)
+		for i := got + 1; ; i++ {
 			require.NoError(t, h.step(d, i, Sync))
 			acked.Store(int64(i))
 			select {
@@ -95,6 +97,7 @@ func (f *fullDisk) decide(c vfs.Call) *vfs.Fault {
 // round after round, in a store that is opened again now and then, also while there
 // is no room.
 func testFullRounds(t *testing.T) {
+	t.Parallel()
 	h := crashHistory()
 	rng := rand.New(rand.NewPCG(5, 6))
 	mem, disk := vfs.NewMem(), new(fullDisk)

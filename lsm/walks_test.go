@@ -96,6 +96,7 @@ var walkLength = flag.Int("walk.length", 0, "moves of every walk over small stor
 // TestEveryWalk makes every walk of up to three moves over small stores within every
 // kind of bounds, and every walk of four over the store with most in it.
 func TestEveryWalk(t *testing.T) {
+	t.Parallel()
 	for name, fill := range walkStores() {
 		for _, b := range []struct {
 			lower, upper string

@@ -6,8 +6,14 @@ require (
 	github.com/cockroachdb/pebble/v2 v2.1.7
 	github.com/dgraph-io/badger/v4 v4.9.6
 	github.com/memlab-go/memlab v0.0.0
+	github.com/stretchr/testify v1.12.1
 	github.com/syndtr/goleveldb v1.0.1-0.20220721030215-126854af5e6d
 	go.etcd.io/bbolt v1.5.0
+)
+
+require (
+	github.com/anishathalye/porcupine v1.3.1
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 )
 
 require (
@@ -56,7 +62,7 @@ require (
 	golang.org/x/text v0.42.0 // indirect
 	google.golang.org/grpc v1.85.0
 	google.golang.org/protobuf v1.36.12 // indirect
-	modernc.org/memory v1.12.1 // indirect
+	modernc.org/memory v1.12.1
 )
 
 replace github.com/memlab-go/memlab => ../..
