@@ -61,7 +61,8 @@
 // keeps nothing alive, which is why only pointer-free types are accepted.
 //
 // After Free every view of the block is dead, after Close every view of every
-// block. Using one anyway is not detected here. An address cannot be told from
+// block. Using one anyway is not detected here, but for the modes of package
+// segregated that look for it. An address cannot be told from
 // its next incarnation: a block freed twice after its memory was given to
 // somebody else frees the other's block.
 //

@@ -95,10 +95,14 @@ func TestCloseLeavesTheRegion(t *testing.T) {
 				first = at
 			}
 			require.Equal(t, first, at, "round %d", round)
-			var leak *alloc.LeakError
-			require.ErrorAs(t, h.Close(), &leak)
-			require.Equal(t, 50, leak.Blocks)
-			require.Len(t, leak.First, alloc.MaxLeakBlocks)
+			if err := h.Close(); r.Backing() == arena.File {
+				require.NoError(t, err, "blocks in a file stay")
+			} else {
+				var leak *alloc.LeakError
+				require.ErrorAs(t, err, &leak)
+				require.Equal(t, 50, leak.Blocks)
+				require.Len(t, leak.First, alloc.MaxLeakBlocks)
+			}
 			require.NotNil(t, r.Bytes(), "the region is open")
 		}
 	})
@@ -133,7 +137,7 @@ func TestFileHeap(t *testing.T) {
 	copy(b, "in the file")
 	off := int(addrOf(b) - addrOf(h.mem))
 	require.NoError(t, r.Sync())
-	require.Error(t, h.Close()) // the block is live
+	require.NoError(t, h.Close()) // the block is live, and stays
 	require.NoError(t, r.Close())
 	data, err := os.ReadFile(path)
 	require.NoError(t, err)

@@ -60,6 +60,14 @@ func (c *checked) get(core uint64) (record, bool) {
 	return r, r.size+overhead <= uint64(c.h.usable(core))
 }
 
+// erase removes the record at core, whose block is free: the seal, in one word,
+// before the rest.
+func (c *checked) erase(core uint64) {
+	b := c.h.mem[core:][:recordSize]
+	copy(b[8:], c.clean[:8])
+	copy(b[:8], c.clean[:8])
+}
+
 // seal is the 48 bits that guard a record.
 func (c *checked) seal(core uint64, r record) uint64 {
 	x := mix(c.secret^core) ^ mix(r.size) ^ uint64(r.stack)<<8
@@ -85,6 +93,9 @@ func (c *checked) word(core uint64) uint64 { return mix(c.secret + core) }
 // writeCanary fills b with the pattern of the block at core.
 func (c *checked) writeCanary(core uint64, b []byte) {
 	w := c.word(core)
+	for ; len(b) >= 8; b = b[8:] {
+		binary.LittleEndian.PutUint64(b, w)
+	}
 	for i := range b {
 		b[i] = pattern(w, i)
 	}
@@ -94,14 +105,19 @@ func (c *checked) writeCanary(core uint64, b []byte) {
 // changed, and the first and last of them.
 func (c *checked) brokenCanary(core uint64, b []byte) (n, first, last int) {
 	w := c.word(core)
-	for i, x := range b {
-		if x == pattern(w, i) {
+	for i := 0; i < len(b); i += 8 {
+		if i+8 <= len(b) && binary.LittleEndian.Uint64(b[i:]) == w {
 			continue
 		}
-		if n == 0 {
-			first = i
+		for j := i; j < min(i+8, len(b)); j++ {
+			if b[j] == pattern(w, j) {
+				continue
+			}
+			if n == 0 {
+				first = j
+			}
+			n, last = n+1, j
 		}
-		n, last = n+1, i
 	}
 	return n, first, last
 }

@@ -27,13 +27,22 @@ import (
 //	M1  the record before each live block is sealed, and the canary behind it whole
 //	M2  freed blocks that are held back, and free bytes, were not written to
 //	M3  the counters agree: live blocks, bytes asked for
-func (h *Heap) Check() (err error) {
+func (h *Heap) Check() error {
 	if h.closed {
 		return nil
 	}
 	if h.err != nil {
 		return h.err
 	}
+	errs := h.checkCore()
+	if len(errs) == 0 && h.chk != nil {
+		errs = h.chk.verify()
+	}
+	return errors.Join(errs...)
+}
+
+// checkCore is Check for the laws that begin with L.
+func (h *Heap) checkCore() (errs []error) {
 	c := checker{Heap: h, free: map[uint64]uint64{}, partial: map[uintptr]uintptr{}}
 	defer func() {
 		r := recover()
@@ -43,7 +52,7 @@ func (h *Heap) Check() (err error) {
 		if _, ok := r.(runtime.Error); !ok {
 			panic(r)
 		}
-		err = errors.Join(append(c.errs, fmt.Errorf("segregated: the walk left the heap: %v", r))...)
+		errs = append(c.errs, fmt.Errorf("segregated: the walk left the heap: %v", r))
 	}()
 	c.counters()
 	if len(c.errs) == 0 {
@@ -51,10 +60,7 @@ func (h *Heap) Check() (err error) {
 		c.bins()
 		c.lists()
 	}
-	if len(c.errs) == 0 && h.chk != nil {
-		c.errs = h.chk.verify()
-	}
-	return errors.Join(c.errs...)
+	return c.errs
 }
 
 // checker is one Check.

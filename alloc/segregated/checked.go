@@ -80,10 +80,11 @@ func (c *checked) allocateOn(a grid, op string, size int, zero bool) ([]byte, er
 	return h.block(user, size), nil
 }
 
-// seat writes the record and the canary of the block at core.
+// seat writes the canary and the record of the block at core, which is there
+// for Open once it has a record.
 func (c *checked) seat(core uint64, r record) {
-	c.put(core, r)
 	c.writeCanary(core, c.canary(core, r))
+	c.put(core, r)
 }
 
 // condemn keeps the core block at core, which was just taken and in which the
@@ -186,15 +187,15 @@ func (c *checked) drop(op string, t target) {
 		return
 	}
 	size := uint64(h.usable(t.core))
+	t.freed = true
+	c.put(t.core, t.record) // first: if the process ends here, the block is a freed one
 	c.wipe(t.core+recordSize, t.core+size)
 	switch {
 	case h.err != nil:
 	case size > c.quarantine.most:
-		set(h.mem[t.core:][:recordSize], c.poison)
+		c.erase(t.core)
 		h.release(t.core)
 	default:
-		t.freed = true
-		c.put(t.core, t.record)
 		c.quarantine.push(t.core, size, h.trace.trace(t.stack != 0))
 	}
 	if h.err != nil {
@@ -216,7 +217,9 @@ func (c *checked) realloc(b []byte, size, align int) ([]byte, error) {
 		return nil, h.badSize("realloc", size)
 	}
 	c.ready("realloc", t)
-	if !t.guarded && addrOf(b)&uintptr(align-1) == 0 {
+	// In a file a block never changes its size where it is: its record is two
+	// words, and the process may end between them.
+	if !t.guarded && !h.durable && addrOf(b)&uintptr(align-1) == 0 {
 		if done, err := c.resize(t, size); done || err != nil {
 			if err != nil {
 				return nil, err

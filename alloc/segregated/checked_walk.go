@@ -3,6 +3,7 @@ package segregated
 import (
 	"fmt"
 	"iter"
+	"runtime"
 
 	"github.com/memlab-go/memlab/alloc"
 )
@@ -80,6 +81,14 @@ func (c *checked) stats(s *alloc.Stats) {
 
 // verify returns every broken law of the layer, at most maxErrs.
 func (c *checked) verify() (errs []error) {
+	defer func() {
+		if r := recover(); r != nil {
+			if _, ok := r.(runtime.Error); !ok {
+				panic(r)
+			}
+			errs = append(errs, fmt.Errorf("segregated: the walk left the heap: %v", r))
+		}
+	}()
 	report := func(err error) {
 		if len(errs) < maxErrs {
 			errs = append(errs, err)

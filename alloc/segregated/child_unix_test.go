@@ -13,7 +13,7 @@ import (
 
 // runChild runs the death test of this name and exits.
 func runChild(name string) {
-	cases := map[string]func() error{"rlimit": underRlimit, "afterclose": afterClose, "maps": guardEverything}
+	cases := map[string]func() error{"rlimit": underRlimit, "afterclose": afterClose, "maps": guardEverything, "persist": persistChild}
 	if err := cases[name](); err != nil {
 		fmt.Println(err)
 		os.Exit(1)

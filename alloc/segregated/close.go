@@ -18,6 +18,9 @@ import (
 // region; the heap is closed in each case. Later calls return nil, and panic
 // under the invariants build tag.
 //
+// A heap in a region of the File backing keeps its blocks, which is no leak: it
+// is written to the device, and [Open] opens it again. Close the region then.
+//
 // In the modes Checked and Guarded the error also has what [Heap.Check] says of
 // the blocks, and a region of the heap's own keeps its addresses, without any
 // memory behind them: a view that is used after Close faults, always.
@@ -28,9 +31,17 @@ func (h *Heap) Close() error {
 		}
 		return nil
 	}
-	leak := h.leaks()
+	var leak error
+	if !h.durable {
+		leak = h.leaks()
+	}
 	if h.chk != nil && h.err == nil {
 		leak = errors.Join(append([]error{leak}, h.chk.verify()...)...)
+	}
+	if h.durable {
+		if err := h.leave(); err != nil {
+			leak = errors.Join(leak, fmt.Errorf("segregated: close: %w", err))
+		}
 	}
 	h.closed = true
 	h.arm()

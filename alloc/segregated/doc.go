@@ -5,13 +5,19 @@
 // The parts:
 //
 //   - [Heap], made by [New], for one goroutine; [Options] with its size classes,
-//     byte limit, zeroing and event sink;
+//     byte limit, mode, zeroing and event sink;
 //   - runs (run.go) and the fast paths of Malloc and Free (small_unsafe.go);
 //   - spans: marks (span.go), bins of free ones (bin.go), taking, splitting and
 //     joining (fit.go), the top (top.go), short lists of what was freed last
 //     (quick.go);
 //   - pages: commit (pages.go), and by what rule they go back (sweep.go);
-//   - [Heap.Check], [Heap.Blocks], [Heap.Stats].
+//   - [Heap.Check], [Heap.Blocks], [Heap.Stats];
+//   - the modes Checked and Guarded ([Mode]): a layer over all that (mode.go,
+//     checked.go) with records and canaries (canary.go), poison, a quarantine,
+//     blocks between guard pages (guarded.go), and [Heap.Try] for faults;
+//   - call stacks (stacks.go) for faults, leaks and [Heap.WriteProfile];
+//   - heaps in files: [Open], [Heap.SetRoot], [Heap.Offset] (persist.go), and
+//     what is done about a process that was killed (rebuild.go).
 //
 // # One operation, step by step
 //
@@ -63,21 +69,35 @@
 //
 // # Limits and caveats
 //
-// Views die with their block and with Close; touching one later may read another
-// block or end the process. Detection is exact and by address: a stale view of
+// Views die with their block and with Close; in mode Fast, touching one later may
+// read another block or end the process. What the other modes find of it, and
+// when:
+//
+//	                     Checked                            Guarded, of a guarded block
+//	write past the end   at Free, Realloc, Check, Close     at once, beyond the alignment
+//	write before         the same                           the same; at once with Front
+//	write after free     when the memory is used again,     at once
+//	                     at Check, Close
+//	read after free      never; it reads poison             at once
+//	second free          exactly, while in quarantine       exactly, while addresses last
+//	use after Close      at once, in a region of its own    the same
+//
+// A damaged block stays live, and faults at each Free; a heap goes on after
+// that. Detection is exact and by address: a stale view of
 // an address that was handed out again is the new block. What was freed and
 // joined with its neighbours is reported as a double free wherever it is
 // touched, at any multiple of 16. Damage that is proven makes the heap refuse
 // all further work with [alloc.ErrCorrupt].
 //
 // The heap uses at most 2^42 granules (64 TiB); runs lie in its first 4 TiB.
-// Words are in the byte order of the machine. Stats().Requested equals Live,
-// since the sizes asked for are not kept.
+// Words are in the byte order of the machine. In mode Fast Stats().Requested
+// equals Live, since the sizes asked for are not kept.
 //
 // # Concurrency
 //
 // A Heap is not safe for concurrent use; [alloc.Locked] makes it so. Mappings are
-// private: a child process that is made by fork and exec inherits none of it.
+// private: a child process that is made by fork and exec inherits none of it. A
+// file that a heap lies in is shared with whoever maps it, and not locked.
 //
 // # Sources
 //
@@ -85,6 +105,8 @@
 // critical review (1995), for fits, orders and deferred coalescing. Masmano et
 // al.: TLSF (ECRTS 2004), for bins with two levels of bitmaps. Bonwick: The slab
 // allocator (USENIX 1994), for runs. Evans: A scalable concurrent malloc(3)
-// (BSDCan 2006), for bitmaps of slots out of line. Karlin et al.: Competitive
+// (BSDCan 2006), for bitmaps of slots out of line. Perens: Electric Fence (1987),
+// for guard pages; Serebryany et al.: AddressSanitizer (USENIX ATC 2012), for
+// poison and quarantine; GWP-ASan (LLVM), for guarding a sample. Karlin et al.: Competitive
 // snoopy caching (1988), for paying before one gives back.
 package segregated

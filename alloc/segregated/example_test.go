@@ -1,11 +1,13 @@
 package segregated_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/alloc/segregated"
+	"github.com/memlab-go/memlab/arena"
 )
 
 // A heap of one's own in three lines; a double free is an error with a name.
@@ -124,6 +126,51 @@ func ExampleHeap_Trim() {
 	h.Trim()
 	fmt.Println(h.Stats().Live, h.Stats().Retained)
 	// Output: 0 0
+}
+
+// In mode Checked a write past the end is found by Free, to the byte, and the
+// heap knows what was asked for.
+func ExampleOptions_checked() {
+	region, err := arena.Reserve(1<<20, nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer region.Close()
+	h, err := segregated.New(region, &segregated.Options{Mode: segregated.Checked})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	b, _ := h.Malloc(40)
+	off := h.Offset(b)
+	region.Bytes()[int(off)+41] ^= 1 // what a bug with an index would do
+
+	err = alloc.Try(func() { h.Free(b) })
+	fmt.Println(errors.Is(err, alloc.ErrOverflow))
+	if f, ok := errors.AsType[*alloc.Fault](err); ok {
+		fmt.Println("byte", f.At, "of a block of", f.Block.Size)
+	}
+	fmt.Println(h.Stats().Requested)
+	// Output:
+	// true
+	// byte 41 of a block of 40
+	// 40
+}
+
+// WriteProfile shows which places hold memory: go tool pprof heap.pb.gz.
+func ExampleHeap_WriteProfile() {
+	h, err := segregated.New(nil, &segregated.Options{ProfileRate: 1}) // 512 << 10 costs less
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer h.Close()
+	b, _ := h.Malloc(1000)
+	var profile bytes.Buffer
+	fmt.Println(h.WriteProfile(&profile), profile.Len() > 100)
+	h.Free(b)
+	// Output: <nil> true
 }
 
 // The size classes are data: these suit a program of 24-byte and 72-byte records.

@@ -170,7 +170,7 @@ func (g *guards) place(op string, size, align uint64) ([]byte, error) {
 		return nil, nil
 	}
 	end := core + (n-1)*page
-	if at, dirty := g.c.dirtyByte(core, end+page, false); dirty {
+	if at, dirty := g.c.dirtyByte(core+page, end, false); dirty {
 		return nil, g.c.condemn(op, core, at)
 	}
 	if !g.shut(core, core+page) || !g.shut(end, end+page) {

@@ -30,6 +30,7 @@ type Heap struct {
 	committed    uint64 // bytes that are
 	zeroOnFree   bool
 	sink         alloc.Sink
+	durable      bool // the region is a file: Close leaves a heap that Open opens again
 	mode         Mode
 	seed         uint64
 	chk          *checked // the layer of the modes Checked and Guarded, else nil
@@ -99,6 +100,7 @@ func (h *Heap) format(o Options) error {
 	}
 	h.baseGranule = uint64(addrOf(mem)) >> granuleShift
 	h.limit, h.zeroOnFree, h.sink = uint64(o.Limit), o.ZeroOnFree, o.Sink
+	h.durable = h.region.Backing() == arena.File
 	if err := h.region.Decommit(0, len(mem)); err != nil {
 		return fmt.Errorf("segregated: %w", err)
 	}
@@ -122,6 +124,7 @@ func (h *Heap) format(o Options) error {
 	h.initSmall(o)
 	h.setMode(o)
 	h.first = first
+	h.describe(o)
 	h.setTop(first)
 	h.arm()
 	return nil

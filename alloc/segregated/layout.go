@@ -80,6 +80,14 @@ type header struct {
 	bins    [numBins]uint64  // first granule of the bin's first span, 0 if none
 	partial [maxClasses]uint32
 	runs    [maxClasses]uint32 // runs of the class
+
+	// What Open needs; see persist.go.
+	state    uint64            // stateOpen, or stateClean with sum
+	sum      uint64            // of the header, while it is clean
+	seed     uint64            // of the seals and canaries
+	pageSize uint32            // bytes
+	layout   uint32            // of blocks: layoutPlain, or layoutRecords with the fill byte above
+	sizes    [maxClasses]uint8 // of the slots of class i, in units of 8 bytes
 }
 
 // unit is one row of the metadata: 16 bytes for each 1024 of data.

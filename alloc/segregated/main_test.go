@@ -16,6 +16,12 @@ import (
 // childCase names the case that a copy of the test binary runs.
 var childCase = flag.String("segregated.child", "", "run this case and exit (used by death tests)")
 
+// childFile and childSeed tell that case which file to work on, and how.
+var (
+	childFile = flag.String("segregated.file", "", "the file of the case")
+	childSeed = flag.Int("segregated.seed", 0, "the seed of the case")
+)
+
 // long makes slow tests thorough.
 var long = flag.Bool("segregated.long", false, "every bit flip, ten million misuses")
 

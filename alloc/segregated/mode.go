@@ -58,8 +58,9 @@ type checked struct {
 	h      *Heap
 	base   uintptr // address and bytes of the region, for what happens after Close
 	extent uint64
-	secret uint64 // of the seals and canaries
-	poison byte   // what freed bytes are filled with
+	secret uint64    // of the seals and canaries
+	poison byte      // what freed bytes are filled with
+	clean  [256]byte // such bytes
 
 	mallocs, frees uint64 // of the callers; the core counts a block as live while it is in quarantine
 	requested      int    // bytes asked for, of the live blocks
@@ -92,6 +93,7 @@ func newChecked(h *Heap, o Options) *checked {
 	if o.ZeroOnFree {
 		c.poison = 0
 	}
+	set(c.clean[:], c.poison)
 	c.quarantine = newQuarantine(o.Quarantine)
 	if o.Mode == Guarded {
 		c.guards = newGuards(c, o)

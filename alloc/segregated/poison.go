@@ -1,6 +1,7 @@
 package segregated
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 
@@ -105,6 +106,9 @@ func (c *checked) dirtyByte(lo, hi uint64, strict bool) (at uint64, dirty bool) 
 func (c *checked) firstDirty(b []byte, strict bool) int {
 	word := uint64(c.poison) * 0x0101010101010101
 	for i := 0; i < len(b); i += 8 {
+		for len(b)-i >= len(c.clean) && bytes.Equal(b[i:i+len(c.clean)], c.clean[:]) {
+			i += len(c.clean) // as most bytes are looked at
+		}
 		if i+8 <= len(b) {
 			if w := binary.LittleEndian.Uint64(b[i:]); w == word || w == 0 && !strict {
 				continue

@@ -100,7 +100,7 @@ func (c *checked) evict(op string) *alloc.Fault {
 		return f
 	}
 	q.pop(size)
-	set(c.h.mem[core:][:recordSize], c.poison) // the seal must not outlive the block
+	c.erase(core)
 	c.h.release(core)
 	return nil
 }

@@ -129,9 +129,8 @@ func (h *Heap) newRun(ci uintptr) uintptr {
 func (h *Heap) dropRun(ci, run uintptr) {
 	c := &h.classes[ci]
 	for i := range c.units {
-		h.kinds[run+i] = kindBitmap
+		h.clearRow(uint64(run + i))
 	}
-	h.units[run] = unit{}
 	h.hdr.runs[ci]--
 	h.freeRange(uint64(run)<<granuleBits, uint64(c.units)*unitGranules)
 	h.tick()

@@ -67,8 +67,11 @@ func (h *Heap) tag(g, n uint64) {
 // untag clears what tag wrote.
 func (h *Heap) untag(g uint64) { h.clearRow(g>>granuleBits + 1) }
 
-// clearRow makes unit u one inside a span, of which nothing is kept there.
-func (h *Heap) clearRow(u uint64) { *h.kind(u), *h.row(u) = kindBitmap, unit{} }
+// clearRow makes unit u one inside a span, of which nothing is kept there. The
+// row comes before its kind, and in tag and openInfo after it: a row that is no
+// bitmap is not believed when a heap is opened whose process was killed in
+// between (see rebuild.go).
+func (h *Heap) clearRow(u uint64) { *h.row(u), *h.kind(u) = unit{}, kindBitmap }
 
 // tagLast writes start and size into the last row inside the large free span
 // [g, g+n), unless the links are there.

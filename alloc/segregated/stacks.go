@@ -19,20 +19,46 @@ type stackTable struct {
 	ends  []uint32          // of stack i, in pcs
 	first map[uint64]uint32 // by hash: the last stack that has it
 	chain []uint32          // of stack i: the one before it with the same hash
+	known map[uint64]cut    // by hash, frames of the package included
 	buf   [maxDepth + 16]uintptr
 }
 
 // len returns how many stacks there are.
 func (t *stackTable) len() int { return len(t.ends) }
 
-// capture returns the number of the stack that calls into the package.
+// capture returns the number of the stack that calls into the package. What is
+// to be cut off is found out once for each stack.
 func (t *stackTable) capture() uint32 {
-	n := runtime.Callers(2, t.buf[:])
-	pcs := t.buf[:n]
-	for len(pcs) > 1 && isOurs(pcs[0]) {
-		pcs = pcs[1:]
+	pcs := t.buf[:runtime.Callers(2, t.buf[:])]
+	h := hashOf(pcs)
+	if k, ok := t.known[h]; ok {
+		if rest := pcs[min(int(k.skip), len(pcs)):]; equal(t.stack(k.id), rest[:min(len(rest), maxDepth)]) {
+			return k.id
+		}
 	}
-	return t.intern(pcs[:min(len(pcs), maxDepth)])
+	skip := 0
+	for skip < len(pcs)-1 && isOurs(pcs[skip]) {
+		skip++
+	}
+	rest := pcs[skip:]
+	id := t.intern(rest[:min(len(rest), maxDepth)])
+	if t.known == nil {
+		t.known = map[uint64]cut{}
+	}
+	t.known[h] = cut{id, uint32(skip)}
+	return id
+}
+
+// cut is a stack and how many frames were cut off in front of it.
+type cut struct{ id, skip uint32 }
+
+// hashOf returns a number that tells stacks apart, almost always.
+func hashOf(pcs []uintptr) uint64 {
+	h := uint64(len(pcs))
+	for _, pc := range pcs {
+		h = mix(h ^ uint64(pc))
+	}
+	return h
 }
 
 // isOurs reports whether the frame of a program counter is a method of the
@@ -58,10 +84,7 @@ func isOurs(pc uintptr) bool {
 
 // intern returns the number of a stack, a new one if it was not seen before.
 func (t *stackTable) intern(pcs []uintptr) uint32 {
-	h := uint64(len(pcs))
-	for _, pc := range pcs {
-		h = mix(h ^ uint64(pc))
-	}
+	h := hashOf(pcs)
 	for id := t.first[h]; id != 0; id = t.chain[id-1] {
 		if equal(t.stack(id), pcs) {
 			return id

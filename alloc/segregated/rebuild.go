@@ -1,0 +1,196 @@
+package segregated
+
+import (
+	"fmt"
+	"math/bits"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// A process that ends without Close may have been anywhere. What it leaves is
+// rebuilt from what the operations change by single words, in an order that
+// makes each state on the way a readable one:
+//
+//   - a slot is live if its bit is set in the live word of a run, and a run is
+//     what has all its kinds; one that lacks some is none;
+//   - a span begins at each bit of a row whose kind is that of bitmaps, and ends
+//     where the next one, or a run, begins; it is used if both its bits are set.
+//     Where a large used span knows a lesser size, it has that. Rows of other
+//     kinds say nothing else;
+//   - granules that belong to nothing are free.
+//
+// Everything else (lists, bins, counters, what was given back) is made anew. At
+// most the block of the call that was under way is lost: it may be live without
+// anybody knowing it, and [Heap.Blocks] lists it.
+
+// stretch is a used span or a run as rebuild found it.
+type stretch struct {
+	g, n  uint64 // granules
+	class uint64 // 0: a span
+}
+
+// rebuild makes a sound heap of one that was not closed.
+func (h *Heap) rebuild() error {
+	d := h.hdr
+	if !h.commit(gap{d.first, d.commit}) {
+		return h.noMemory("open", int(d.commit<<granuleShift))
+	}
+	found := h.survey()
+	for u := d.first >> granuleBits; u <= d.commit>>granuleBits; u++ {
+		if h.kinds[u] < kindRun || u > d.top>>granuleBits {
+			h.clearRow(u) // past the top there may be what a block was about to grow into
+		}
+	}
+	d.wordSet = 0
+	d.bins, d.binSet, d.partial, d.runs = [numBins]uint64{}, [binWords]uint64{}, [maxClasses]uint32{}, [maxClasses]uint32{}
+	d.dirty = min(max(d.dirty, d.top), d.commit)
+	d.highest = max(d.highest, d.dirty)
+	h.top, h.topPeak = d.top, d.dirty
+	end := d.first
+	for _, s := range found {
+		if s.g > end {
+			h.putFree(end, s.g-end, gap{}, gap{})
+		}
+		h.adopt(s)
+		end = s.g + s.n
+	}
+	h.setTop(end)
+	for u := d.first >> granuleBits; u < end>>granuleBits; u++ {
+		h.giveBackFound(u)
+	}
+	if h.err != nil {
+		return fmt.Errorf("%w: %w", alloc.ErrCorrupt, h.err)
+	}
+	return nil
+}
+
+// survey returns the runs and used spans by address, as far as they are
+// believed, and leaves of the kinds only those of the runs.
+func (h *Heap) survey() []stretch {
+	d := h.hdr
+	var found []stretch
+	last := d.top >> granuleBits // the unit of the top
+	exact := h.exactSizes()
+	open := false // the last of found may go on
+	finish := func(g uint64) {
+		if open {
+			s := &found[len(found)-1]
+			s.n = g - s.g
+			if n, ok := exact[s.g]; ok && n < s.n {
+				s.n = n
+			}
+		}
+		open = false
+	}
+	for u := d.first >> granuleBits; u <= last; u++ {
+		k := h.kinds[u]
+		if k >= kindRun {
+			if n := h.wholeRun(u, last); n > 0 {
+				finish(u << granuleBits)
+				found = append(found, stretch{u << granuleBits, n << granuleBits, uint64(k >> 8)})
+				u += n - 1
+				continue
+			}
+		}
+		if k != kindBitmap {
+			h.clearRow(u)
+			continue
+		}
+		row := h.units[u]
+		for w := row.starts(); w != 0; w &= w - 1 {
+			bit := w & -w
+			g := u<<granuleBits + uint64(bits.TrailingZeros64(w))
+			if g >= d.top {
+				break
+			}
+			finish(g)
+			if row.live&row.bound&bit != 0 {
+				found = append(found, stretch{g: g})
+				open = true
+			} else {
+				h.unlinked(g, 0) // the span is about to be joined with its neighbours
+			}
+		}
+	}
+	finish(d.top)
+	return found
+}
+
+// exactSizes returns the sizes that large spans know themselves, by start.
+func (h *Heap) exactSizes() map[uint64]uint64 {
+	sizes := map[uint64]uint64{}
+	d := h.hdr
+	for u := d.first >> granuleBits; u < d.top>>granuleBits; u++ {
+		row := h.units[u]
+		if h.kinds[u] == kindLarge && row.live>>granuleBits == u-1 && row.bound >= largeMin {
+			sizes[row.live] = row.bound
+		}
+	}
+	return sizes
+}
+
+// wholeRun returns how many units the run at unit u has, 0 if it is not whole
+// or has no live slot.
+func (h *Heap) wholeRun(u, last uint64) uint64 {
+	ci := uint64(h.kinds[u] >> 8)
+	if h.kinds[u]&0xff != 0 || ci > uint64(h.hdr.classes) {
+		return 0
+	}
+	c := &h.classes[ci]
+	n := uint64(c.units)
+	if n == 0 || u+n > last {
+		return 0
+	}
+	for i := range n {
+		if h.kinds[u+i] != uint16(ci<<8|i) {
+			return 0
+		}
+	}
+	if h.units[u].live&^c.empty == 0 {
+		return 0
+	}
+	return n
+}
+
+// adopt writes the rows of a run or used span that survey found.
+func (h *Heap) adopt(s stretch) {
+	if s.class == 0 {
+		h.markUsed(s.g, s.n)
+		h.countSpan(s.n)
+		return
+	}
+	u, c := s.g>>granuleBits, &h.classes[s.class]
+	live := h.units[u].live | c.empty
+	for i := range s.n >> granuleBits {
+		h.units[u+i] = unit{}
+	}
+	h.units[u].live = live
+	h.hdr.runs[s.class]++
+	h.mallocs += uint64(bits.OnesCount64(live &^ c.empty))
+	if live != ^uint64(0) {
+		h.linkRun(uintptr(s.class), uintptr(u))
+	}
+}
+
+// giveBackFound gives the whole pages of the free spans back that begin in unit
+// u, since what of them had been given back before is not known any more.
+func (h *Heap) giveBackFound(u uint64) {
+	if h.kinds[u] != kindBitmap {
+		return
+	}
+	for w := h.units[u].bound &^ h.units[u].live; w != 0; w &= w - 1 {
+		g := u<<granuleBits + uint64(bits.TrailingZeros64(w))
+		if g >= h.hdr.top {
+			return
+		}
+		n := h.spanSize(g)
+		if n < infoMin {
+			continue
+		}
+		gone := gap{roundUp(g, h.pageGranules), (g + n) &^ (h.pageGranules - 1)}
+		if gone.lo < gone.hi && h.decommit(gone) {
+			in := h.info(g)
+			in.goneLo, in.goneHi = gone.lo, gone.hi
+		}
+	}
+}

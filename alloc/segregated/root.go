@@ -1,0 +1,80 @@
+package segregated
+
+import (
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// A program that keeps data in a heap in a file refers from block to block by
+// offsets, since addresses are others each time: Offset makes one of a block,
+// At a block of one. An offset is never 0, which can stand for no block. The
+// root is the block from which the others are found.
+
+// Offset returns where the block b lies, which is the same in every process
+// that opens the heap. It panics as [Heap.Free] does if b is not a live block.
+func (h *Heap) Offset(b []byte) arena.Offset {
+	if h.chk != nil {
+		t := h.chk.find("offset", b)
+		return offset(t.user())
+	}
+	return offset(h.locate("offset", b))
+}
+
+// At returns the live block that starts at off, as large as [Heap.Usable] says:
+// in mode Fast that is the size asked for rounded up, in the others it is
+// exact. The error is an [*alloc.Fault] that says what is there if no live
+// block starts at off, [alloc.ErrClosed] and the like; nothing is touched.
+func (h *Heap) At(off arena.Offset) (b []byte, err error) {
+	if h.refused() {
+		return nil, h.refusal("at")
+	}
+	if uint64(off) >= uint64(len(h.mem)) {
+		return nil, &alloc.Fault{Op: "at", Off: off, InRegion: true, Err: alloc.ErrForeign, Detail: "offset outside of the heap"}
+	}
+	var fault error
+	func() {
+		defer h.catch("at", nil, &err)
+		fault = alloc.Try(func() {
+			if h.chk != nil {
+				t := h.chk.find("at", h.block(uint64(off), 0))
+				b = h.block(uint64(off), int(t.size))
+			} else {
+				h.locate("at", h.block(uint64(off), 0))
+				b = h.block(uint64(off), h.usable(uint64(off)))
+			}
+		})
+	}()
+	if fault != nil {
+		err = fault
+	}
+	return b, err
+}
+
+// SetRoot makes b the root, the block that [Heap.Root] returns, also after the
+// heap was closed and opened again; nil means none. The change is one word: a
+// process that ends at any moment leaves the old root or the new one. It panics
+// as [Heap.Free] does if b is not a live block.
+func (h *Heap) SetRoot(b []byte) {
+	switch {
+	case b != nil:
+		h.hdr.root = uint64(h.Offset(b))
+	case h.refused():
+		panic(h.badBlock("root", b, h.state()))
+	default:
+		h.hdr.root = 0
+	}
+}
+
+// Root returns the block that SetRoot was called with last, as [Heap.At] does,
+// and nil if there is none, if it was freed since, and inside a loop over
+// [Heap.Blocks].
+func (h *Heap) Root() []byte {
+	if h.closed || h.hdr.root == 0 {
+		return nil
+	}
+	b, err := h.At(offset(h.hdr.root))
+	if err != nil {
+		return nil
+	}
+	return b
+}
