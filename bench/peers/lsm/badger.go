@@ -10,7 +10,7 @@ import (
 type badgerEngine struct{ db *badger.DB }
 
 func openBadger(dir string, c config) (engine, error) {
-	o := badger.DefaultOptions(dir).WithMemTableSize(int64(c.Memtable)).WithBlockCacheSize(int64(c.Cache)).
+	o := badger.DefaultOptions(dir).WithMemTableSize(int64(c.Memtable)).WithNumMemtables(2).WithBlockCacheSize(int64(c.Cache)).
 		WithSyncWrites(false).WithDetectConflicts(false).WithLogger(nil).WithMetricsEnabled(false)
 	o.BloomFalsePositive = 0.01
 	o.Compression = options.Snappy

@@ -36,7 +36,7 @@ func (p *plan) buildCpp() (program string, cleanup func()) {
 	err = os.WriteFile(src, []byte(cppSource), 0o644)
 	if err == nil {
 		var out []byte
-		if out, err = exec.Command("g++", "-O2", "-o", program, src, "-lleveldb", "-lpthread").CombinedOutput(); err != nil {
+		if out, err = exec.Command("g++", "-O2", "-std=c++17", "-o", program, src, "-lleveldb", "-lpthread").CombinedOutput(); err != nil {
 			err = fmt.Errorf("%w: %s", err, firstLine(out))
 		}
 	}

@@ -46,13 +46,18 @@ type opener func(dir string, c config) (engine, error)
 // openers returns the engines by name.
 func openers() map[string]opener {
 	return map[string]opener{
-		"memlab":    openMemlab,
-		"pebble":    openPebble,
-		"goleveldb": openGoleveldb,
-		"badger":    openBadger,
-		"bbolt":     openBbolt,
+		"memlab":          openMemlab,
+		"memlab-buffered": openMemlabBuffered,
+		"pebble":          openPebble,
+		"goleveldb":       openGoleveldb,
+		"badger":          openBadger,
+		"bbolt":           openBbolt,
 	}
 }
+
+// mapsFiles reports whether an engine reads its files through mappings, so that
+// the system does not count what it reads.
+func mapsFiles(name string) bool { return name == "badger" || name == "bbolt" }
 
 func engineNames() []string {
 	var names []string

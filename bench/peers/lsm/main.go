@@ -52,7 +52,7 @@ func mainErr() error {
 
 func parse() (*plan, error) {
 	p := &plan{}
-	engines := flag.String("engines", "memlab,pebble,goleveldb,badger,bbolt,leveldb-c++", "comma-separated; leveldb-c++ needs g++ and libleveldb-dev")
+	engines := flag.String("engines", "memlab,memlab-buffered,pebble,goleveldb,badger,bbolt,leveldb-c++", "comma-separated; leveldb-c++ needs g++ and libleveldb-dev")
 	workloads := flag.String("workloads", defaultWorkloads, "comma-separated, in order")
 	flag.IntVar(&p.c.N, "n", 1_000_000, "entries")
 	flag.IntVar(&p.c.ValueSize, "value", 100, "bytes of a value")
@@ -61,7 +61,7 @@ func parse() (*plan, error) {
 	flag.IntVar(&p.c.BloomBits, "bloom", 10, "bits per key")
 	flag.BoolVar(&p.c.Snappy, "snappy", true, "compress blocks")
 	flag.IntVar(&p.c.Goroutines, "readers", 2, "goroutines of readwhilewriting")
-	flag.IntVar(&p.rounds, "rounds", 1, "interleaved rounds; the median counts")
+	flag.IntVar(&p.rounds, "rounds", 1, "interleaved rounds; the best counts")
 	flag.StringVar(&p.base, "base", "pebble", "engine the ratios refer to")
 	flag.StringVar(&p.dir, "dir", "", "where databases are made; the system's temporary directory by default")
 	flag.StringVar(&p.jsonFile, "json", "", "write the results of every round to this file")
@@ -124,7 +124,7 @@ func (p *plan) runChild(out *os.File) error {
 	}
 	return enc.Encode(footprint{Engine: p.child, PeakRSS: procField("status", "VmHWM:") / 1024,
 		PeakAnon: float64(anon.Load()) / 1024, GoHeap: float64(r.heap) / mib,
-		WriteAmp: procField("io", "wchar:") / float64(max(1, r.user)), SpaceAmp: space})
+		WriteAmp: wroteBytes() / float64(max(1, r.user)), SpaceAmp: space})
 }
 
 // compare runs every engine in every round and prints the table.

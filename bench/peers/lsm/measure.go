@@ -15,13 +15,26 @@ type usage struct {
 	heap  int64   // live bytes at the last collection
 	cpu   float64 // processor seconds of the process, user and system
 	gc    float64 // processor seconds of the collector, without idle processors that helped
+	read  float64 // bytes read by system calls
+	wrote float64 // bytes of the files' pages made dirty, mapped ones included
 }
 
 func sample() usage {
 	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"},
 		{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/gc/mark/idle:cpu-seconds"}}
 	metrics.Read(s)
-	return usage{s[0].Value.Uint64(), int64(s[1].Value.Uint64()), cpuSeconds(), s[2].Value.Float64() - s[3].Value.Float64()}
+	return usage{alloc: s[0].Value.Uint64(), heap: int64(s[1].Value.Uint64()), cpu: cpuSeconds(),
+		gc: s[2].Value.Float64() - s[3].Value.Float64(), read: procField("io", "rchar:"), wrote: wroteBytes()}
+}
+
+// wroteBytes returns what the process has sent towards the disk: pages that it made
+// dirty, which counts mapped files too, or, on file systems without a disk, what
+// it has handed to write(2).
+func wroteBytes() float64 {
+	if v := procField("io", "write_bytes:"); v > 0 {
+		return v
+	}
+	return procField("io", "wchar:")
 }
 
 // ticksPerSecond is the unit of /proc/self/stat on every Linux.

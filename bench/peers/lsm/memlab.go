@@ -8,8 +8,15 @@ import (
 
 type memlabEngine struct{ db *lsm.DB }
 
-func openMemlab(dir string, c config) (engine, error) {
-	o := &lsm.Options{WriteBufferSize: c.Memtable, BlockCacheSize: c.Cache, BloomBitsPerKey: float64(c.BloomBits)}
+// openMemlab opens the store as it is by default: each commit is one write(2).
+func openMemlab(dir string, c config) (engine, error) { return openStore(dir, c, lsm.OS) }
+
+// openMemlabBuffered keeps the log in the process until its buffer is full, which is
+// what pebble's unsynced writes come to as well: kill -9 loses a suffix of them.
+func openMemlabBuffered(dir string, c config) (engine, error) { return openStore(dir, c, lsm.Buffered) }
+
+func openStore(dir string, c config, level lsm.Durability) (engine, error) {
+	o := &lsm.Options{Durability: level, WriteBufferSize: c.Memtable, BlockCacheSize: c.Cache, BloomBitsPerKey: float64(c.BloomBits)}
 	if !c.Snappy {
 		o.Compression = lsm.None
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"runtime"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -21,11 +22,13 @@ func (quiet) Errorf(string, ...any) {}
 func (quiet) Fatalf(string, ...any) {}
 
 // openPebble gives the cache the share of two memtables too: pebble charges its
-// memtables to the cache, and would have no blocks in it otherwise.
+// memtables to the cache, and would have no blocks in it otherwise. It may compact
+// in as many goroutines as our store does by default.
 func openPebble(dir string, c config) (engine, error) {
 	cache := pebble.NewCache(int64(c.Cache + 2*c.Memtable))
 	o := &pebble.Options{Cache: cache, MemTableSize: uint64(c.Memtable), Logger: quiet{},
-		FormatMajorVersion: pebble.FormatNewest}
+		FormatMajorVersion:         pebble.FormatNewest,
+		CompactionConcurrencyRange: func() (int, int) { return 1, min(2, runtime.GOMAXPROCS(0)) }}
 	for i := range o.Levels {
 		l := &o.Levels[i]
 		l.FilterPolicy = bloom.FilterPolicy(c.BloomBits)

@@ -24,6 +24,8 @@ type result struct {
 	AllocB   float64 `json:"alloc_bytes_per_op"`
 	GCShare  float64 `json:"gc_cpu_share"`
 	CPU      float64 `json:"cpu_us_per_op"` // of all threads, user and system; -1 where the system does not say
+	WriteAmp float64 `json:"write_amp"`     // bytes towards the disk for each byte the user wrote; -1: none written
+	ReadAmp  float64 `json:"read_amp"`      // bytes read from files for each byte the user got; -1: none, or files are mapped
 }
 
 // A run is the state of one engine while its workloads go by.
@@ -35,6 +37,7 @@ type run struct {
 	e      engine
 	values *valueSource
 	user   int64  // bytes of keys and values written
+	got    int64  // bytes of keys and values that reads returned
 	heap   int64  // largest live Go heap seen
 	writes uint64 // workloads of writes so far
 }
@@ -74,7 +77,7 @@ func (r *run) do(workload string) (result, error) {
 		}
 	}
 	runtime.GC()
-	before := sample()
+	before, user, got := sample(), r.user, r.got
 	var h hist
 	start := time.Now()
 	ops, found, err := f(r, &h)
@@ -86,9 +89,11 @@ func (r *run) do(workload string) (result, error) {
 	}
 	return result{Engine: r.name, Workload: workload, Ops: ops, Found: found, OpsPerS: float64(ops) / sec,
 		P50: h.us(.5), P99: h.us(.99), P999: h.us(.999),
-		CPU:     cpuPerOp(after.cpu-before.cpu, ops),
-		AllocB:  float64(after.alloc-before.alloc) / float64(ops),
-		GCShare: (after.gc - before.gc) / (sec * float64(runtime.GOMAXPROCS(0)))}, err
+		CPU:      cpuPerOp(after.cpu-before.cpu, ops),
+		WriteAmp: amplification(after.wrote-before.wrote, r.user-user, false),
+		ReadAmp:  amplification(after.read-before.read, r.got-got, mapsFiles(r.name)),
+		AllocB:   float64(after.alloc-before.alloc) / float64(ops),
+		GCShare:  (after.gc - before.gc) / (sec * float64(runtime.GOMAXPROCS(0)))}, err
 }
 
 func cpuPerOp(seconds float64, ops int64) float64 {
@@ -96,6 +101,14 @@ func cpuPerOp(seconds float64, ops int64) float64 {
 		return -1
 	}
 	return seconds * 1e6 / float64(ops)
+}
+
+// amplification returns moved/user, -1 where that says nothing.
+func amplification(moved float64, user int64, unknown bool) float64 {
+	if user == 0 || moved < 0 || unknown {
+		return -1
+	}
+	return moved / float64(user)
 }
 
 func (r *run) reopen() (err error) {
@@ -197,6 +210,7 @@ func (r *run) read(h *hist, among int, suffix string) (int64, int64, error) {
 		}
 		if ok {
 			found++
+			r.got += int64(len(k) + len(v))
 		}
 		now := time.Now()
 		h.add(now.Sub(last))
@@ -218,6 +232,7 @@ func (r *run) scan(reverse bool) (ops, size int64, err error) {
 		ops++
 		size += int64(len(it.Key()) + len(it.Value()))
 	}
+	r.got += size
 	return ops, ops, it.Close()
 }
 
@@ -228,7 +243,6 @@ func (r *run) seek(h *hist) (ops, found int64, err error) {
 	}
 	rng := rand.New(rand.NewPCG(17, 1))
 	var k []byte
-	size := 0
 	last := time.Now()
 	for range r.c.N / 4 {
 		k = key(k, rng.Uint64N(uint64(r.c.N)), "")
@@ -237,7 +251,7 @@ func (r *run) seek(h *hist) (ops, found int64, err error) {
 			found++
 		}
 		for j := 0; ok && j < 10; j++ {
-			size += len(it.Value())
+			r.got += int64(len(it.Key()) + len(it.Value()))
 			ok = it.Next()
 		}
 		ops++
@@ -265,7 +279,7 @@ func (r *run) readWhileWriting(h *hist) (ops, found int64, err error) {
 		}
 	})
 	hists := make([]hist, r.c.Goroutines)
-	var hits atomic.Int64
+	var hits, got atomic.Int64
 	for g := range r.c.Goroutines {
 		wg.Go(func() {
 			rng := rand.New(rand.NewPCG(23, uint64(g)))
@@ -279,6 +293,7 @@ func (r *run) readWhileWriting(h *hist) (ops, found int64, err error) {
 				}
 				if ok {
 					hits.Add(1)
+					got.Add(int64(len(k) + len(v)))
 				}
 				now := time.Now()
 				hists[g].add(now.Sub(last))
@@ -289,6 +304,7 @@ func (r *run) readWhileWriting(h *hist) (ops, found int64, err error) {
 	wg.Wait()
 	stop.Store(true)
 	writer.Wait()
+	r.got += got.Load()
 	for i := range hists {
 		h.merge(&hists[i])
 	}

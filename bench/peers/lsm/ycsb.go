@@ -81,6 +81,7 @@ func (r *run) ycsb(h *hist, m mix) (ops, found int64, err error) {
 		case x < m.read:
 			k = key(k, n, "")
 			v, ok, err = r.e.Get(v[:0], k)
+			r.got += int64(len(v))
 		case x < m.read+m.update:
 			err = r.put(key(k, n, ""))
 		case x < m.read+m.update+m.insert:
@@ -91,6 +92,7 @@ func (r *run) ycsb(h *hist, m mix) (ops, found int64, err error) {
 		default:
 			k = key(k, n, "")
 			if v, ok, err = r.e.Get(v[:0], k); err == nil {
+				r.got += int64(len(v))
 				err = r.put(k)
 			}
 		}
@@ -120,9 +122,8 @@ func (r *run) shortScan(k []byte, n int) (bool, error) {
 	}
 	ok := it.SeekGE(k)
 	first := ok
-	size := 0
 	for ; ok && n > 0; n-- {
-		size += len(it.Value())
+		r.got += int64(len(it.Key()) + len(it.Value()))
 		ok = it.Next()
 	}
 	return first, it.Close()
