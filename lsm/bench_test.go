@@ -2,14 +2,10 @@ package lsm
 
 import (
 	"encoding/binary"
-	"flag"
 	"fmt"
-	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
-	"slices"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/require"
 )
@@ -153,42 +149,4 @@ func BenchmarkGCTrap(b *testing.B) {
 			runtime.KeepAlive(keep)
 		})
 	}
-}
-
-var bigTests = flag.Bool("big", false, "run tests that need a gigabyte of memory")
-
-// TestLiveHeap holds that five million live entries in the memtable leave the Go
-// heap small and a collection short.
-func TestLiveHeap(t *testing.T) {
-	n, limit := 200_000, 10<<20
-	if *bigTests {
-		n = 5_000_000
-	}
-	d := benchDB(t, &Options{WriteBufferSize: n*131 + 1<<20, Durability: Buffered})
-	var b Batch
-	rng := rand.New(rand.NewPCG(1, 1))
-	key, value := make([]byte, 0, 16), make([]byte, 100)
-	for range n {
-		key = benchKey(key, int(rng.Uint32()), "random")
-		b.Put(key, value)
-		if b.Len() == 100 {
-			require.NoError(t, d.Apply(&b, nil))
-			b.Reset()
-		}
-	}
-	m := d.Stats().Memory
-	require.Equal(t, n, m.Entries)
-	require.LessOrEqual(t, float64(m.MemtableUse)/float64(n), 131.0)
-	var took []time.Duration
-	for range 21 {
-		start := time.Now()
-		runtime.GC()
-		took = append(took, time.Since(start))
-	}
-	slices.Sort(took)
-	var ms runtime.MemStats
-	runtime.ReadMemStats(&ms)
-	require.Less(t, ms.HeapAlloc, uint64(limit))
-	t.Logf("%d entries, %d bytes of memtable, Go heap %d bytes, forced collection %v (median)",
-		n, m.MemtableUse, ms.HeapAlloc, took[len(took)/2])
 }
