@@ -14,23 +14,23 @@ import (
 
 // A RecoveryReport says what Open found and what it did about it.
 type RecoveryReport struct {
-	Created     bool        // the store was made by this Open
-	Logs        []LogReport // the logs that were replayed, oldest first
-	ManifestCut string      // what was wrong with the end of the MANIFEST, if an edit was cut there
-	Orphans     []string    // finished tables that nothing names, left alone
-	Unknown     []string    // files that are none of the store's, left alone
-	Removed     []string    // obsolete files that were removed
-	Kept        []string    // damaged logs, moved to the directory lost
+	Created     bool        `json:"created"`                // the store was made by this Open
+	Logs        []LogReport `json:"logs"`                   // the logs that were replayed, oldest first
+	ManifestCut string      `json:"manifest_cut,omitempty"` // what was wrong with the end of the MANIFEST, if an edit was cut there
+	Orphans     []string    `json:"orphans,omitempty"`      // finished tables that nothing names, left alone
+	Unknown     []string    `json:"unknown,omitempty"`      // files that are none of the store's, left alone
+	Removed     []string    `json:"removed,omitempty"`      // obsolete files that were removed
+	Kept        []string    `json:"kept,omitempty"`         // damaged logs, moved to the directory lost
 }
 
 // A LogReport says how the replay of one log went.
 type LogReport struct {
-	Name    string
-	Batches int
-	Records int
-	Bytes   int64    // of the file
-	Dropped int64    // bytes at the end or across damage that were not replayed
-	Damage  []string // what was wrong there
+	Name    string   `json:"name"`
+	Batches int      `json:"batches"`
+	Records int      `json:"records"`
+	Bytes   int64    `json:"bytes"`            // of the file
+	Dropped int64    `json:"dropped"`          // bytes at the end or across damage that were not replayed
+	Damage  []string `json:"damage,omitempty"` // what was wrong there
 }
 
 // Damaged reports whether anything was left out.

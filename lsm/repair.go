@@ -15,18 +15,18 @@ import (
 // A RepairReport says what Repair read, what it could not read, and what it
 // made of it.
 type RepairReport struct {
-	Tables  []TableReport `json:"tables"`  // the tables that were read
-	Logs    []LogReport   `json:"logs"`    // the logs that were replayed
-	Hint    string        `json:"hint"`    // what was wrong with CURRENT or the MANIFEST, if anything
-	Entries int64         `json:"entries"` // live keys in the repaired store
-	Lost    []string      `json:"lost"`    // files that were moved to the directory lost
+	Tables  []TableReport `json:"tables"`         // the tables that were read
+	Logs    []LogReport   `json:"logs"`           // the logs that were replayed
+	Hint    string        `json:"hint,omitempty"` // what was wrong with CURRENT or the MANIFEST, if anything
+	Entries int64         `json:"entries"`        // live keys in the repaired store
+	Lost    []string      `json:"lost,omitempty"` // files that were moved to the directory lost
 }
 
 // A TableReport says what Repair got out of one table.
 type TableReport struct {
 	Name    string   `json:"name"`
-	Entries int64    `json:"entries"` // versions and tombstones read
-	Damage  []string `json:"damage"`  // what could not be read
+	Entries int64    `json:"entries"`          // versions and tombstones read
+	Damage  []string `json:"damage,omitempty"` // what could not be read
 }
 
 // Damaged reports whether anything was lost.

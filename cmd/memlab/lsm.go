@@ -52,12 +52,15 @@ func runLsm(ctx context.Context, e *env, args []string) int {
 	return exitUsage
 }
 
-// lsmFlags is what all verbs have in common.
+// lsmFlags is what all verbs have in common, and what several have.
 type lsmFlags struct {
-	fs       *flag.FlagSet
-	hex      bool
-	recovery string
-	memory   int
+	fs         *flag.FlagSet
+	hex        bool
+	recovery   string
+	memory     int
+	json       bool
+	durability string
+	failed     error // what with reported
 }
 
 func newLsmFlags(e *env, verb, operands, description, example string) *lsmFlags {
@@ -72,6 +75,30 @@ func newLsmFlags(e *env, verb, operands, description, example string) *lsmFlags 
 func (f *lsmFlags) withHex() *lsmFlags {
 	f.fs.BoolVar(&f.hex, "hex", false, "keys and values are written in hexadecimal")
 	return f
+}
+
+// withJSON adds the flag of the verbs that can write JSON. Schema names it.
+func (f *lsmFlags) withJSON(schema string) *lsmFlags {
+	f.fs.BoolVar(&f.json, "json", false, "write JSON ("+schema+")")
+	return f
+}
+
+// withDurability adds the flag of the verbs that write.
+func (f *lsmFlags) withDurability() *lsmFlags {
+	f.fs.StringVar(&f.durability, "durability", "os", "what a write survives once it has returned: `level` sync (power loss), os (kill -9) or buffered")
+	return f
+}
+
+// writeOptions makes the options of writes of the flags.
+func (f *lsmFlags) writeOptions() (*lsm.WriteOptions, error) {
+	level, err := lsm.ParseDurability(f.durability)
+	return &lsm.WriteOptions{Durability: level}, err
+}
+
+// usage reports a command line that makes no sense.
+func (f *lsmFlags) usage(e *env, err error) int {
+	fmt.Fprintf(e.err, "memlab %s: %v\n", f.fs.Name(), err)
+	return exitUsage
 }
 
 // parse parses the command line, which must have between least and most operands
@@ -143,6 +170,7 @@ func (f *lsmFlags) with(e *env, dir string, set func(*lsm.Options), fn func(*lsm
 		err = errors.Join(err, d.Close())
 	}
 	if err != nil {
+		f.failed = err
 		fmt.Fprintf(e.err, "memlab %s: %v\n", f.fs.Name(), err)
 		return exitFound
 	}

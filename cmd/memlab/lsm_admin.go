@@ -10,20 +10,23 @@ import (
 	"github.com/memlab-go/memlab/lsm"
 )
 
-// lsmStatsSchema names the JSON of stats.
-const lsmStatsSchema = "memlab/lsm-stats/v1"
+// The names of the JSON of these verbs.
+const (
+	lsmStatsSchema   = "memlab/lsm-stats/v1"
+	lsmCheckSchema   = "memlab/lsm-check/v1"
+	lsmCompactSchema = "memlab/lsm-compact/v1"
+)
 
 func runLsmStats(_ context.Context, e *env, args []string) int {
 	f := newLsmFlags(e, "stats", "DIR", "Prints levels, memory shares and counters of a store, which is opened read-only.",
-		"memlab lsm stats -json /tmp/db")
-	asJSON := f.fs.Bool("json", false, "write JSON ("+lsmStatsSchema+")")
+		"memlab lsm stats -json /tmp/db").withJSON(lsmStatsSchema)
 	operands, code, ok := f.parse(e, args, 1, 1)
 	if !ok {
 		return code
 	}
 	return f.with(e, operands[0], readOnly, func(d *lsm.DB) error {
 		s := d.Stats()
-		if *asJSON {
+		if f.json {
 			return cli.WriteJSON(e.out, struct {
 				Schema string `json:"schema"`
 				Dir    string `json:"dir"`
@@ -61,37 +64,59 @@ func runLsmCheck(_ context.Context, e *env, args []string) int {
 	f := newLsmFlags(e, "check", "DIR", `
 Reads the whole store, read-only, and prints every broken law: order, checksums,
 bounds, levels, sequence numbers. Exit code 1 if there is any.`,
-		"memlab lsm check /tmp/db")
+		"memlab lsm check /tmp/db").withJSON(lsmCheckSchema)
 	operands, code, ok := f.parse(e, args, 1, 1)
 	if !ok {
 		return code
 	}
-	return f.with(e, operands[0], readOnly, func(d *lsm.DB) error {
-		if err := d.Check(); err != nil {
-			return err
-		}
+	r := lsmCheckReport{Schema: lsmCheckSchema, Dir: operands[0], Faults: []string{}}
+	code = f.with(e, operands[0], readOnly, func(d *lsm.DB) error {
 		s := d.Stats()
-		tables := 0
 		for _, l := range s.Levels {
-			tables += l.Files
+			r.Tables += l.Files
 		}
-		_, err := fmt.Fprintf(e.out, "ok: %d tables, %d entries in logs, last sequence number %d\n",
-			tables, s.Memory.Entries, s.LastSeq)
-		return err
+		r.LogEntries, r.LastSeq, r.Recovery = s.Memory.Entries, uint64(s.LastSeq), d.Recovery()
+		return d.Check()
 	})
+	switch {
+	case code == exitUsage:
+		return code
+	case f.json:
+		if r.OK = f.failed == nil; !r.OK {
+			r.Faults = append(r.Faults, f.failed.Error())
+		}
+		if err := cli.WriteJSON(e.out, &r); err != nil {
+			fmt.Fprintf(e.err, "memlab lsm check: %v\n", err)
+			return exitFound
+		}
+	case code == exitOK:
+		fmt.Fprintf(e.out, "ok: %d tables, %d entries in logs, last sequence number %d\n", r.Tables, r.LogEntries, r.LastSeq)
+	}
+	return code
+}
+
+// lsmCheckReport is the JSON of check.
+type lsmCheckReport struct {
+	Schema     string             `json:"schema"`
+	Dir        string             `json:"dir"`
+	OK         bool               `json:"ok"`
+	Faults     []string           `json:"faults"`
+	Tables     int                `json:"tables"`
+	LogEntries int                `json:"log_entries"`
+	LastSeq    uint64             `json:"last_seq"`
+	Recovery   lsm.RecoveryReport `json:"recovery"`
 }
 
 func runLsmCompact(_ context.Context, e *env, args []string) int {
 	f := newLsmFlags(e, "compact", "DIR [FROM [TO]]", "Compacts the tables that hold keys from FROM to TO, or all.",
-		"memlab lsm compact /tmp/db").withHex()
+		"memlab lsm compact /tmp/db").withHex().withJSON(lsmCompactSchema)
 	operands, code, ok := f.parse(e, args, 1, 3)
 	if !ok {
 		return code
 	}
 	bounds, err := f.keys(operands[1:])
 	if err != nil {
-		fmt.Fprintf(e.err, "memlab lsm compact: %v\n", err)
-		return exitUsage
+		return f.usage(e, err)
 	}
 	bounds = append(bounds, nil, nil)
 	return f.with(e, operands[0], mustExist, func(d *lsm.DB) error {
@@ -100,6 +125,13 @@ func runLsmCompact(_ context.Context, e *env, args []string) int {
 			return err
 		}
 		s := d.Stats()
+		if f.json {
+			return cli.WriteJSON(e.out, struct {
+				Schema string `json:"schema"`
+				Dir    string `json:"dir"`
+				lsm.Stats
+			}{lsmCompactSchema, operands[0], s})
+		}
 		_, err := fmt.Fprintf(e.out, "read %s, wrote %s in %v\n", cli.Bytes(int64(s.CompactRead)),
 			cli.Bytes(int64(s.CompactWritten+s.FlushBytes)), time.Since(start).Round(time.Millisecond))
 		return err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/memlab-go/memlab/internal/cli"
@@ -23,8 +24,8 @@ Applies JSON lines from standard input to the store, which is made if there is
 none, and closes it cleanly. A line is {"op":"put","k":"<hex>","v":"<hex>"} or
 {"op":"del","k":"<hex>"}; empty lines are skipped. At a bad line it stops: what came
 before is applied, nothing behind it.`,
-		`echo '{"op":"put","k":"6162","v":"01"}' | memlab lsm load -durability sync /tmp/db`)
-	durability := f.fs.String("durability", "os", "`level` that each batch reaches: sync, os or buffered")
+		`echo '{"op":"put","k":"6162","v":"01"}' | memlab lsm load -durability sync /tmp/db`).
+		withDurability().withJSON(lsmLoadSchema)
 	size := f.fs.Int("batch", 1, "apply `n` lines at a time, all or none of them")
 	buffer := f.fs.Int("write-buffer", 0, "`bytes` of a memtable, 0 for the default")
 	raw := f.fs.Bool("raw", false, "store blocks without compression")
@@ -32,23 +33,52 @@ before is applied, nothing behind it.`,
 	if !ok {
 		return code
 	}
-	level, err := lsm.ParseDurability(*durability)
+	wo, err := f.writeOptions()
 	if err == nil && *size < 1 {
 		err = fmt.Errorf("-batch %d: the least is 1", *size)
 	}
 	if err != nil {
-		fmt.Fprintf(e.err, "memlab lsm load: %v\n", err)
-		return exitUsage
+		return f.usage(e, err)
 	}
-	l := &loader{size: *size, wo: &lsm.WriteOptions{Durability: level},
-		progress: cli.NewProgress(e.err, e.terminal, time.Now)}
-	defer l.progress.Done()
-	return f.with(e, operands[0], func(o *lsm.Options) {
+	l := &loader{size: *size, wo: wo, total: fileSize(e.in), progress: cli.NewProgress(e.err, e.terminal, time.Now)}
+	code = f.with(e, operands[0], func(o *lsm.Options) {
 		o.WriteBufferSize = *buffer
 		if *raw {
 			o.Compression = lsm.None
 		}
-	}, func(d *lsm.DB) error { return l.run(ctx, d, e.in) })
+	}, func(d *lsm.DB) error {
+		defer l.progress.Done()
+		return l.run(ctx, d, e.in)
+	})
+	if f.json && code == exitOK {
+		err := cli.WriteJSON(e.out, struct {
+			Schema  string `json:"schema"`
+			Dir     string `json:"dir"`
+			Applied int64  `json:"applied"`
+			Batches int64  `json:"batches"`
+		}{lsmLoadSchema, operands[0], l.applied, l.batches})
+		if err != nil {
+			fmt.Fprintf(e.err, "memlab lsm load: %v\n", err)
+			return exitFound
+		}
+	}
+	return code
+}
+
+// lsmLoadSchema names the JSON of load.
+const lsmLoadSchema = "memlab/lsm-load/v1"
+
+// fileSize returns the size of in if it is a file, 0 if nobody can tell.
+func fileSize(in io.Reader) int64 {
+	f, ok := in.(*os.File)
+	if !ok {
+		return 0
+	}
+	fi, err := f.Stat()
+	if err != nil || !fi.Mode().IsRegular() {
+		return 0
+	}
+	return fi.Size()
 }
 
 // A loader applies lines in batches.
@@ -57,6 +87,9 @@ type loader struct {
 	wo       *lsm.WriteOptions
 	batch    lsm.Batch
 	applied  int64 // lines
+	batches  int64
+	read     int64 // bytes of the input
+	total    int64 // bytes that it has, 0: nobody knows
 	progress *cli.Progress
 	key, val []byte
 }
@@ -80,8 +113,9 @@ func (l *loader) run(ctx context.Context, d *lsm.DB, in io.Reader) error {
 				return fmt.Errorf("up to line %d: %w", n, err)
 			}
 		}
-		if n%100_000 == 0 {
-			l.progress.Step(int64(n), 0, "lines")
+		l.read += int64(len(sc.Bytes())) + 1
+		if n%256 == 0 {
+			l.step(n)
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("stopped after line %d: %w", n, err)
@@ -93,6 +127,15 @@ func (l *loader) run(ctx context.Context, d *lsm.DB, in io.Reader) error {
 	return l.apply(d)
 }
 
+// step draws how far the load has come: in bytes of a file, in lines of a pipe.
+func (l *loader) step(lines int) {
+	if l.total > 0 {
+		l.progress.Step(l.read, l.total, fmt.Sprintf("%d lines", lines))
+		return
+	}
+	l.progress.Step(int64(lines), 0, "lines")
+}
+
 // apply commits the lines collected so far.
 func (l *loader) apply(d *lsm.DB) error {
 	if l.batch.Len() == 0 {
@@ -102,6 +145,7 @@ func (l *loader) apply(d *lsm.DB) error {
 		return err
 	}
 	l.applied += int64(l.batch.Len())
+	l.batches++
 	l.batch.Reset()
 	return nil
 }

@@ -5,52 +5,57 @@ import (
 	"encoding/hex"
 	"fmt"
 
+	"github.com/memlab-go/memlab/internal/cli"
 	"github.com/memlab-go/memlab/lsm"
 )
 
+// lsmGetSchema names the JSON of get.
+const lsmGetSchema = "memlab/lsm-get/v1"
+
 func runLsmPut(_ context.Context, e *env, args []string) int {
 	f := newLsmFlags(e, "put", "DIR KEY VALUE", "Stores VALUE under KEY. The store is made if there is none.",
-		"memlab lsm put /tmp/db greeting hello").withHex()
-	sync := f.fs.Bool("sync", false, "return only when the write survives power loss")
+		"memlab lsm put /tmp/db greeting hello").withHex().withDurability()
 	operands, code, ok := f.parse(e, args, 3, 3)
 	if !ok {
 		return code
 	}
 	kv, err := f.keys(operands[1:])
 	if err != nil {
-		fmt.Fprintf(e.err, "memlab lsm put: %v\n", err)
-		return exitUsage
+		return f.usage(e, err)
+	}
+	wo, err := f.writeOptions()
+	if err != nil {
+		return f.usage(e, err)
 	}
 	return f.with(e, operands[0], nil, func(d *lsm.DB) error {
 		var b lsm.Batch
 		b.Put(kv[0], kv[1])
-		return d.Apply(&b, lsmDurability(*sync))
+		return d.Apply(&b, wo)
 	})
-}
-
-func lsmDurability(sync bool) *lsm.WriteOptions {
-	if sync {
-		return &lsm.WriteOptions{Durability: lsm.Sync}
-	}
-	return nil
 }
 
 func runLsmGet(_ context.Context, e *env, args []string) int {
 	f := newLsmFlags(e, "get", "DIR KEY", "Prints the value of KEY and a newline. A key without a value is exit code 1.",
-		"memlab lsm get /tmp/db greeting").withHex()
+		"memlab lsm get /tmp/db greeting").withHex().withJSON(lsmGetSchema)
 	operands, code, ok := f.parse(e, args, 2, 2)
 	if !ok {
 		return code
 	}
 	key, err := f.key(operands[1])
 	if err != nil {
-		fmt.Fprintf(e.err, "memlab lsm get: %v\n", err)
-		return exitUsage
+		return f.usage(e, err)
 	}
 	return f.with(e, operands[0], readOnly, func(d *lsm.DB) error {
 		v, err := d.Get(key)
 		if err != nil {
 			return err
+		}
+		if f.json {
+			return cli.WriteJSON(e.out, struct {
+				Schema string `json:"schema"`
+				K      string `json:"k"`
+				V      string `json:"v"`
+			}{lsmGetSchema, hex.EncodeToString(key), hex.EncodeToString(v)})
 		}
 		if f.hex {
 			v = []byte(hex.EncodeToString(v))
@@ -65,9 +70,8 @@ func runLsmDelete(_ context.Context, e *env, args []string) int {
 Removes each KEY, whether it has a value or not, all in one batch. With -range it
 removes every key from the first KEY up to, not including, the second; LevelDB's
 own tools do not see such a deletion before the store is compacted.`,
-		"memlab lsm delete /tmp/db greeting\nmemlab lsm delete -range /tmp/db a b").withHex()
+		"memlab lsm delete /tmp/db greeting\nmemlab lsm delete -range /tmp/db a b").withHex().withDurability()
 	isRange := f.fs.Bool("range", false, "the two KEYs bound the range to remove")
-	sync := f.fs.Bool("sync", false, "return only when the deletion survives power loss")
 	operands, code, ok := f.parse(e, args, 2, -1)
 	if !ok {
 		return code
@@ -77,8 +81,11 @@ own tools do not see such a deletion before the store is compacted.`,
 		err = fmt.Errorf("-range takes two keys, not %d", len(keys))
 	}
 	if err != nil {
-		fmt.Fprintf(e.err, "memlab lsm delete: %v\n", err)
-		return exitUsage
+		return f.usage(e, err)
+	}
+	wo, err := f.writeOptions()
+	if err != nil {
+		return f.usage(e, err)
 	}
 	return f.with(e, operands[0], mustExist, func(d *lsm.DB) error {
 		var b lsm.Batch
@@ -89,6 +96,6 @@ own tools do not see such a deletion before the store is compacted.`,
 				b.Delete(k)
 			}
 		}
-		return d.Apply(&b, lsmDurability(*sync))
+		return d.Apply(&b, wo)
 	})
 }

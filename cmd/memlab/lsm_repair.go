@@ -16,23 +16,21 @@ func runLsmRepair(_ context.Context, e *env, args []string) int {
 Makes a store that opens again of what can still be read: tables and logs, with
 or without CURRENT and MANIFEST. Damaged files move to the directory lost in it.
 Exit code 1 if anything could not be read.`,
-		"memlab lsm repair /tmp/db")
-	asJSON := f.fs.Bool("json", false, "write JSON ("+lsmRepairSchema+")")
+		"memlab lsm repair /tmp/db").withJSON(lsmRepairSchema)
 	operands, code, ok := f.parse(e, args, 1, 1)
 	if !ok {
 		return code
 	}
 	o, err := f.options()
 	if err != nil {
-		fmt.Fprintf(e.err, "memlab lsm repair: %v\n", err)
-		return exitUsage
+		return f.usage(e, err)
 	}
 	report, err := lsm.Repair(operands[0], o)
 	if err != nil {
 		fmt.Fprintf(e.err, "memlab lsm repair: %v\n", err)
 		return exitFound
 	}
-	if *asJSON {
+	if f.json {
 		err = cli.WriteJSON(e.out, struct {
 			Schema string `json:"schema"`
 			Dir    string `json:"dir"`

@@ -36,6 +36,18 @@ func TestLsmRepair(t *testing.T) {
 	require.Equal(t, exitOK, code)
 	require.Equal(t, `{"k":"61","v":"31"}`+"\n"+`{"k":"62","v":"32"}`+"\n", out)
 
+	require.NoError(t, os.Remove(filepath.Join(dir, "CURRENT")))
+	out, code = runLsmVerb(t, "", "check", "-json", dir)
+	require.Equal(t, exitFound, code)
+	require.Contains(t, out, `"ok": false`)
+	require.Contains(t, out, `"lsm: open `)
+	_, code = runLsmVerb(t, "", "repair", dir)
+	require.Equal(t, exitOK, code)
+	out, code = runLsmVerb(t, "", "check", "-json", dir)
+	require.Equal(t, exitOK, code)
+	require.Contains(t, out, `"ok": true`)
+	require.Contains(t, out, `"recovery": {`)
+
 	_, code = runLsmVerb(t, "", "repair")
 	require.Equal(t, exitUsage, code)
 	out, code = runLsmVerb(t, "", "repair", filepath.Join(dir, "none"))

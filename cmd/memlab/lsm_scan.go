@@ -17,8 +17,9 @@ func runLsmScan(ctx context.Context, e *env, args []string) int {
 	f := newLsmFlags(e, "scan", "DIR [FROM [TO]]", `
 Prints the keys from FROM up to, not including, TO with their values, a line each,
 separated by a tab. Bytes that do not print are escaped as in Go strings; -hex
-writes hexadecimal instead.`,
+writes hexadecimal instead, and -json the lines that dump writes.`,
 		"memlab lsm scan -limit 10 /tmp/db user: user;").withHex()
+	f.fs.BoolVar(&f.json, "json", false, "write JSON lines, as dump does")
 	limit := f.fs.Int("limit", 0, "stop after `n` keys, 0 for no limit")
 	reverse := f.fs.Bool("reverse", false, "from the last key to the first")
 	operands, code, ok := f.parse(e, args, 1, 3)
@@ -27,8 +28,7 @@ writes hexadecimal instead.`,
 	}
 	bounds, err := f.keys(operands[1:])
 	if err != nil {
-		fmt.Fprintf(e.err, "memlab lsm scan: %v\n", err)
-		return exitUsage
+		return f.usage(e, err)
 	}
 	o := &lsm.IterOptions{}
 	if len(bounds) > 0 {
@@ -38,7 +38,10 @@ writes hexadecimal instead.`,
 		o.UpperBound = bounds[1]
 	}
 	format := "%q\t%q\n"
-	if f.hex {
+	switch {
+	case f.json:
+		format = "{\"k\":\"%x\",\"v\":\"%x\"}\n"
+	case f.hex:
 		format = "%x\t%x\n"
 	}
 	n := 0
@@ -75,8 +78,10 @@ func walk(ctx context.Context, out io.Writer, d *lsm.DB, o *lsm.IterOptions, rev
 func runLsmDump(ctx context.Context, e *env, args []string) int {
 	f := newLsmFlags(e, "dump", "DIR", `
 Writes every key and value as a JSON line {"k":"<hex>","v":"<hex>"}, in key order.
-The store is opened read-only: nothing in DIR changes. What load reads, with an op.`,
-		"memlab lsm dump /tmp/db > all.jsonl")
+The store is opened read-only: nothing in DIR changes. With an op before the key the
+lines are what load reads.`,
+		`memlab lsm dump /tmp/db > all.jsonl
+sed 's/^{/{"op":"put",/' all.jsonl | memlab lsm load -batch 1000 /tmp/copy`)
 	operands, code, ok := f.parse(e, args, 1, 1)
 	if !ok {
 		return code

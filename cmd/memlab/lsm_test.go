@@ -26,7 +26,7 @@ func TestLsmVerbs(t *testing.T) {
 		out      string
 	}{
 		{"", "get DIR a", exitFound, ""},
-		{"", "put -sync DIR a 1", exitOK, ""},
+		{"", "put -durability sync DIR a 1", exitOK, ""},
 		{"", "put DIR b 2", exitOK, ""},
 		{"", "put -hex DIR 00ff 7a", exitOK, ""},
 		{"", "put -hex DIR xyz 7a", exitUsage, ""},
@@ -48,6 +48,17 @@ func TestLsmVerbs(t *testing.T) {
 		{"", "get -recovery magic DIR a", exitUsage, ""},
 		{"", "load -durability never DIR", exitUsage, ""},
 		{"", "load -batch 0 DIR", exitUsage, ""},
+		{"", "put -durability never DIR a b", exitUsage, ""},
+		{"", "delete -durability never DIR a", exitUsage, ""},
+		{"", "get DIR", exitUsage, ""},
+		{"", "put DIR a", exitUsage, ""},
+		{"", "dump DIR a", exitUsage, ""},
+		{"", "check", exitUsage, ""},
+		{"", "stats -nosuch DIR", exitUsage, ""},
+		{"", "delete -durability buffered DIR a none", exitOK, ""},
+		{"", "get -json DIR none", exitFound, ""},
+		{"", "get -json -hex DIR 00ff", exitOK, "{\n  \"schema\": \"memlab/lsm-get/v1\",\n  \"k\": \"00ff\",\n  \"v\": \"7a\"\n}\n"},
+		{"", "scan -json DIR", exitOK, "{\"k\":\"00ff\",\"v\":\"7a\"}\n"},
 		{"", "put DIR/../none/\x00 a b", exitFound, ""},
 	} {
 		args := strings.Fields(strings.ReplaceAll(c.args, "DIR", dir))
