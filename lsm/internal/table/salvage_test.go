@@ -61,6 +61,14 @@ func inLargestBlock(t *testing.T, b []byte) (most int) {
 	return most
 }
 
+// stride is how many bytes the tests of every place go on at a time.
+func stride() int {
+	if testing.Short() {
+		return 31
+	}
+	return 3
+}
+
 // TestSalvageFlips holds that no wrong byte, wherever it is, costs more than one data
 // block, and that the damage is told.
 func TestSalvageFlips(t *testing.T) {
@@ -71,7 +79,7 @@ func TestSalvageFlips(t *testing.T) {
 		require.Len(t, got, len(entries))
 		require.Empty(t, damage)
 		most := inLargestBlock(t, b)
-		for i := int(comp); i < len(b); i += 3 {
+		for i := int(comp); i < len(b); i += stride() {
 			bad := bytes.Clone(b)
 			bad[i] ^= 1 << (i % 8)
 			got, damage := salvage(t, c, bad, entries)
@@ -102,7 +110,7 @@ func TestSalvageCuts(t *testing.T) {
 			counts[it.i] = n
 		}
 		require.NoError(t, it.Close())
-		for size := int(comp); size < len(b); size += 3 {
+		for size := int(comp); size < len(b); size += stride() {
 			got, damage := salvage(t, c, b[:size], entries)
 			require.NotEmpty(t, damage)
 			whole := 0
