@@ -62,7 +62,7 @@ func (h *Heap) Close() error {
 // inaccessible, so that they are nobody else's. It reports whether it could.
 func (h *Heap) seal() bool {
 	n := h.region.Size()
-	return h.region.Decommit(0, n) == nil && h.region.Protect(0, n, arena.ProtNone) == nil
+	return h.region.Decommit(0, n) == nil && (decommitCloses || h.region.Protect(0, n, arena.ProtNone) == nil)
 }
 
 // leaks returns the report of the live blocks, or nil if there are none.

@@ -133,6 +133,7 @@ func (h *Heap) usable(off uint64) int {
 // In the modes Checked and Guarded it is the size asked for: what lies behind
 // it is the canary.
 func (h *Heap) Usable(b []byte) int {
+	defer h.catch("usable", b, nil)
 	if h.chk != nil {
 		return h.chk.usable(b)
 	}

@@ -3,6 +3,7 @@ package segregated
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
@@ -203,8 +204,11 @@ func (g *guards) shut(lo, hi uint64) bool {
 	if h.sink != nil {
 		h.emitPages(lo, hi, false)
 	}
-	return h.region.Protect(arena.Offset(lo), int(hi-lo), arena.ProtNone) == nil
+	return decommitCloses || h.region.Protect(arena.Offset(lo), int(hi-lo), arena.ProtNone) == nil
 }
+
+// decommitCloses says that pages that were given back cannot be touched anyhow.
+const decommitCloses = runtime.GOOS == "windows"
 
 // release opens the n pages of a span from page p on, gives them to the core
 // and reports whether it could. If not, the core goes on counting them as live,

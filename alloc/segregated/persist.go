@@ -213,7 +213,9 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	}
 	defer h.catch("open", nil, &err)
 	if clean {
-		err = h.resume()
+		if err = h.checkPastTop(); err == nil {
+			err = h.resume()
+		}
 	} else {
 		err = h.rebuild()
 	}
@@ -234,6 +236,18 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	h.lastTick = h.mallocs + h.frees
 	h.sweepAt = h.lastTick + sweepEvery
 	h.arm()
+	return nil
+}
+
+// checkPastTop reports whether the rows past the top are clear, as new spans need
+// them.
+func (h *Heap) checkPastTop() error {
+	d := h.hdr
+	for u := d.top>>granuleBits + 1; u <= d.commit>>granuleBits && u < uint64(len(h.units)); u++ {
+		if h.kinds[u] != kindBitmap || h.units[u] != (unit{}) {
+			return fmt.Errorf("%w: row %#x past the top: %#x of kind %#x", alloc.ErrCorrupt, u, h.units[u], h.kinds[u])
+		}
+	}
 	return nil
 }
 

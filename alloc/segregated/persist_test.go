@@ -27,7 +27,11 @@ func fileRegion(t testing.TB, path string, size int) *arena.Region {
 		t.Skip(err)
 	}
 	require.NoError(t, err)
-	t.Cleanup(func() { r.Close() })
+	t.Cleanup(func() {
+		if r.Bytes() != nil {
+			r.Close()
+		}
+	})
 	return r
 }
 
@@ -69,6 +73,9 @@ func (l list) pop() error {
 }
 
 func (l list) next(b []byte) ([]byte, error) {
+	if len(b) < 24 {
+		return nil, fmt.Errorf("a node of %d bytes", len(b))
+	}
 	off := binary.LittleEndian.Uint64(b)
 	if off == 0 {
 		return nil, nil
@@ -79,8 +86,9 @@ func (l list) next(b []byte) ([]byte, error) {
 // verify walks the list and returns the numbers of its nodes.
 func (l list) verify() (seqs []uint64, err error) {
 	for b := l.h.Root(); b != nil; {
-		if len(b) < 24 {
-			return nil, fmt.Errorf("node %d has %d bytes", len(seqs), len(b))
+		next, err := l.next(b)
+		if err != nil {
+			return nil, err
 		}
 		seq, size := binary.LittleEndian.Uint64(b[8:]), binary.LittleEndian.Uint64(b[16:])
 		if size > uint64(len(b)) {
@@ -89,10 +97,7 @@ func (l list) verify() (seqs []uint64, err error) {
 		if err := filled(b[24:size], byte(seq)); err != nil {
 			return nil, fmt.Errorf("node %d: %w", seq, err)
 		}
-		seqs = append(seqs, seq)
-		if b, err = l.next(b); err != nil {
-			return nil, fmt.Errorf("after node %d: %w", seq, err)
-		}
+		seqs, b = append(seqs, seq), next
 	}
 	return seqs, nil
 }

@@ -13,6 +13,7 @@ import (
 // Offset returns where the block b lies, which is the same in every process
 // that opens the heap. It panics as [Heap.Free] does if b is not a live block.
 func (h *Heap) Offset(b []byte) arena.Offset {
+	defer h.catch("offset", b, nil)
 	if h.chk != nil {
 		t := h.chk.find("offset", b)
 		return offset(t.user())
