@@ -10,7 +10,7 @@ import "math/bits"
 // links returns the links of the free span at g in the given bin.
 func (h *Heap) links(g uint64, bin int) *links {
 	if bin >= largeBin {
-		return &h.info(g).links
+		return h.largeLinks(g)
 	}
 	return h.smallLinks(g)
 }
@@ -159,7 +159,11 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 			h.emitLook(g, bin)
 		}
 		var size uint64
-		if h.isFree(g) {
+		switch {
+		case !h.isFree(g):
+		case bin >= largeBin:
+			size = h.largeSize(g)
+		default:
 			size = h.spanSize(g)
 		}
 		if size == 0 || binOf(size) != bin {

@@ -128,7 +128,7 @@ func (h *Heap) takeCore(size uint64, a grid) uint64 {
 	if a.align == 1 && size <= uint64(h.maxSize) {
 		ci := uintptr(h.classOf[(size+granule-1)/granule])
 		if ci != 0 && h.refill(ci) {
-			off := h.takeSlot(ci)
+			off := uint64(addrOf(h.takeSlot(&h.classes[ci], 0)) - addrOf(h.mem))
 			h.classes[ci].avail = 0
 			return off
 		}

@@ -30,14 +30,7 @@ func (h *Heap) freeSlow(b []byte) {
 // freeFar is freeSlow for the used span [g, g+n) that does not go into a quick
 // list at once.
 func (h *Heap) freeFar(b []byte, g, n uint64) {
-	done := false
-	defer func() {
-		if !done {
-			panic(h.badBlock("free", b, h.caught(recover())))
-		}
-	}()
 	h.releaseSpan(g, n)
-	done = true
 	if h.err != nil {
 		panic(h.badBlock("free", b, h.err))
 	}
@@ -97,11 +90,7 @@ func (h *Heap) releaseSpan(g, n uint64) {
 	}
 	h.frees++
 	h.uncount(n)
-	keep := h.quick.keeps(n)
-	if keep {
-		h.makeRoom(n)
-	}
-	if !keep || !h.putQuick(g, n) {
+	if !h.quick.keeps(n) || !h.makeRoom(n) || !h.putQuick(g, n) {
 		h.freeSpan(g, n)
 	}
 	if h.mallocs+h.frees >= h.sweepAt {

@@ -1,27 +1,26 @@
 package segregated
 
 import (
-	"math/bits"
-
 	"github.com/memlab-go/memlab/alloc"
 )
 
 // mallocSlow is Malloc when the class has no slot at hand, when the size has
 // no class, and when every call has to come here.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
-	n := max(1, (uint64(size)+granule-1)>>granuleShift)
 	ci := uintptr(0)
+	if uint(size) <= MaxClass {
+		ci = uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses
+		if c := &h.classes[ci]; c.cur != 0 && !h.hooked {
+			if c.avail = ^*c.live; c.avail != 0 { // what Free has returned meanwhile
+				return h.takeSlot(c, size), nil
+			}
+		}
+	}
 	if h.hooked || uint64(size) >= h.end { // negative ones too
 		return h.mallocRare(size)
 	}
-	if uintptr(size) <= h.maxSize {
-		ci = uintptr(h.classOf[n%uint64(len(h.classOf))]) % maxClasses
-		if c := &h.classes[ci]; c.cur != 0 {
-			if c.avail = ^*c.live; c.avail != 0 { // what Free has returned meanwhile
-				return h.block(h.takeSlot(ci), size), nil
-			}
-		}
-	} else if n <= quickMax && h.mallocs+h.frees < h.sweepAt {
+	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	if ci == 0 && n <= quickMax && h.mallocs+h.frees < h.sweepAt {
 		if g := h.takeQuick(n); g != 0 {
 			h.mallocs++
 			return h.block(g<<granuleShift, size), nil
@@ -32,31 +31,39 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 
 // mallocFar is mallocSlow for a class that needs another run, and for spans
 // that the quick lists do not have.
-func (h *Heap) mallocFar(size int, n uint64, ci uintptr) (b []byte, err error) {
+func (h *Heap) mallocFar(size int, n uint64, ci uintptr) ([]byte, error) {
+	g := uint64(0)
+	if ci != 0 {
+		if b, err := h.mallocRun(size, ci); b != nil || err != nil {
+			return b, err
+		}
+		if h.mallocs+h.frees < h.sweepAt {
+			g = h.takeQuick(n)
+		}
+	}
+	if g == 0 {
+		if g = h.allocSpan(n); g == 0 {
+			return h.mallocRare(size)
+		}
+	}
+	h.countSpan(n)
+	return h.block(g<<granuleShift, size), nil
+}
+
+// mallocRun is mallocFar for class ci if it has a run with room or is to have
+// one, else nil.
+func (h *Heap) mallocRun(size int, ci uintptr) (b []byte, err error) {
 	done := false
 	defer func() {
 		if !done {
 			err = h.caught(recover())
 		}
 	}()
-	if ci != 0 && h.refill(ci) {
-		done = true
-		return h.block(h.takeSlot(ci), size), nil
+	if h.refill(ci) {
+		b = h.takeSlot(&h.classes[ci], size)
 	}
-	g := uint64(0)
-	if ci != 0 && h.mallocs+h.frees < h.sweepAt {
-		g = h.takeQuick(n)
-	}
-	if g == 0 {
-		g = h.allocSpan(n)
-	}
-	if g == 0 {
-		done = true
-		return h.mallocRare(size)
-	}
-	h.countSpan(n)
 	done = true
-	return h.block(g<<granuleShift, size), nil
+	return b, nil
 }
 
 // countSpan counts a block of n granules that came from the best-fit space.
@@ -100,12 +107,12 @@ func (h *Heap) malloc(op string, size int) (off uint64, err error) {
 	if uint64(size) >= h.end { // negative ones too
 		return 0, h.badSize(op, size)
 	}
-	if uintptr(size) <= h.maxSize && !h.refused() {
-		ci := uintptr(h.classOf[(size+granule-1)/granule])
-		if ci != 0 && (h.classes[ci].avail != 0 || h.refill(ci)) {
-			off := h.takeSlot(ci)
+	if uint(size) <= MaxClass && !h.refused() {
+		ci := uintptr(h.classOf[(size+granule-1)/granule]) % maxClasses
+		if c := &h.classes[ci]; ci != 0 && (c.avail != 0 || h.refill(ci)) {
+			off := uint64(addrOf(h.takeSlot(c, size)) - addrOf(h.mem))
 			if h.hooked {
-				h.classes[ci].avail = 0
+				c.avail = 0
 			}
 			return off, nil
 		}
@@ -154,16 +161,6 @@ func (h *Heap) quickOrFit(n uint64) uint64 {
 		}
 	}
 	return h.allocSpan(n)
-}
-
-// takeSlot takes the lowest slot that class ci has at hand and returns its offset.
-func (h *Heap) takeSlot(ci uintptr) uint64 {
-	c := &h.classes[ci%maxClasses]
-	a := c.avail
-	c.avail = a & (a - 1)
-	*c.live |= a & -a
-	h.mallocs++
-	return uint64(c.cur)<<unitShift + uint64(bits.TrailingZeros64(a))*uint64(c.size)
 }
 
 // Calloc returns a block of count*size bytes that are all zero, up to the

@@ -22,11 +22,12 @@ const (
 	quickSlots   = 7
 	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
 	quickBuckets = exactBins + (12-7)<<subBinShift + 1
-	quickTotal   = 32 << 10 >> granuleShift // granules in all buckets, or if that is more
-	quickShare   = 32                       // one part in so many of the data
-	quickPart    = 8                        // see keeps
-	quickBits    = 13                       // of an entry: the size; the rest is the start
-	_            = uint(quickMax - 1<<12)   // the last bucket is that of quickMax alone
+	quickTotal   = 16 << 10 >> granuleShift // granules in all buckets, or if that is more
+	quickShare   = 256                     // one part in so many of the data
+	quickPart    = 8                       // see keeps
+	quickTries   = 2                       // buckets looked at to make room for a span
+	quickBits    = 13                      // of an entry: the size; the rest is the start
+	_            = uint(quickMax - 1<<12)  // the last bucket is that of quickMax alone
 	_            = uint(1<<12 - quickMax)
 )
 
@@ -101,11 +102,17 @@ func (h *Heap) putQuick(g, n uint64) bool {
 	return true
 }
 
-// makeRoom empties buckets until the lists may hold n granules more.
-func (h *Heap) makeRoom(n uint64) {
-	for q := &h.quick; q.total+n > q.most && q.total > 0; {
+// makeRoom looks at a bucket or two for spans to free, if the lists may not hold
+// n granules more, and reports whether they may then.
+func (h *Heap) makeRoom(n uint64) bool {
+	q := &h.quick
+	for range quickTries {
+		if q.total+n <= q.most {
+			return true
+		}
 		h.emptyNext()
 	}
+	return q.total+n <= q.most
 }
 
 // emptyNext frees the spans of the next bucket in turn that has any.

@@ -17,3 +17,25 @@ func (h *Heap) kind(u uint64) *uint16 {
 	// SAFETY: as for rows.
 	return (*uint16)(unsafe.Add(h.kindTab, uintptr(u)*kindSize))
 }
+
+// info returns the record of the large span that starts at granule g, below the
+// top.
+func (h *Heap) info(g uint64) *spanInfo {
+	// SAFETY: four rows are 64 bytes, the size of a spanInfo, and both are
+	// made of uint64 alone; they are at most rowsPastTop past the top's.
+	return (*spanInfo)(unsafe.Pointer(h.row(g>>granuleBits + 1)))
+}
+
+// largeLinks returns the links of the large free span at granule g, below the
+// top.
+func (h *Heap) largeLinks(g uint64) *links {
+	// SAFETY: as for info, whose second row they are.
+	return (*links)(unsafe.Pointer(h.row(g>>granuleBits + 2)))
+}
+
+// smallLinks returns the links inside the small free span at granule g, below
+// the top.
+func (h *Heap) smallLinks(g uint64) *links {
+	// SAFETY: 16 bytes at a multiple of 16 of memory that no caller owns.
+	return (*links)(unsafe.Add(h.base, uintptr(g)<<granuleShift))
+}

@@ -48,16 +48,22 @@ type class struct {
 func (h *Heap) Malloc(size int) ([]byte, error) {
 	if uint(size) <= MaxClass {
 		c := &h.classes[h.classOf[(uint(size)+granule-1)/granule]%maxClasses]
-		if a := c.avail; a != 0 {
-			c.avail = a & (a - 1)
-			*c.live |= a & -a
-			h.mallocs++
-			// SAFETY: slot i of the current run is ours, free, and holds size bytes.
-			p := unsafe.Add(c.slots, uintptr(bits.TrailingZeros64(a))*c.size)
-			return unsafe.Slice((*byte)(p), size), nil
+		if c.avail != 0 {
+			return h.takeSlot(c, size), nil
 		}
 	}
 	return h.mallocSlow(size)
+}
+
+// takeSlot takes the lowest slot that c has at hand and returns its first size
+// bytes.
+func (h *Heap) takeSlot(c *class, size int) []byte {
+	a := c.avail
+	c.avail = a & (a - 1)
+	*c.live |= a & -a
+	h.mallocs++
+	// SAFETY: slot i of the current run is ours, free, and holds size bytes.
+	return unsafe.Slice((*byte)(unsafe.Add(c.slots, uintptr(bits.TrailingZeros64(a))*c.size)), size)
 }
 
 // Free takes b back; any view of it is dead afterwards. Free(nil) does nothing.

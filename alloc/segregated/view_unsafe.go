@@ -28,21 +28,6 @@ func newView(mem []byte, pageSize uint64) view {
 	}
 }
 
-// info returns the record of the large span that starts at granule g. The
-// caller has checked that g is below the top and the span large.
-func (v *view) info(g uint64) *spanInfo {
-	// SAFETY: four rows are 64 bytes, the size of a spanInfo, both are made of
-	// uint64 alone, and the rows are committed up to rowsPastTop past the top's.
-	return (*spanInfo)(unsafe.Pointer(&v.units[g>>granuleBits+1]))
-}
-
-// smallLinks returns the links inside the small free span at granule g.
-func (v *view) smallLinks(g uint64) *links {
-	b := v.mem[g<<granuleShift:][:16]
-	// SAFETY: 16 bytes at a multiple of 16 of memory that no caller owns.
-	return (*links)(unsafe.Pointer(unsafe.SliceData(b)))
-}
-
 // block returns the view of size bytes at off.
 func (v *view) block(off uint64, size int) []byte {
 	if size != 0 {

@@ -34,40 +34,6 @@ func (p *Program) run(a alloc.Allocator, tab table, cfg *Config) error {
 	return nil
 }
 
-// runPart executes operations lo to hi. This is the loop that is timed: one
-// indirect call and one table access an operation.
-func (p *Program) runPart(a alloc.Allocator, tab table, lo, hi int) error {
-	code := p.code[lo:hi]
-	for i := range code {
-		in := &code[i]
-		var b []byte
-		var err error
-		switch in.op {
-		case opMalloc:
-			b, err = a.Malloc(int(in.a))
-		case opFree:
-			q := tab[in.slot]
-			tab[in.slot] = nil
-			a.Free(view(q, int(in.b)))
-			continue
-		case opRealloc:
-			b, err = a.Realloc(view(tab[in.slot], int(in.b)), int(in.a))
-		case opCalloc:
-			b, err = a.Calloc(int(in.a), int(in.b))
-		default:
-			b, err = p.bigOp(a, tab, in)
-		}
-		if err != nil {
-			return &OpError{p.Name, lo + i + 1, err}
-		}
-		if len(b) > 0 {
-			b[0] = byte(i)
-		}
-		tab[in.slot] = base(b)
-	}
-	return nil
-}
-
 // bigOp executes an operation whose sizes do not fit its instruction.
 func (p *Program) bigOp(a alloc.Allocator, tab table, in *instr) ([]byte, error) {
 	op, x, y := p.unpack(in)

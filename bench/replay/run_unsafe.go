@@ -1,0 +1,56 @@
+package replay
+
+import (
+	"unsafe"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// runPart executes operations lo to hi, at least one. This is the loop that is
+// timed: one indirect call and one table access an operation. It steps through
+// the program and the table without bounds checks, as the replayer in C does.
+func (p *Program) runPart(a alloc.Allocator, tab table, lo, hi int) error {
+	in, last := &p.code[lo], &p.code[hi-1]
+	base := unsafe.Pointer(unsafe.SliceData(tab))
+	for {
+		// SAFETY: the compiler numbers slots below Program.Slots, the length of tab.
+		entry := (**byte)(unsafe.Add(base, uintptr(in.slot)*unsafe.Sizeof(base)))
+		if in.op == opFree {
+			q := *entry
+			*entry = nil
+			a.Free(view(q, int(in.b)))
+		} else {
+			var b []byte
+			var err error
+			switch in.op {
+			case opMalloc:
+				b, err = a.Malloc(int(in.a))
+			case opRealloc:
+				b, err = a.Realloc(view(*entry, int(in.b)), int(in.a))
+			case opCalloc:
+				b, err = a.Calloc(int(in.a), int(in.b))
+			default:
+				b, err = p.bigOp(a, tab, in)
+			}
+			if err != nil {
+				return &OpError{p.Name, p.index(in) + 1, err}
+			}
+			if len(b) > 0 {
+				b[0] = byte(in.slot)
+			}
+			// SAFETY: as above; computed again so that it need not be kept over the call.
+			*(**byte)(unsafe.Add(base, uintptr(in.slot)*unsafe.Sizeof(base))) = unsafe.SliceData(b)
+		}
+		if in == last {
+			return nil
+		}
+		// SAFETY: in is not the last of code.
+		in = (*instr)(unsafe.Add(unsafe.Pointer(in), unsafe.Sizeof(*in)))
+	}
+}
+
+// index returns which operation of p in points to.
+func (p *Program) index(in *instr) int {
+	// SAFETY: both point into p.code; the difference is a number only.
+	return int((uintptr(unsafe.Pointer(in)) - uintptr(unsafe.Pointer(unsafe.SliceData(p.code)))) / unsafe.Sizeof(*in))
+}
