@@ -43,7 +43,7 @@ func (h *Heap) Check() error {
 
 // checkCore is Check for the laws that begin with L.
 func (h *Heap) checkCore() (errs []error) {
-	c := checker{Heap: h, free: map[uint64]uint64{}, partial: map[uintptr]uintptr{}}
+	c := checker{Heap: h, free: map[uint64]uint64{}, partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{}}
 	defer func() {
 		r := recover()
 		if r == nil {
@@ -59,6 +59,9 @@ func (h *Heap) checkCore() (errs []error) {
 		c.walk()
 		c.bins()
 		c.lists()
+		if c.shared != nil {
+			c.checkLists()
+		}
 	}
 	return c.errs
 }
@@ -69,6 +72,9 @@ type checker struct {
 	errs    []error
 	free    map[uint64]uint64   // free spans the walk saw: size by start
 	partial map[uintptr]uintptr // partial runs it saw: class by unit
+
+	owned  map[uint64]int     // of a Shared: runs it saw by owner
+	listed map[uintptr]uint64 // and the owners of those that are on lists
 }
 
 // maxErrs bounds a report: damage to a table breaks a law at every row.
@@ -83,7 +89,7 @@ func (c *checker) report(law int, format string, args ...any) {
 // counters checks L9, on which the walk relies.
 func (c *checker) counters() {
 	d := c.hdr
-	if d.magic != magic || d.version != version || d.size != uint64(len(c.mem)) {
+	if d.magic != magic || d.version != c.version() || d.size != uint64(len(c.mem)) {
 		c.report(9, "header %#x version %d size %d is not this heap's", d.magic, d.version, d.size)
 		return
 	}
@@ -101,6 +107,14 @@ func (c *checker) counters() {
 	}
 }
 
+// version returns what the header's must be.
+func (h *Heap) version() uint32 {
+	if h.shared != nil {
+		return versionShared
+	}
+	return version
+}
+
 // walk goes over spans and runs by address: L1 to L4, L8.
 func (c *checker) walk() {
 	live, quick, prevFree := uint64(0), uint64(0), false
@@ -114,7 +128,11 @@ func (c *checker) walk() {
 		end = p.g + p.n
 		if p.class != 0 {
 			runs[p.class]++
-			live += c.run(p)
+			if c.shared != nil {
+				c.checkRun(p)
+			} else {
+				live += c.run(p)
+			}
 			prevFree = false
 			continue
 		}

@@ -192,7 +192,7 @@ func (h *Heap) containing(off uint64) (alloc.Block, bool) {
 		if c.size == 0 || slot >= uint64(c.numSlots()) {
 			return alloc.Block{}, false
 		}
-		used := h.units[run].live>>slot&1 != 0
+		used := h.liveSlots(run, uint64(h.kinds[u])>>8)>>slot&1 != 0
 		return alloc.Block{Off: arena.Offset(run<<unitShift + slot*uint64(c.size)), Size: int(c.size), Used: used}, true
 	}
 	g := h.spanAt(off >> granuleShift)

@@ -44,6 +44,8 @@ type Heap struct {
 	demand    [maxClasses]demand
 	spanStats
 	quick quickLists
+
+	shared *Shared // that has runs in the heap, nil if nobody else has
 }
 
 // spanStats are counters kept outside the runs.

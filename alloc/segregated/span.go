@@ -220,8 +220,11 @@ func (h *Heap) isFree(g uint64) bool {
 		return false
 	}
 	u, m := bit(g)
+	if *h.kind(u) != kindBitmap {
+		return false // not even looked at: the row of a run of Shared is others' business
+	}
 	row := h.row(u)
-	return *h.kind(u) == kindBitmap && row.bound&^row.live&m != 0
+	return row.bound&^row.live&m != 0
 }
 
 // isUsed reports whether a used span starts at g. It trusts nothing about g.

@@ -45,7 +45,7 @@ func (h *Heap) Blocks() iter.Seq[alloc.Block] {
 // slots yields the slots of the run p and reports whether to go on.
 func (h *Heap) slots(p piece, yield func(alloc.Block) bool) bool {
 	c := &h.classes[p.class]
-	live := h.units[p.g>>granuleBits].live
+	live := h.liveSlots(p.g>>granuleBits, p.class)
 	for i := range c.numSlots() {
 		off := p.g<<granuleShift + uint64(i)*uint64(c.size)
 		if !yield(alloc.Block{Off: offset(off), Size: int(c.size), Used: live>>i&1 != 0}) {
@@ -53,6 +53,15 @@ func (h *Heap) slots(p piece, yield func(alloc.Block) bool) bool {
 		}
 	}
 	return true
+}
+
+// liveSlots returns the used slots of the run of class ci at unit run; bits of
+// slots that do not exist have no meaning.
+func (h *Heap) liveSlots(run, ci uint64) uint64 {
+	if h.shared != nil {
+		return h.shared.liveSlots(run, ci)
+	}
+	return h.units[run].live
 }
 
 // piece is a span or a run.

@@ -17,7 +17,7 @@ import (
 func cgoPeers() []Peer {
 	return []Peer{{Name: "cgo", Go: &replay.Entry{Name: "cgo", About: "C.malloc through cgo", Align: 16, New: func(replay.Config) (replay.Heap, error) {
 		return cMalloc{}, nil
-	}}, Shared: func() (alloc.Allocator, error) { return cMalloc{}, nil }}}
+	}}, Shared: func() (*crowd, error) { return all(cMalloc{}), nil }}}
 }
 
 // cMalloc is C's malloc behind alloc.Allocator.

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/bench/corpus"
 	"github.com/memlab-go/memlab/bench/replay"
 	"github.com/memlab-go/memlab/bench/trace"
@@ -74,18 +73,17 @@ func Child(w io.Writer, name string, args []string) error {
 		fmt.Fprintln(w, what, 1)
 		return err
 	}
-	var a alloc.Allocator
 	if p.Shared == nil {
 		return fmt.Errorf("peers: %s is not for many goroutines", name)
 	}
-	a, err := p.Shared()
+	c, err := p.Shared()
 	if err != nil {
 		return err
 	}
 	if args[0] == "larson" {
-		larson(a, number(1), number(2), report)
+		larson(c, number(1), number(2), report)
 	} else {
-		handover(a, number(1), report)
+		handover(c, number(1), report)
 	}
 	return nil
 }

@@ -21,10 +21,15 @@ func goPeers() []Peer {
 		return &e[0]
 	}
 	out := []Peer{
-		{Name: "segregated", Go: entry("segregated"), Shared: sharedSegregated},
-		{Name: "go", Go: entry("go"), Shared: func() (alloc.Allocator, error) { return entry("go").New(replay.Config{}) }},
-		{Name: "modernc", Go: &replay.Entry{Name: "modernc", About: "modernc.org/memory", Align: 16, New: newModernc}, Shared: func() (alloc.Allocator, error) {
-			return alloc.Locked(&modernc{}), nil
+		{Name: "segregated", Go: entry("segregated")},
+		{Name: "shared", Go: entry("shared"), Shared: sharedSegregated},
+		{Name: "handle", Go: entry("handle"), Shared: handles},
+		{Name: "go", Go: entry("go"), Shared: func() (*crowd, error) {
+			h, err := entry("go").New(replay.Config{})
+			return all(h), err
+		}},
+		{Name: "modernc", Go: &replay.Entry{Name: "modernc", About: "modernc.org/memory", Align: 16, New: newModernc}, Shared: func() (*crowd, error) {
+			return all(alloc.Locked(&modernc{})), nil
 		}},
 	}
 	return append(out, cgoPeers()...)

@@ -87,7 +87,7 @@ const (
 // another in its place; arrays move on to the next goroutine after every round,
 // so that blocks are freed by others than allocated them. One operation is a
 // free and a malloc.
-func larson(a alloc.Allocator, threads, ops int, report func(string, float64)) {
+func larson(c *crowd, threads, ops int, report func(string, float64)) {
 	arrays := make([][larsonBlocks][]byte, threads)
 	per := ops / threads
 	for range 5 {
@@ -97,6 +97,8 @@ func larson(a alloc.Allocator, threads, ops int, report func(string, float64)) {
 		for self := range threads {
 			all.Go(func() {
 				r := rng(100 + self)
+				a := c.each()
+				defer c.left(a)
 				bar.wait()
 				for round := range larsonRounds {
 					mine := &arrays[(self+round)%threads]
@@ -156,7 +158,7 @@ const (
 
 // handover times blocks that one goroutine allocates and another frees, a batch
 // at a time through a ring.
-func handover(a alloc.Allocator, blocks int, report func(string, float64)) {
+func handover(c *crowd, blocks int, report func(string, float64)) {
 	queue := new([ringBatches][batchBlocks][]byte)
 	batches := int64(blocks / batchBlocks)
 	for range 7 {
@@ -164,6 +166,8 @@ func handover(a alloc.Allocator, blocks int, report func(string, float64)) {
 		var consumer sync.WaitGroup
 		start := time.Now()
 		consumer.Go(func() {
+			a := c.each()
+			defer c.left(a)
 			for i := range batches {
 				for written.Load() <= i {
 					runtime.Gosched()
@@ -176,6 +180,7 @@ func handover(a alloc.Allocator, blocks int, report func(string, float64)) {
 			}
 		})
 		r := rng(7)
+		a := c.each()
 		for i := range batches {
 			for i-taken.Load() >= ringBatches {
 				runtime.Gosched()
@@ -191,6 +196,7 @@ func handover(a alloc.Allocator, blocks int, report func(string, float64)) {
 			written.Store(i + 1)
 		}
 		consumer.Wait()
+		c.left(a)
 		report("block", perCall(start, int(batches)*batchBlocks))
 	}
 }

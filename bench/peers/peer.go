@@ -4,7 +4,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/bench/replay"
 )
 
@@ -16,7 +15,7 @@ type Peer struct {
 	Preload string // a shared library; "" is the C library itself
 
 	// Shared makes an allocator that goroutines may share, nil if there is none.
-	Shared func() (alloc.Allocator, error)
+	Shared func() (*crowd, error)
 }
 
 // Known returns the Go peers and those C allocators that are installed.

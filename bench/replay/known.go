@@ -1,6 +1,10 @@
 package replay
 
 import (
+	"errors"
+	"iter"
+
+	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/alloc/fit"
 	"github.com/memlab-go/memlab/alloc/segregated"
 )
@@ -9,6 +13,8 @@ import (
 func Known() []Entry {
 	return []Entry{
 		{Name: "segregated", About: "the production heap: runs of equal slots, best fit above", Align: 16, New: newSegregated},
+		{Name: "shared", About: "the same for many goroutines: one compare-and-swap a call", Align: 16, New: newShared},
+		{Name: "handle", About: "a goroutine's own handle of the shared heap", Align: 16, New: newHandle},
 		{Name: "tlsf", About: "two-level segregated fit: a bounded number of steps a call", Align: 16, New: newTLSF},
 		{Name: "buddy", About: "binary buddies: powers of two, split and joined", Align: 16, New: newBuddy},
 		{Name: "fit-first", About: "free list, first fit, freed blocks in front", Align: 16, New: newFit(fit.Options{Policy: fit.First})},
@@ -23,6 +29,36 @@ func Known() []Entry {
 func newSegregated(c Config) (Heap, error) {
 	return segregated.New(nil, &segregated.Options{Limit: c.Limit, Sink: c.Sink})
 }
+
+func newShared(c Config) (Heap, error) {
+	return segregated.NewShared(nil, &segregated.Options{Limit: c.Limit, Sink: c.Sink})
+}
+
+// handleHeap is a handle with the heap that it is the only one of.
+type handleHeap struct {
+	*segregated.Handle
+	shared *segregated.Shared
+}
+
+func newHandle(c Config) (Heap, error) {
+	s, err := segregated.NewShared(nil, &segregated.Options{Limit: c.Limit, Sink: c.Sink})
+	if err != nil {
+		return nil, err
+	}
+	return &handleHeap{s.Handle(), s}, nil
+}
+
+// Stats are the heap's.
+func (h *handleHeap) Stats() alloc.Stats { return h.shared.Stats() }
+
+// Blocks are the heap's.
+func (h *handleHeap) Blocks() iter.Seq[alloc.Block] { return h.shared.Blocks() }
+
+// Check checks the heap.
+func (h *handleHeap) Check() error { return h.shared.Check() }
+
+// Close closes both.
+func (h *handleHeap) Close() error { return errors.Join(h.Handle.Close(), h.shared.Close()) }
 
 func newTLSF(c Config) (Heap, error) {
 	return fit.NewTLSF(nil, &fit.Options{Limit: c.Limit, Sink: c.Sink, Accesses: c.Sink != nil})

@@ -1,0 +1,208 @@
+package segregated
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+	"github.com/memlab-go/memlab/internal/invariants"
+)
+
+// A Shared is a heap for many goroutines: any of them may call it at any time,
+// and free what another allocated. It scales with cores for sizes up to the
+// largest class; larger blocks, aligned ones and new runs come from one best-fit
+// space under a lock. See [Handle] for what is faster still.
+//
+// Every method is safe for concurrent use. Those that look at the whole heap,
+// [Shared.Check], [Shared.Blocks], [Shared.Stats] and [Shared.Trim], stop
+// whoever needs a lock; calls that need none go on, so that the figures are
+// exact only while nobody else is at work.
+//
+// With Options.Sink, Options.ZeroOnFree, Options.ProfileRate or a mode other than
+// Fast every call takes the one lock, and the heap inside is a [Heap]. Only such a
+// heap, in a file, can be opened again, as a Heap.
+type Shared struct {
+	sharedFast
+
+	mu      sync.Mutex // guards h; taken last
+	h       *Heap      // best-fit space: spans and the memory of runs
+	serial  bool       // every call takes mu and is h's
+	own     bool       // Close releases the region
+	closed  atomic.Bool
+	stopped atomic.Bool // closed, or the central heap is damaged: no more slots
+
+	shards []*shard                 // taken before mu, in the order of owners
+	owners atomic.Pointer[[]*shard] // shards and the ones of handles, by their number in a run's second word
+	reg    sync.Mutex               // guards the change of owners and idle; taken first
+	idle   []*shard                 // of handles that were closed
+	turn   atomic.Uint32            // whom the next visit is to
+}
+
+// NewShared is [New] for a heap that many goroutines share. Options are the same,
+// but for the classes that nil stands for, see [SharedClasses].
+func NewShared(r *arena.Region, o *Options) (*Shared, error) {
+	opts, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	if o == nil || o.Classes == nil {
+		opts.Classes = SharedClasses()
+	}
+	s := &Shared{own: r == nil, serial: opts.Sink != nil || opts.ZeroOnFree || opts.Mode != Fast || opts.ProfileRate > 0}
+	central := opts
+	if !s.serial {
+		central.Classes = []int{}
+	}
+	if s.h, err = New(r, &central); err != nil {
+		return nil, err
+	}
+	if err := s.start(opts); err != nil {
+		if s.own {
+			_ = s.h.region.Close()
+		}
+		return nil, err
+	}
+	return s, nil
+}
+
+// start makes the classes and the shards.
+func (s *Shared) start(o Options) error {
+	s.setBases()
+	n := 4
+	for n < 4*runtime.GOMAXPROCS(0) && n < numSeats {
+		n *= 2
+	}
+	s.shards = make([]*shard, n)
+	for i := range s.shards {
+		s.shards[i] = &shard{id: uint64(i)}
+	}
+	owners := append([]*shard{}, s.shards...)
+	s.owners.Store(&owners)
+	for i := range s.seats {
+		s.seats[i].Store(s.shards[i%n])
+	}
+	for i := range s.classes {
+		s.classes[i].tag = ^uint64(0) // no word is of these
+	}
+	if s.serial {
+		return nil
+	}
+	_, rows, _ := metaOffsets(len(s.h.units), s.h.pageSize)
+	if !s.h.commitBytes(rows, rows+unitRow) {
+		return s.h.noMemory("new", int(s.h.pageSize))
+	}
+	prev := 0
+	for i, size := range o.Classes {
+		c := newSharedClass(i+1, uintptr(size))
+		s.classes[i+1] = c
+		s.h.classes[i+1] = class{size: c.size, recip: c.recip, units: c.units, empty: ^c.valid}
+		for g := prev/granule + 1; g <= size/granule; g++ {
+			s.classOf[g] = uint8(i + 1)
+		}
+		prev = size
+	}
+	s.classOf[0] = s.classOf[1]
+	s.maxSize = uintptr(prev)
+	s.h.hdr.classes = uint32(len(o.Classes))
+	s.h.shared, s.h.durable, s.h.hdr.version = s, false, versionShared
+	s.extendReach()
+	return nil
+}
+
+// extendReach lets the small path look at the rows that have been committed.
+// The tables never shrink. s.mu is held.
+func (s *Shared) extendReach() {
+	h := s.h
+	if s.serial || h.refused() {
+		s.reach.Store(0)
+		if !s.serial && h.walking == 0 && !s.stopped.Swap(true) {
+			s.stop()
+		}
+		return
+	}
+	k, u, _ := metaOffsets(len(h.units), h.pageSize)
+	n := min((h.hdr.kindsEnd-k)/kindSize, (h.hdr.unitsEnd-u)/unitRow, uint64(len(h.units)))
+	if reach := uintptr(n)<<unitShift - s.first; reach != s.reach.Load() {
+		s.reach.Store(reach)
+	}
+}
+
+// stop leaves Malloc and the handles without current runs.
+func (s *Shared) stop() {
+	for _, o := range *s.owners.Load() {
+		for ci := range o.cur {
+			o.cur[ci].Store(0)
+			if o.hands != nil {
+				o.hands.of[ci].setAvailNow(0)
+			}
+		}
+	}
+}
+
+// lock and unlock are around every use of the central heap.
+func (s *Shared) lock() { s.mu.Lock() }
+
+func (s *Shared) unlock() {
+	s.extendReach()
+	s.mu.Unlock()
+}
+
+// lockAll stops everybody who needs a lock.
+func (s *Shared) lockAll() {
+	s.reg.Lock()
+	owners := *s.owners.Load()
+	for _, o := range owners[len(s.shards):] {
+		o.mu.Lock()
+	}
+	for _, o := range s.shards {
+		o.mu.Lock()
+	}
+	s.lock()
+}
+
+func (s *Shared) unlockAll() {
+	s.unlock()
+	for _, o := range *s.owners.Load() {
+		o.mu.Unlock()
+	}
+	s.reg.Unlock()
+}
+
+// Close ends the heap and its handles, as [Heap.Close] does; it may be called
+// while other goroutines are in Malloc or Free, which then get a block that is
+// dead, or [alloc.ErrClosed]. The pages of a region of the heap's own go back at
+// once; its address space and the metadata do when the garbage collector finds
+// that nobody holds the heap.
+func (s *Shared) Close() error {
+	s.lockAll()
+	defer s.unlockAll()
+	if s.closed.Load() {
+		if invariants.Enabled {
+			panic(&alloc.Fault{Op: "close", Err: alloc.ErrClosed})
+		}
+		return nil
+	}
+	h := s.h
+	size, first := h.region.Size(), int(h.hdr.first)<<granuleShift
+	if !s.serial {
+		h.own = false // closeLater does that
+	}
+	err := h.Close()
+	s.closed.Store(true)
+	s.stopped.Store(true)
+	s.stop()
+	for _, o := range *s.owners.Load() {
+		o.lists = [maxClasses]runList{}
+		o.runs, o.empties = 0, 0
+	}
+	if s.own && !s.serial {
+		s.closeLater()
+		if err := h.region.Decommit(offset(uint64(first)), size-first); err != nil {
+			return fmt.Errorf("segregated: %w", err)
+		}
+	}
+	return err
+}

@@ -1,0 +1,252 @@
+package segregated
+
+import (
+	"runtime"
+	"sync/atomic"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// A place is a slot of a run, or what would be one.
+type place struct {
+	c         *sharedClass
+	run, slot uintptr
+	bit       uint64 // of the slot, 0 if there is none
+	base      bool   // the address is the first of the slot
+}
+
+// placeAt returns the slot at offset off, if the kind of its unit is a run's.
+// With the race detector, s.mu is held.
+func (s *Shared) placeAt(off uintptr) (p place, ok bool) {
+	if off-s.first >= s.reach.Load() {
+		return place{}, false
+	}
+	u := off >> unitShift
+	k := s.kind(u)
+	if k < kindRun || k&runIndex > u {
+		return place{}, false
+	}
+	c := &s.classes[k>>8%maxClasses]
+	if c.size == 0 {
+		return place{}, false
+	}
+	p = place{c: c, run: u - k&runIndex}
+	p.slot = (off - p.run<<unitShift) / c.size
+	p.bit = c.valid & (1 << (p.slot % 64))
+	p.base = p.run<<unitShift+p.slot*c.size == off
+	return p, true
+}
+
+// A verdict is what came of taking a slot back.
+type verdict int
+
+const (
+	freed   verdict = iota
+	edge            // freed, and the run is to be settled
+	notLive         // there is no such block
+	biased          // the run's handle must be told first
+	inHand          // the owner may have the slot and not have handed it out
+)
+
+// release takes the slot at p back if it is live.
+func (s *Shared) release(p place) verdict {
+	if p.bit == 0 || !p.base {
+		return notLive
+	}
+	for {
+		w, row := s.word(p.run)
+		if !p.c.isRun(w) || w&p.bit == 0 {
+			return notLive
+		}
+		if w&biasBit != 0 {
+			return biased
+		}
+		if w&heldBit != 0 && s.lent(p)&p.bit != 0 {
+			return inHand
+		}
+		n := freeOne(w, p.bit)
+		if !atomic.CompareAndSwapUint64(row, w, n) {
+			continue
+		}
+		if n&countMask == 0 {
+			s.seats[seat()].Load().frees.Add(countWraps)
+		}
+		if w&heldBit == 0 && (isFull(w) || p.c.isEmpty(n)) {
+			return edge
+		}
+		return freed
+	}
+}
+
+// lent returns the slots that the owner of p's run has at hand for p's class: no
+// less than are of that run.
+func (s *Shared) lent(p place) uint64 {
+	b := atomic.LoadUint64(s.bound(p.run))
+	if !p.c.isRun(b) {
+		return 0
+	}
+	o := (*s.owners.Load())[b&ownerMask]
+	if o.hands == nil {
+		return atHand(o.cur[p.c.index].Load(), p.run)
+	}
+	return o.hands.of[p.c.index].lent()
+}
+
+// isLent reports whether the slot at p has been lent to an owner that has not
+// handed it out. The owner's mutex keeps it from taking another run meanwhile.
+func (s *Shared) isLent(p place) bool {
+	o := s.ownerOf(p.c, p.run)
+	if o == nil {
+		return false
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if s.ownerOf(p.c, p.run) != o {
+		return false
+	}
+	if o.hands == nil {
+		at := &o.cur[p.c.index]
+		for at.Load()&curFill != 0 {
+			runtime.Gosched() // Malloc puts slots at hand without the mutex
+		}
+		return s.lent(p)&p.bit != 0
+	}
+	hd := &o.hands.of[p.c.index]
+	return hd.run == p.run && hd.lent()&p.bit != 0
+}
+
+// freeSlow is Free for spans, for bad blocks, for slots that a handle may have,
+// and when every call has to come here.
+func (s *Shared) freeSlow(b []byte) {
+	if b == nil {
+		return
+	}
+	for {
+		p, v, ok := s.freeOnce(b)
+		switch {
+		case !ok || v == freed:
+			return
+		case v == edge:
+			s.settle(p.c, p.run)
+			return
+		case v == biased:
+			s.unbias(p.c, p.run)
+		case v == notLive || s.isLent(p):
+			panic(s.badSlot("free", b, p))
+		}
+	}
+}
+
+// freeOnce frees b if it is a span, or tries to if it is a slot, which ok tells.
+func (s *Shared) freeOnce(b []byte) (p place, v verdict, ok bool) {
+	off := addrOf(b) - uintptr(s.base)
+	if !raceEnabled {
+		if p, ok = s.placeAt(off); ok {
+			if v = s.release(p); v != notLive {
+				return p, v, true
+			}
+		}
+	}
+	s.lock()
+	defer s.unlock()
+	if s.serial || s.h.refused() {
+		s.h.Free(b)
+		return place{}, freed, false
+	}
+	if p, ok = s.placeAt(off); ok {
+		return p, s.release(p), true
+	}
+	s.h.Free(b)
+	return place{}, freed, false
+}
+
+// badSlot is the fault for b, which starts at no live slot. p is where it
+// points.
+func (s *Shared) badSlot(op string, b []byte, p place) *alloc.Fault {
+	s.lock()
+	defer s.unlock()
+	if s.h.refused() {
+		return s.h.badBlock(op, b, s.h.state())
+	}
+	return s.classifySlot(op, b, p)
+}
+
+// classifySlot is badSlot with s.mu held.
+func (s *Shared) classifySlot(op string, b []byte, p place) *alloc.Fault {
+	f := s.h.classify(op, b, uint64(addrOf(b)-uintptr(s.base)))
+	if p.base && p.bit != 0 {
+		f.Err = alloc.ErrDoubleFree // also when it is somebody's again by now
+	}
+	return f
+}
+
+// liveSlots returns the slots of the run of class ci that somebody owns.
+func (s *Shared) liveSlots(run, ci uint64) uint64 {
+	p := place{c: &s.classes[ci], run: uintptr(run)}
+	w, _ := s.word(p.run)
+	if !p.c.isRun(w) {
+		return 0
+	}
+	live := w & p.c.valid
+	if w&heldBit != 0 {
+		live &^= s.lent(p)
+	}
+	return live
+}
+
+// find returns the place of b if it is a live slot. ok is false if b is a span,
+// or nothing.
+func (s *Shared) find(b []byte) (p place, ok bool) {
+	for {
+		p, v := s.look(b)
+		switch {
+		case v == freed:
+			return p, true
+		case v == notLive || s.isLent(p):
+			return place{}, false
+		}
+	}
+}
+
+// look returns what release would, of which freed means that b is a live slot.
+func (s *Shared) look(b []byte) (place, verdict) {
+	if raceEnabled {
+		s.lock()
+		defer s.unlock()
+	}
+	p, ok := s.placeAt(addrOf(b) - uintptr(s.base))
+	if !ok || !p.base {
+		return p, notLive
+	}
+	w, _ := s.word(p.run)
+	switch {
+	case !p.c.isRun(w) || w&p.bit == 0:
+		return p, notLive
+	case w&heldBit != 0 && s.lent(p)&p.bit != 0:
+		return p, inHand
+	}
+	return p, freed
+}
+
+// usable returns the bytes of the live block b.
+func (s *Shared) usable(b []byte) int {
+	if p, ok := s.find(b); ok {
+		return int(p.c.size)
+	}
+	return s.spanUsable("usable", b)
+}
+
+// spanUsable returns the bytes of b, which is a live span or no live block.
+func (s *Shared) spanUsable(op string, b []byte) int {
+	s.lock()
+	defer s.unlock()
+	if !s.serial && !s.h.refused() {
+		if p, ok := s.placeAt(addrOf(b) - uintptr(s.base)); ok {
+			panic(s.classifySlot(op, b, p))
+		}
+	}
+	return s.h.usable(s.h.locate(op, b))
+}
+
+// Usable returns the bytes that block b occupies, as [Heap.Usable] does.
+func (s *Shared) Usable(b []byte) int { return s.usable(b) }

@@ -1,0 +1,222 @@
+package segregated
+
+import (
+	"errors"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// mallocSlow is Malloc when the current run has no slot, or somebody else was
+// quicker, for sizes without a class, and when every call has to come here.
+func (s *Shared) mallocSlow(size int) ([]byte, error) {
+	at := seat()
+	o := s.seats[at].Load()
+	if s.hasClass(size) && !s.stopped.Load() {
+		c := s.classFor(size)
+		cur, lost := s.takeOrLend(&o.cur[c.index])
+		if lost > 1 { // another goroutine has the same shard: part
+			s.seats[at].Store(s.shards[(o.id+uint64(at)|1)%uint64(len(s.shards))])
+		}
+		if cur != 0 {
+			return s.take(cur, c.size, size), nil
+		}
+	}
+	return s.malloc("malloc", size, o)
+}
+
+// hasClass reports whether blocks of so many bytes are slots.
+func (s *Shared) hasClass(size int) bool { return uintptr(size) <= s.maxSize && s.maxSize != 0 }
+
+// classFor returns the class of a size that has one.
+func (s *Shared) classFor(size int) *sharedClass {
+	return &s.classes[s.classOf[uintptr(size+granule-1)/granule%128]%maxClasses]
+}
+
+// malloc finds a block of size bytes for owner o.
+func (s *Shared) malloc(op string, size int, o *shard) ([]byte, error) {
+	if s.hasClass(size) && !s.stopped.Load() {
+		c := s.classFor(size)
+		for range 2 {
+			if b := s.mallocSlot(o, c, size); b != nil {
+				return b, nil
+			}
+			if !s.relieve(o, c) {
+				break
+			}
+		}
+	}
+	return s.mallocSpan(op, size, granule)
+}
+
+// mallocSlot returns a slot of a run of o, nil if there is none and no room for
+// another run.
+func (s *Shared) mallocSlot(o *shard, c *sharedClass, size int) []byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.hands != nil {
+		return s.takeLent(o, c, size)
+	}
+	if cur := s.refill(o, c); cur != 0 {
+		return s.take(cur, c.size, size)
+	}
+	return nil
+}
+
+// relieve is for a heap that has no room for another run: it gives back every
+// empty run, and o takes what runs of other shards have free slots. It reports
+// whether it is worth trying again.
+func (s *Shared) relieve(o *shard, c *sharedClass) bool {
+	dropped := s.reclaim()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, v := range *s.owners.Load() {
+		if v != o && v.mu.TryLock() {
+			s.takeAll(v, o)
+			v.mu.Unlock()
+		}
+	}
+	return dropped > 0 || o.lists[c.index].len() > 0
+}
+
+// reclaim gives the empty runs of all owners back to the best-fit space and
+// returns how many there were.
+func (s *Shared) reclaim() (dropped int) {
+	for _, o := range *s.owners.Load() {
+		o.mu.Lock()
+		before := o.runs
+		for ci := range o.cur {
+			s.retire(o, &s.classes[ci])
+		}
+		s.dropEmpty(o)
+		dropped += before - o.runs
+		o.mu.Unlock()
+	}
+	return dropped
+}
+
+// mallocSpan returns a block from the best-fit space at a multiple of align.
+func (s *Shared) mallocSpan(op string, size, align int) ([]byte, error) {
+	b, err := s.spanOnce(op, size, align)
+	var none *alloc.NoMemoryError
+	if err != nil && errors.As(err, &none) && size >= 0 && s.reclaim() > 0 {
+		return s.spanOnce(op, size, align)
+	}
+	return b, err
+}
+
+// spanOnce is mallocSpan without a second try.
+func (s *Shared) spanOnce(op string, size, align int) ([]byte, error) {
+	s.lock()
+	defer s.unlock()
+	n := size
+	if s.maxSize != 0 && size >= 0 {
+		n = max(size, 2*granule) // no span of one granule: see the words of runs
+	}
+	off, err := s.h.mallocAligned(op, n, align)
+	if err != nil {
+		if none, ok := errors.AsType[*alloc.NoMemoryError](err); ok {
+			none.Requested = size
+		}
+		return nil, err
+	}
+	return s.h.block(off, size), nil
+}
+
+// Calloc returns a block of count*size bytes that are all zero, as
+// [Heap.Calloc] does. Clearing is done without a lock.
+func (s *Shared) Calloc(count, size int) ([]byte, error) {
+	return s.calloc(count, size, s.seats[seat()].Load())
+}
+
+func (s *Shared) calloc(count, size int, o *shard) ([]byte, error) {
+	if s.serial {
+		s.lock()
+		defer s.unlock()
+		return s.h.Calloc(count, size)
+	}
+	total, err := alloc.CheckedSize(count, size)
+	if err != nil {
+		return nil, &alloc.Fault{Op: "calloc", Size: size, Err: err}
+	}
+	if !s.hasClass(total) {
+		return s.callocSpan(total)
+	}
+	b, err := s.malloc("calloc", total, o)
+	if err == nil {
+		off := uint64(addrOf(b) - uintptr(s.base))
+		clear(s.h.mem[off:][:s.usable(b)])
+	}
+	return b, err
+}
+
+// callocSpan is calloc for sizes without a class: pages that were never touched
+// need no clearing.
+func (s *Shared) callocSpan(total int) ([]byte, error) {
+	off, end, dirty, restored, err := s.dirtySpan(total)
+	var none *alloc.NoMemoryError
+	if err != nil && errors.As(err, &none) && s.reclaim() > 0 {
+		off, end, dirty, restored, err = s.dirtySpan(total)
+	}
+	if err != nil {
+		return nil, err
+	}
+	b := s.h.block(off, total)
+	mem := s.h.block(off, int(end-off))
+	clearBut(mem, off, dirty, restored)
+	return b, nil
+}
+
+// dirtySpan allocates a span and says what of it may not be zero.
+func (s *Shared) dirtySpan(total int) (off, end, dirty uint64, restored gap, err error) {
+	s.lock()
+	defer s.unlock()
+	dirty = s.h.dirtyEnd()
+	s.h.restored = gap{}
+	if off, err = s.h.malloc("calloc", total); err != nil {
+		return 0, 0, 0, gap{}, err
+	}
+	return off, off + uint64(s.h.usable(off)), dirty, s.h.restored, nil
+}
+
+// clearBut clears mem, which begins at off, but for what lies past dirty and
+// the pages restored, which are zero.
+func clearBut(mem []byte, off, dirty uint64, restored gap) {
+	end := off + uint64(len(mem))
+	lo, hi := restored.lo<<granuleShift, restored.hi<<granuleShift
+	from := off
+	if lo < hi && lo < end && hi > off {
+		if lo > off {
+			clear(mem[:min(lo, end)-off])
+		}
+		from = min(hi, end)
+	}
+	if end = min(end, dirty); from < end {
+		clear(mem[from-off : end-off])
+	}
+}
+
+// MallocAligned is [Shared.Malloc] with a base address that is a multiple of
+// align, as [Heap.MallocAligned].
+func (s *Shared) MallocAligned(size, align int) ([]byte, error) {
+	return s.mallocAligned(size, align, s.seats[seat()].Load())
+}
+
+func (s *Shared) mallocAligned(size, align int, o *shard) ([]byte, error) {
+	switch {
+	case s.serial:
+		s.lock()
+		defer s.unlock()
+		return s.h.MallocAligned(size, align)
+	case align > 0 && align&(align-1) == 0 && s.hasClass(size) && s.hasClass(align):
+		n := int(roundUp(uint64(max(size, 1)), uint64(align)))
+		if align <= granule || uintptr(n) <= s.maxSize && s.classFor(n).size%uintptr(align) == 0 &&
+			align <= unitSize && uintptr(s.base)%uintptr(align) == 0 {
+			b, err := s.malloc("malloc", n, o)
+			if err != nil {
+				return nil, err
+			}
+			return b[:size:size], nil
+		}
+	}
+	return s.mallocSpan("malloc", size, align)
+}

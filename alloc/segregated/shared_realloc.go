@@ -1,0 +1,124 @@
+package segregated
+
+import (
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// Realloc changes the size of b to size bytes, as [Heap.Realloc] does. A slot
+// stays where it is while its class fits; larger blocks shrink and grow in place
+// under the lock where the neighbour allows it. Contents are copied without a
+// lock. Nobody else may use b meanwhile.
+func (s *Shared) Realloc(b []byte, size int) ([]byte, error) {
+	return s.realloc(b, size, 1, s.seats[seat()].Load())
+}
+
+// ReallocAligned is [Shared.Realloc] with a base address that is a multiple of
+// align afterwards, as [Heap.ReallocAligned].
+func (s *Shared) ReallocAligned(b []byte, size, align int) ([]byte, error) {
+	return s.realloc(b, size, align, s.seats[seat()].Load())
+}
+
+func (s *Shared) realloc(b []byte, size, align int, o *shard) ([]byte, error) {
+	if s.serial {
+		s.lock()
+		defer s.unlock()
+		if align == 1 {
+			return s.h.Realloc(b, size)
+		}
+		return s.h.ReallocAligned(b, size, align)
+	}
+	switch {
+	case align <= 0 || align&(align-1) != 0:
+		return nil, &alloc.Fault{Op: "realloc", Size: size, Err: alloc.ErrAlign}
+	case b == nil && align == 1:
+		return s.malloc("malloc", size, o)
+	case b == nil:
+		return s.mallocAligned(size, align, o)
+	case s.closed.Load():
+		return nil, &alloc.Fault{Op: "realloc", Err: alloc.ErrClosed}
+	}
+	p, ok := s.find(b)
+	if !ok {
+		return s.reallocSpan(b, size, align, o)
+	}
+	switch {
+	case size < 0:
+		return nil, &alloc.Fault{Op: "realloc", Size: size, Err: alloc.ErrSize}
+	case size == 0:
+		s.Free(b)
+		return nil, nil
+	case uintptr(size) <= p.c.size && uintptr(size) > p.c.size/2 && addrOf(b)&uintptr(align-1) == 0:
+		return s.slotAt(addrOf(b)-uintptr(s.base), size), nil
+	}
+	return s.moveBlock(b, int(p.c.size), size, align, o)
+}
+
+// reallocSpan is realloc for a block that is no slot.
+func (s *Shared) reallocSpan(b []byte, size, align int, o *shard) ([]byte, error) {
+	if size == 0 {
+		s.spanUsable("realloc", b) // panics if b is not live
+		s.Free(b)
+		return nil, nil
+	}
+	old, done, err := s.resizeSpan(b, size, align)
+	switch {
+	case err != nil:
+		return nil, err
+	case done != nil:
+		return done, nil
+	}
+	return s.moveBlock(b, old, size, align, o)
+}
+
+// resizeSpan changes b in place, or by moving its pages, if it can. Otherwise it
+// returns the size of b.
+func (s *Shared) resizeSpan(b []byte, size, align int) (old int, done []byte, err error) {
+	s.lock()
+	defer s.unlock()
+	h := s.h
+	off := uint64(addrOf(b) - uintptr(s.base))
+	if h.refused() {
+		return 0, nil, h.refusal("realloc")
+	}
+	if p, ok := s.placeAt(uintptr(off)); ok {
+		panic(s.classifySlot("realloc", b, p))
+	}
+	h.locate("realloc", b)
+	old = h.usable(off)
+	switch {
+	case size < 0:
+		return 0, nil, &alloc.Fault{Op: "realloc", Size: size, Err: alloc.ErrSize}
+	case align == 1 && uintptr(size) > s.maxSize && old >= remapMin && size > old:
+		done, err = h.realloc(b, size, 1)
+		if none, ok := err.(*alloc.NoMemoryError); ok && none != nil {
+			return old, nil, nil // the heap may have empty runs
+		}
+		return old, done, err
+	case uintptr(size) > s.maxSize && addrOf(b)&uintptr(align-1) == 0 && h.resize(off, size):
+		return old, h.block(off, size), nil
+	}
+	return old, nil, nil
+}
+
+// moveBlock moves the live block b of old bytes to a new place.
+func (s *Shared) moveBlock(b []byte, old, size, align int, o *shard) (to []byte, err error) {
+	if align == 1 {
+		to, err = s.malloc("realloc", size, o)
+	} else {
+		to, err = s.mallocAligned(size, align, o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	off := addrOf(b) - uintptr(s.base)
+	copy(to, s.h.mem[off:][:old])
+	freed := false
+	defer func() {
+		if !freed { // somebody has freed b meanwhile: the panic goes on
+			s.Free(to)
+		}
+	}()
+	s.Free(b)
+	freed = true
+	return to, nil
+}

@@ -1,0 +1,147 @@
+package segregated
+
+import (
+	"iter"
+	"math/bits"
+	"slices"
+	"sync/atomic"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// Blocks returns an iterator over a snapshot of the blocks, used and free, in
+// address order, taken when the loop starts: its body may call the heap. Slots
+// that other goroutines take or free while the snapshot is made appear as they
+// were or as they are. A closed heap has no blocks.
+func (s *Shared) Blocks() iter.Seq[alloc.Block] {
+	return func(yield func(alloc.Block) bool) {
+		for _, b := range s.snapshot() {
+			if !yield(b) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Shared) snapshot() []alloc.Block {
+	s.lockAll()
+	defer s.unlockAll()
+	return slices.Collect(s.h.Blocks())
+}
+
+// Check is [Heap.Check], and for runs these laws:
+//
+//	L4  both words of a run's row are those of its class, slots that do not exist are used, and the rows that follow are clear
+//	L7  a run's owner exists; a run is on its owner's list of the class exactly if its word says so, and not more than once
+//	L8  the owner counts its runs
+//
+// Slots may be taken and freed meanwhile, runs not.
+func (s *Shared) Check() error {
+	s.lockAll()
+	defer s.unlockAll()
+	return s.h.Check()
+}
+
+// Stats returns the figures of this moment, as [Heap.Stats] does. Slots that
+// are at hand in a [Handle] are free.
+func (s *Shared) Stats() alloc.Stats {
+	s.lockAll()
+	defer s.unlockAll()
+	st := s.h.Stats()
+	if s.serial {
+		return st
+	}
+	var frees, live uint64
+	for _, o := range *s.owners.Load() {
+		frees += o.frees.Load()
+		if o.hands != nil {
+			frees += o.hands.frees.Load()
+			for ci := range o.hands.of {
+				frees += uint64(bits.OnesCount64(atomic.LoadUint64(&o.hands.of[ci].freed)))
+			}
+		}
+	}
+	if !s.h.closed {
+		for p := range s.h.pieces() {
+			if p.bad == "" && p.class != 0 {
+				w, _ := s.word(uintptr(p.g >> granuleBits))
+				frees += countOf(w)
+				live += uint64(bits.OnesCount64(s.liveSlots(p.g>>granuleBits, p.class)))
+			}
+		}
+	}
+	st.Frees += frees
+	st.Mallocs += frees + live
+	st.LiveBlocks += int(live)
+	return st
+}
+
+// Trim gives back every page that holds no block, and every empty run but for
+// those that handles have at hand, and returns by how many bytes the heap's
+// committed memory shrank. See [Heap.Trim].
+func (s *Shared) Trim() int {
+	if s.serial {
+		s.lock()
+		defer s.unlock()
+		return s.h.Trim()
+	}
+	before := s.committed()
+	s.reclaim()
+	s.lock()
+	s.h.Trim()
+	s.unlock()
+	return max(0, before-s.committed())
+}
+
+// committed returns the bytes that are committed.
+func (s *Shared) committed() int {
+	s.lock()
+	defer s.unlock()
+	return int(s.h.committed)
+}
+
+// checkRun is checker.run for the runs of a Shared, all of whose locks are held.
+func (c *checker) checkRun(p piece) {
+	s, u := c.shared, uintptr(p.g>>granuleBits)
+	cl := &s.classes[p.class]
+	w, _ := s.word(u)
+	if !cl.isRun(w) || w&cl.empty()&slotMask != cl.empty()&slotMask {
+		c.report(4, "run %#x: word %#x is not one of class %d", p.g<<granuleShift, w, p.class)
+	}
+	for i := uintptr(1); i < cl.units; i++ {
+		if c.units[u+i] != (unit{}) || c.kinds[u+i] != uint16(p.class<<8)|uint16(i) {
+			c.report(4, "row %d of the run %#x: %#x of kind %#x", i, p.g<<granuleShift, c.units[u+i], c.kinds[u+i])
+		}
+	}
+	b := *s.bound(u)
+	owners := *s.owners.Load()
+	if !cl.isRun(b) || b&ownerMask >= uint64(len(owners)) {
+		c.report(7, "run %#x: owner %#x", p.g<<granuleShift, b)
+		return
+	}
+	c.owned[b&ownerMask]++
+	if b&listedBit != 0 {
+		c.listed[u] = b & ownerMask
+	}
+}
+
+// checkLists compares the lists of all owners with what checkRun has seen.
+func (c *checker) checkLists() {
+	for id, o := range *c.shared.owners.Load() {
+		for ci := range o.lists {
+			for _, run := range o.lists[ci].q[o.lists[ci].head:] {
+				if owner, ok := c.listed[uintptr(run)]; !ok || owner != uint64(id) || uint64(c.kinds[run]>>8) != uint64(ci) {
+					c.report(7, "owner %d has %#x on its list of class %d, which is not there or is there twice", id, uint64(run)<<unitShift, ci)
+					continue
+				}
+				delete(c.listed, uintptr(run))
+			}
+		}
+		if c.owned[uint64(id)] != o.runs {
+			c.report(8, "owner %d has %d runs, its counter says %d", id, c.owned[uint64(id)], o.runs)
+		}
+	}
+	for run, id := range c.listed {
+		c.report(7, "run %#x is on no list of its owner %d", run<<unitShift, id)
+	}
+}

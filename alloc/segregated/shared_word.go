@@ -1,0 +1,145 @@
+package segregated
+
+import "math/bits"
+
+// This file knows the two words that describe a run of [Shared]. They are the
+// row of the run's first unit, and every decision about a slot is one
+// compare-and-swap of the first of them:
+//
+//	row.live   111 │ class 6 │ held 1 │ biased 1 │ frees 4 │ slots 49      bit set: the slot is in use
+//	row.bound  111 │ class 6 │ …      │ listed 1 │ owner 32                changed only under the owner's mutex
+//
+// The word says by itself what it is. No row that describes something else
+// begins with three ones: granule numbers are below 2^42, and in bitmaps three
+// neighbouring bits would be spans of one granule side by side, of which
+// [Shared] leaves at most one, a free one. So whoever comes with an old idea of
+// what lies at an address finds a word that does not fit, or one that does and
+// is as good: the class and the place fix the address of each slot.
+//
+// The frees field counts frees modulo 16; who makes it wrap adds 16 to a
+// counter of its own. Mallocs are what was freed and what is live.
+//
+// A held run has lent free slots, whose bits are set, to its owner; which of them
+// have not been handed out yet, the owner says: a [Handle] in a word of its
+// own, a shard in one that names the run as well, so that a compare-and-swap of it
+// takes a slot of that run and of no other:
+//
+//	shard.cur  run 30 │ fill 1 │ window 1 │ slots 32      bit set: the slot is at hand
+//
+// The slots are those from 0 or from 17 on. While fill is set the owner is about
+// to lend slots, or to take them back, and its mutex must be waited for.
+const (
+	maxRunSlots = 49
+	slotMask    = 1<<maxRunSlots - 1
+	countShift  = maxRunSlots
+	countOne    = 1 << countShift
+	countMask   = 15 << countShift
+	countWraps  = 16
+	biasBit     = 1 << (countShift + 4)
+	heldShift   = countShift + 5
+	heldBit     = 1 << heldShift
+	classShift  = heldShift + 1
+	wordMagic   = 7 << 6 // above the class
+	listedBit   = 1 << 32
+	ownerMask   = 1<<32 - 1
+
+	curShift    = 34
+	curFill     = 1 << 33
+	curWindow   = 1 << 32
+	curMask     = 1<<32 - 1
+	windowShift = maxRunSlots - 32
+)
+
+// newCur returns the word of a shard that has some of the free slots of run at
+// hand, those of one window, and which.
+func newCur(run uintptr, free uint64) (cur, lent uint64) {
+	low, high := free&curMask, free>>windowShift
+	if bits.OnesCount64(high) > bits.OnesCount64(low) {
+		return uint64(run)<<curShift | curWindow | high, high << windowShift
+	}
+	return uint64(run)<<curShift | low, low
+}
+
+// atHand returns the slots that cur, the word of a shard, has of run; all if it
+// is just changing.
+func atHand(cur uint64, run uintptr) uint64 {
+	switch {
+	case cur>>curShift != uint64(run):
+		return 0
+	case cur&curFill != 0:
+		return slotMask
+	case cur&curWindow != 0:
+		return cur & curMask << windowShift
+	}
+	return cur & curMask
+}
+
+// versionShared is the version of a header whose runs have such words: no Open
+// understands it.
+const versionShared = 1<<16 | version
+
+// sharedClass is a size class of Shared: runs of up to 49 slots of one size.
+type sharedClass struct {
+	recip uint64  // ceil(2^32 / size), as in class; 0 for no class
+	valid uint64  // bits of the slots that exist
+	tag   uint64  // of a word shifted down by classShift: magic, class
+	size  uintptr // bytes of a slot
+	units uintptr // units of a run
+	index uintptr
+	_     [16]byte // 64 bytes
+}
+
+// sharedRunBytes is the most bytes of a run. Runs have many slots, since a lock
+// is taken for each; pages of theirs that were never used are not resident.
+const sharedRunBytes = 32 << 10
+
+// newSharedClass returns class ci, of the given slot size: as many units as have
+// not more than 49 slots and fit.
+func newSharedClass(ci int, size uintptr) sharedClass {
+	c := sharedClass{size: size, index: uintptr(ci), recip: (1<<32 + uint64(size) - 1) / uint64(size), tag: uint64(wordMagic | ci)}
+	for c.units = 1; ; c.units++ {
+		slots := min(c.units*unitSize/size, maxRunSlots)
+		if (c.units+1)*unitSize/size > maxRunSlots || (c.units+1)*unitSize > sharedRunBytes {
+			c.valid = 1<<slots - 1
+			return c
+		}
+	}
+}
+
+// numSlots returns how many slots a run of c has.
+func (c *sharedClass) numSlots() int { return bits.OnesCount64(c.valid) }
+
+// empty is the word of a run without used slots; those that do not exist count as used.
+func (c *sharedClass) empty() uint64 { return c.tag<<classShift | slotMask&^c.valid }
+
+// isRun reports whether w is the word of a run of c.
+func (c *sharedClass) isRun(w uint64) bool { return w>>classShift == c.tag }
+
+// freeOne is w without a used slot, with one more free.
+func freeOne(w, bit uint64) uint64 { return (w-bit)&^countMask | (w+countOne)&countMask }
+
+// isFull reports whether no slot of w is free.
+func isFull(w uint64) bool { return ^w&slotMask == 0 }
+
+// isEmpty reports whether no slot of w, a word of c, is used.
+func (c *sharedClass) isEmpty(w uint64) bool { return w&c.valid == 0 }
+
+// freeSlots returns how many slots of w are free.
+func freeSlots(w uint64) int { return bits.OnesCount64(^w & slotMask) }
+
+// countOf returns the frees field of w.
+func countOf(w uint64) uint64 { return w & countMask >> countShift }
+
+// SharedClasses returns the size classes that nil Options.Classes stands for in
+// [NewShared]: every multiple of 16 up to 256, eight a doubling up to 1024. What
+// is larger is allocated under a lock, so there are more classes than in a Heap.
+func SharedClasses() []int {
+	c := DefaultClasses()
+	for size := 272; size <= 512; size += 16 {
+		c = append(c, size)
+	}
+	for size := 576; size <= MaxClass; size += 64 {
+		c = append(c, size)
+	}
+	return c
+}
