@@ -1,0 +1,261 @@
+package segregated
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// TestSharedClasses holds what the words of runs need: no class has more slots
+// than the word, none of a run's units is past its kind's index, and a word says
+// what it is.
+func TestSharedClasses(t *testing.T) {
+	for ci, size := range SharedClasses() {
+		c := newSharedClass(ci+1, uintptr(size))
+		require.LessOrEqual(t, c.numSlots(), maxRunSlots, "size %d", size)
+		require.LessOrEqual(t, c.units, uintptr(runIndex+1), "size %d", size)
+		require.LessOrEqual(t, uintptr(c.numSlots())*c.size, c.units*unitSize, "size %d", size)
+		require.GreaterOrEqual(t, c.numSlots()*size*4, int(c.units)*unitSize*3, "size %d: a quarter is waste", size)
+		w := c.empty()
+		require.True(t, c.isRun(w) && c.isEmpty(w) && !isFull(w), "size %d", size)
+		require.True(t, isFull(w|slotMask) && !c.isEmpty(w|slotMask), "size %d", size)
+		require.Equal(t, c.numSlots(), freeSlots(w), "size %d", size)
+	}
+}
+
+// TestSharedCur: the slots that a shard's word has at hand are those that were
+// lent, whichever window they come from.
+func TestSharedCur(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	for range 10_000 {
+		run := uintptr(1 + rng.IntN(1<<30-1))
+		free := rng.Uint64() & rng.Uint64() & slotMask
+		cur, lent := newCur(run, free)
+		require.Zero(t, lent&^free)
+		require.Equal(t, free == 0, lent == 0)
+		require.GreaterOrEqual(t, 2*bits.OnesCount64(lent), bits.OnesCount64(free))
+		require.Equal(t, lent, atHand(cur, run))
+		require.Zero(t, atHand(cur, run+1))
+		require.EqualValues(t, slotMask, atHand(cur|curFill, run))
+		if lent != 0 {
+			require.Equal(t, lent&(lent-1), atHand(cur&(cur-1), run), "the first slot is taken")
+		}
+	}
+}
+
+// TestSharedIdleShard: what a shard has that nobody uses any more goes to those
+// who ask for more.
+func TestSharedIdleShard(t *testing.T) {
+	s := freshSharedIn(t, 64<<20, &arena.Options{}, nil)
+	idle := s.shards[0]
+	for i := range s.seats {
+		s.seats[i].Store(idle)
+	}
+	var kept [][]byte
+	for i := range 5000 {
+		b := must(t, s, 1+i%MaxClass)
+		if i%7 == 0 {
+			kept = append(kept, b)
+		} else {
+			s.Free(b)
+		}
+	}
+	require.Positive(t, idle.runs)
+	for i := range s.seats {
+		s.seats[i].Store(s.shards[1]) // everybody has moved
+	}
+	var more [][]byte
+	for range 20 * visitEvery * len(s.shards) {
+		more = append(more, must(t, s, 500))
+	}
+	require.Zero(t, listed(idle), "runs of the idle shard are still its own")
+	require.NoError(t, s.Check())
+	for _, b := range append(kept, more...) {
+		s.Free(b)
+	}
+}
+
+// listed returns how many runs with free slots o has.
+func listed(o *shard) (n int) {
+	for ci := range o.lists {
+		n += o.lists[ci].len()
+		if o.cur[ci].Load() != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// TestSharedFreedIsFound: memory that one goroutine has freed serves others,
+// whatever shards they have.
+func TestSharedFreedIsFound(t *testing.T) {
+	s := freshSharedIn(t, 64<<20, &arena.Options{}, nil)
+	h := s.Handle()
+	var all [][]byte
+	for range 20_000 {
+		all = append(all, must(t, h, 100))
+	}
+	top := s.h.top
+	for i := range all {
+		if i%2 == 0 { // each run half free
+			h.Free(all[i])
+		}
+	}
+	require.NoError(t, h.Close())
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 2000 {
+				if _, err := s.Malloc(100); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	require.LessOrEqual(t, s.h.top, top+uint64(8*20<<10>>granuleShift), "the heap has grown though half of it was free")
+	require.NoError(t, s.Check())
+}
+
+// TestSharedHandleGivesBack: a handle that is closed leaves nothing behind, and
+// its place is used again.
+func TestSharedHandleGivesBack(t *testing.T) {
+	s := freshSharedIn(t, 64<<20, &arena.Options{}, nil)
+	for range 100 {
+		h := s.Handle()
+		var bs [][]byte
+		for size := 1; size <= MaxClass; size += 16 {
+			bs = append(bs, must(t, h, size))
+		}
+		for i, b := range bs {
+			if i%2 == 0 {
+				s.Free(b)
+			} else {
+				h.Free(b)
+			}
+		}
+		require.NoError(t, h.Close())
+		_, err := h.Malloc(10)
+		require.ErrorIs(t, err, alloc.ErrClosed)
+	}
+	require.Len(t, *s.owners.Load(), len(s.shards)+1)
+	s.Trim()
+	st := s.Stats()
+	require.Zero(t, st.LiveBlocks)
+	require.Equal(t, s.h.hdr.first, s.h.top, "runs are left")
+	require.NoError(t, s.Check())
+}
+
+// TestSharedOutOfMemory: what shards and handles have at hand is found when
+// there is nothing else, and memory that was freed is good for any size.
+func TestSharedOutOfMemory(t *testing.T) {
+	s := freshSharedIn(t, 4<<20, &arena.Options{}, &Options{Limit: 2 << 20})
+	h := s.Handle()
+	defer h.Close()
+	for _, a := range []alloc.Allocator{s, h, s} {
+		for _, size := range []int{16, 200, 1000, 3000} {
+			var all [][]byte
+			for {
+				b, err := a.Malloc(size)
+				if err != nil {
+					require.ErrorIs(t, err, alloc.ErrNoMemory)
+					break
+				}
+				all = append(all, b)
+			}
+			require.Greater(t, len(all)*max(size, 21), 1<<20, "size %d", size)
+			for _, b := range all {
+				a.Free(b)
+			}
+		}
+	}
+	require.NoError(t, s.Check())
+	require.Zero(t, s.Stats().LiveBlocks)
+}
+
+// TestSharedCheckFinds breaks the laws of runs and lists, one at a time.
+func TestSharedCheckFinds(t *testing.T) {
+	fill := func(t *testing.T) (*Shared, uintptr, *sharedClass) {
+		s := freshSharedIn(t, 16<<20, &arena.Options{}, nil)
+		var all [][]byte
+		for range 500 {
+			all = append(all, must(t, s, 64))
+		}
+		for i := 0; i < len(all); i += 3 {
+			s.Free(all[i])
+		}
+		require.NoError(t, s.Check())
+		return s, uintptr(addrOf(all[0])-uintptr(s.base)) >> unitShift, s.classFor(64)
+	}
+	for name, harm := range map[string]func(*Shared, uintptr, *sharedClass) (undo func()){
+		"L4": func(s *Shared, u uintptr, c *sharedClass) func() {
+			_, row := s.word(u)
+			old := *row
+			*row = old &^ (1 << 63)
+			return func() { *row = old }
+		},
+		"L4: row": func(s *Shared, u uintptr, c *sharedClass) func() {
+			row := &s.h.units[u+1]
+			row.bound = 1
+			return func() { row.bound = 0 }
+		},
+		"L7": func(s *Shared, u uintptr, c *sharedClass) func() {
+			*s.bound(u) ^= listedBit
+			return func() { *s.bound(u) ^= listedBit }
+		},
+		"L7: list": func(s *Shared, u uintptr, c *sharedClass) func() {
+			o := s.ownerOf(c, u)
+			l := &o.lists[c.index]
+			l.push(u)
+			l.push(u)
+			return func() { l.q = l.q[:len(l.q)-2] }
+		},
+		"L8": func(s *Shared, u uintptr, c *sharedClass) func() {
+			o := s.ownerOf(c, u)
+			o.runs++
+			return func() { o.runs-- }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, u, c := fill(t)
+			u -= uintptr(s.h.kinds[u] & runIndex)
+			undo := harm(s, u, c)
+			err := s.Check()
+			undo()
+			require.ErrorContains(t, err, name[:2])
+			require.NoError(t, s.Check())
+		})
+	}
+}
+
+// TestSharedSeats: goroutines that run at the same time, mostly, do not share a
+// shard, and one that calls again finds its own.
+func TestSharedSeats(t *testing.T) {
+	a, b := seat(), seat()
+	require.Equal(t, a, b)
+	const n = 16
+	var wg, ready sync.WaitGroup
+	var mu sync.Mutex
+	seen := map[uintptr]bool{}
+	ready.Add(n)
+	for range n {
+		wg.Go(func() {
+			at := seat()
+			mu.Lock()
+			seen[at] = true
+			mu.Unlock()
+			ready.Done()
+			ready.Wait() // so that no stack is used twice
+		})
+	}
+	wg.Wait()
+	require.Greater(t, len(seen), 1)
+	runtime.KeepAlive(seen)
+}
