@@ -13,8 +13,10 @@ import (
 // any number of goroutines. a must not be used directly afterwards.
 //
 // The optional interfaces stay available: each method of the result asks a, and
-// does what it says where a lacks it. For allocators that scale with cores see
-// package segregated.
+// does what it says where a lacks it. [segregated.Shared] scales with
+// cores where this does not.
+//
+// [segregated.Shared]: https://pkg.go.dev/github.com/memlab-go/memlab/alloc/segregated#Shared
 func Locked(a Allocator) *LockedAllocator { return &LockedAllocator{a: a} }
 
 // A LockedAllocator is an allocator behind a mutex; see [Locked]. It is safe

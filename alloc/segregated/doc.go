@@ -17,7 +17,11 @@
 //     blocks between guard pages (guarded.go), and [Heap.Try] for faults;
 //   - call stacks (stacks.go) for faults, leaks and [Heap.WriteProfile];
 //   - heaps in files: [Open], [Heap.SetRoot], [Heap.Offset] (persist.go), and
-//     what is done about a process that was killed (rebuild.go).
+//     what is done about a process that was killed (rebuild.go);
+//   - [Shared], made by [NewShared], for many goroutines, and its [Handle] for
+//     one at a time: the words of runs on which all agree (shared_word.go), fast
+//     paths (shared_unsafe.go, handle_unsafe.go), shards and their lists
+//     (shard.go), frees without an atomic operation (bias.go).
 //
 // # One operation, step by step
 //
@@ -48,6 +52,39 @@
 //     there is credit for it: two pages for each that the heap grows by, and
 //     one for each 20000 operations (sweep.go).
 //
+// # One operation of a Shared
+//
+// s.Malloc(40) in one goroutine, and s.Free of the block in another:
+//
+//  1. The address of the goroutine's stack chooses a shard, one of four for each
+//     processor. It need not be the same each time; it only spreads the calls.
+//  2. The shard has a word for each class: the number of a run, and 32 bits for
+//     slots of it at hand. A compare-and-swap takes the lowest one. As run and
+//     slots change together, it does not matter who else has done so meanwhile;
+//     a goroutine that loses twice moves on to another shard.
+//  3. When no slot is at hand, those that have been freed in the run are lent to
+//     the shard: their bits are set in the run's own word, all at once, and put
+//     into the shard's. When there are none, the shard's mutex is taken: for
+//     the run with the most room among the oldest few on the shard's list; for half
+//     of the list of a shard that has four or more; for a new run from the
+//     best-fit space, which is a Heap behind one mutex.
+//  4. Free finds run and slot as a Heap does. The run's word has the class and 49
+//     bits for slots: that the slot's bit is set, and that it is not at hand
+//     somewhere, makes b a live block, and a compare-and-swap of the word clears
+//     the bit. Of two frees of one block one fails to, and finds the bit clear.
+//     Nobody else is told: the owner finds the slot when it needs one.
+//  5. A free that found the run full puts it on its owner's list; one that left
+//     it empty gives the shard's empty runs back if they are more than eight and
+//     a quarter of its runs.
+//  6. With each new run, and each 64th refill, a shard looks after another one:
+//     from one that has not been asked for a run since the last look it takes
+//     all that has room. So an idle shard keeps nothing while others work;
+//     [Shared.Trim] is for when nobody does.
+//
+// A [Handle] has a shard of its own, and in place of 2 and 3 plain words that
+// only its goroutine writes: Malloc takes a slot without an atomic operation.
+// Free does, too, for blocks of the runs it has at hand, on amd64 under Linux.
+//
 // # The memory picture
 //
 // Everything is in the region and refers to itself by offsets:
@@ -61,6 +98,15 @@
 //	                links of partial runs                 bound: ..1.1..1....
 //	                                                             used│    └ in a quick list
 //	                                                               free
+//
+// The rows of the runs of a Shared hold two words that say themselves what they
+// are, and what only it knows, the shards, lies on the Go heap:
+//
+//	live    111 │ class │ held │ biased │ frees modulo 16 │ 49 slots
+//	bound   111 │ class │ on its owner's list │ owner
+//
+//	shard   a word for each class:  run │ 32 slots at hand      lists of runs with room
+//	handle  words for each class:   slots at hand, freed        lists of runs with room
 //
 // Blocks have no headers and are multiples of 16 bytes. The rows of a unit cost
 // 18 bytes for each 1024, touched only where there are blocks. What a user's
@@ -89,13 +135,27 @@
 // touched, at any multiple of 16. Damage that is proven makes the heap refuse
 // all further work with [alloc.ErrCorrupt].
 //
-// The heap uses at most 2^42 granules (64 TiB); runs lie in its first 4 TiB.
+// A Shared holds runs of up to 49 slots or 32 KiB for each shard and class in use,
+// of which pages that were never touched are not resident; it has more classes
+// than a Heap, from the first block on, since what has no class takes the lock.
+// Small programs are tighter in a Heap. Its check-and-free of a slot is exact
+// like a Heap's, except that a goroutine which frees a block twice can be
+// overtaken, between looking and freeing, by a multiple of 16 other frees that
+// leave the run's word as it was: then it has freed whatever the slot is now.
+// Damage that a stray write does to the word of a run is found by Check.
+//
+// The heap uses at most 2^42 granules (64 TiB); runs lie in its first 4 TiB, in a
+// Shared in its first 1 TiB.
 // Words are in the byte order of the machine. In mode Fast Stats().Requested
 // equals Live, since the sizes asked for are not kept.
 //
 // # Concurrency
 //
-// A Heap is not safe for concurrent use; [alloc.Locked] makes it so. Mappings are
+// A Heap is not safe for concurrent use, nor is a Handle; a Shared is. With the
+// race detector, and on systems other than Linux on amd64, handles free by
+// compare-and-swap. [Shared.Blocks], [Shared.Check] and [Shared.Stats] hold all
+// locks, but Malloc and Free mostly need none: their figures are exact when nobody
+// else is at work. Mappings are
 // private: a child process that is made by fork and exec inherits none of it. A
 // file that a heap lies in is shared with whoever maps it, and not locked.
 //
@@ -107,6 +167,8 @@
 // allocator (USENIX 1994), for runs. Evans: A scalable concurrent malloc(3)
 // (BSDCan 2006), for bitmaps of slots out of line. Perens: Electric Fence (1987),
 // for guard pages; Serebryany et al.: AddressSanitizer (USENIX ATC 2012), for
-// poison and quarantine; GWP-ASan (LLVM), for guarding a sample. Karlin et al.: Competitive
+// poison and quarantine; Berger et al.: Hoard (ASPLOS 2000), and Leijen, Zorn,
+// de Moura: Mimalloc (APLAS 2019), for shards and their lists; Dice, Huang, Yang:
+// Asymmetric Dekker synchronization (2001); GWP-ASan (LLVM), for guarding a sample. Karlin et al.: Competitive
 // snoopy caching (1988), for paying before one gives back.
 package segregated

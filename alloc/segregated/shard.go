@@ -357,6 +357,10 @@ func (s *Shared) newRun(o *shard, c *sharedClass) uintptr {
 		return 0
 	}
 	run := s.h.newRun(c.index)
+	if run >= maxSharedRun {
+		s.h.dropRun(c.index, run)
+		return 0
+	}
 	if run == 0 {
 		return 0
 	}

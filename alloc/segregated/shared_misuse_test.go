@@ -21,6 +21,9 @@ func TestSharedMisuse(t *testing.T) {
 	if *long {
 		misuses = 10_000_000
 	}
+	if raceEnabled || testing.Short() {
+		misuses /= 10
+	}
 	for _, way := range []string{"shared", "handle"} {
 		for _, b := range []arena.Backing{arena.GoHeap, arena.Mmap} {
 			t.Run(way+"/"+b.String(), func(t *testing.T) {

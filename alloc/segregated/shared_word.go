@@ -43,11 +43,12 @@ const (
 	listedBit   = 1 << 32
 	ownerMask   = 1<<32 - 1
 
-	curShift    = 34
-	curFill     = 1 << 33
-	curWindow   = 1 << 32
-	curMask     = 1<<32 - 1
-	windowShift = maxRunSlots - 32
+	maxSharedRun = 1 << 30
+	curShift     = 34
+	curFill      = 1 << 33
+	curWindow    = 1 << 32
+	curMask      = 1<<32 - 1
+	windowShift  = maxRunSlots - 32
 )
 
 // newCur returns the word of a shard that has some of the free slots of run at
