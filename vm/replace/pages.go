@@ -45,9 +45,10 @@ func MakeAccess(page uint64, write bool) Access {
 }
 
 // Pages numbers the pages of a trace 0, 1, 2, … in the order of their first
-// reference. It is an open hash table with linear probing, at most half full; pages
+// reference. It is an open hash table with linear probing, at most three quarters full; pages
 // are never taken out, so that those that came early, which are mostly the busy
-// ones, are found at once. The zero Pages is empty and ready.
+// ones, are found at once, and a table that fits a cache counts for more than short
+// searches. The zero Pages is empty and ready.
 //
 // One Pages serves any number of simulations of the same trace, which then need
 // no hash table of their own.
@@ -100,7 +101,7 @@ func (t *Pages) add(s *pageSlot, key uint64) Ref {
 	ref := Ref(len(t.pages)) << 1
 	t.pages = append(t.pages, key>>1)
 	*s = pageSlot{key, ref}
-	if 2*len(t.pages) > len(t.slots) {
+	if 4*len(t.pages) > 3*len(t.slots) {
 		t.grow()
 	}
 	return ref

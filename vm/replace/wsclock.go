@@ -2,7 +2,6 @@ package replace
 
 import (
 	"iter"
-	"math"
 	"math/bits"
 	"slices"
 
@@ -22,21 +21,32 @@ import (
 //
 // A round without a victim ends the search: the first clean page from the hand
 // on is the victim, or, if all are dirty, the page under the hand. The hand
-// stops behind the victim. Words of bits, and the oldest time of every 64
-// frames, spare the hand the pages that it would only pass.
+// stops behind the victim.
+//
+// The hand need not look at pages that it only passes. Pages whose R is clear grow
+// old in the order in which it was cleared: a queue of them keeps a bitmap of the
+// old ones, and words of bits lead from one page that matters to the next. Each
+// step of the hand is paid for by a reference or by a write. O(1) amortized, and
+// one look at every 4096th frame a fault.
 //
 // It is a [vm.Launderer].
 type WSClock struct {
 	slots
-	used, ref, mod bitmap // by slot
-	last           []uint64
-	oldest         []uint64 // by word: at most the smallest last of its slots with R=0
-	floor          uint64   // at most the smallest of oldest among the words not in aged
-	aged           bitmap   // words that may have an old slot with R=0
-	hot            bitmap   // words that may have a slot with R=1
-	clean          bitmap   // words that may have a clean page
+	used, ref, mod bitmap   // by slot
+	old            bitmap   // by slot: R was cleared more than tau references ago; R may be set again
+	last           []uint64 // by slot: time of last use, while R is clear
+	young          []wsAge  // pages with R clear that are not old, the oldest at head; and some that are not so any more
+	head           int
+	busy           bitmap // words that may have a slot with R=1, or an old one
+	clean          bitmap // words that may have a clean page
 	now, tau       uint64
 	laundry        []vm.PageID
+}
+
+// A wsAge is a slot whose R was cleared at a time.
+type wsAge struct {
+	time uint64
+	slot uint32
 }
 
 // NewWSClock returns an empty WSClock with a window of tau references (at least
@@ -47,10 +57,12 @@ func NewWSClock(tau int) *WSClock { return &WSClock{tau: uint64(max(tau, 1))} }
 func (c *WSClock) Hit(p vm.PageID, write bool) {
 	c.now++
 	i := int(c.slot[p])
-	c.ref.set(i)
-	c.hot.set(i >> 6)
 	if write {
 		c.mod.set(i)
+	}
+	if c.ref[i>>6]>>(i&63)&1 == 0 {
+		c.ref.set(i)
+		c.busy.set(i >> 6)
 	}
 }
 
@@ -58,17 +70,18 @@ func (c *WSClock) Hit(p vm.PageID, write bool) {
 func (c *WSClock) Insert(p vm.PageID, write bool) {
 	c.now++
 	i := c.add(p)
-	for _, b := range []*bitmap{&c.used, &c.ref, &c.mod} {
-		b.growBits(i)
-	}
-	growTo(&c.last, i+1)
-	growTo(&c.oldest, i>>6+1)
-	for _, b := range []*bitmap{&c.aged, &c.hot, &c.clean} {
-		b.growBits(i >> 6)
+	if i >= len(c.last) {
+		growTo(&c.last, i+1)
+		for _, b := range []*bitmap{&c.used, &c.ref, &c.mod, &c.old} {
+			b.growBits(i)
+		}
+		c.busy.growBits(i >> 6)
+		c.clean.growBits(i >> 6)
 	}
 	c.used.set(i)
 	c.ref.set(i)
-	c.hot.set(i >> 6)
+	c.busy.set(i >> 6)
+	c.old.clear(i)
 	c.mod.put(i, write)
 	c.clean.set(i >> 6)
 	c.last[i] = c.now
@@ -79,6 +92,7 @@ func (c *WSClock) Victim(vm.PageID) (vm.PageID, bool) {
 	if c.empty() {
 		return 0, false
 	}
+	c.age()
 	i := c.round()
 	if i < 0 {
 		i = c.firstClean()
@@ -90,6 +104,31 @@ func (c *WSClock) Victim(vm.PageID) (vm.PageID, bool) {
 	c.Remove(p)
 	c.setHand(i + 1)
 	return p, true
+}
+
+// age marks the pages that have grown old since the last time.
+func (c *WSClock) age() {
+	for ; c.head < len(c.young) && c.young[c.head].time+c.tau < c.now; c.head++ {
+		if a := c.young[c.head]; c.isYoung(a) {
+			c.old.set(int(a.slot))
+			c.busy.set(int(a.slot >> 6))
+		}
+	}
+	if c.head > 1024 && 2*c.head > len(c.young) {
+		c.young = c.young[:copy(c.young, c.young[c.head:])]
+		c.head = 0
+	}
+	if len(c.young)-c.head > 4*len(c.page)+1024 { // what is left are mostly pages that were used again
+		c.young = slices.DeleteFunc(c.young[c.head:], func(a wsAge) bool { return !c.isYoung(a) })
+		c.head = 0
+	}
+}
+
+// isYoung reports whether a is what it says: since then the page was neither used
+// nor replaced.
+func (c *WSClock) isYoung(a wsAge) bool {
+	i := int(a.slot)
+	return c.last[i] == a.time && (c.used[i>>6]&^c.ref[i>>6])>>(i&63)&1 != 0
 }
 
 // firstClean returns the slot of the first clean page from the hand on, or -1.
@@ -115,18 +154,6 @@ func (c *WSClock) firstClean() int {
 // round moves the hand once round and returns the slot of an old clean page, or
 // -1. The word of the hand is visited twice, its upper part first.
 func (c *WSClock) round() int {
-	if c.floor+c.tau < c.now {
-		c.age()
-	}
-	if !slices.ContainsFunc(c.aged, func(m uint64) bool { return m != 0 }) { // nobody is old: the hand only clears R
-		for h := range c.hot {
-			for m := c.hot[h]; m != 0; m &= m - 1 {
-				c.passReferenced(h<<6+bits.TrailingZeros64(m), ^uint64(0))
-			}
-			c.hot[h] = 0
-		}
-		return -1
-	}
 	w0, upper := c.hand>>6, ^uint64(0)<<(c.hand&63)
 	if i := c.sweep(w0, upper); i >= 0 {
 		return i
@@ -140,23 +167,11 @@ func (c *WSClock) round() int {
 	return c.sweep(w0, ^upper)
 }
 
-// age finds the words whose oldest slot has grown old since the last time.
-func (c *WSClock) age() {
-	c.floor = math.MaxUint64 - c.tau
-	for w, t := range c.oldest {
-		if t+c.tau < c.now {
-			c.aged.set(w)
-		} else {
-			c.floor = min(c.floor, t)
-		}
-	}
-}
-
 // sweepWords moves the hand over the words from lo to before hi that have
 // something to clear or somebody old.
 func (c *WSClock) sweepWords(lo, hi int) int {
 	for k := lo >> 6; k<<6 < hi; k++ {
-		m := c.hot[k] | c.aged[k]
+		m := c.busy[k]
 		if k == lo>>6 {
 			m &= ^uint64(0) << (lo & 63)
 		}
@@ -168,61 +183,40 @@ func (c *WSClock) sweepWords(lo, hi int) int {
 			if i := c.sweep(w, ^uint64(0)); i >= 0 {
 				return i
 			}
-			c.hot.clear(w)
 		}
 	}
 	return -1
 }
 
-// passReferenced clears R of the slots of word w that are in mask.
-func (c *WSClock) passReferenced(w int, mask uint64) {
-	set := c.used[w] & c.ref[w] & mask
-	if set == 0 {
-		return
+// sweep moves the hand over the slots of word w that are in mask, and returns the
+// slot of an old clean page, or -1.
+func (c *WSClock) sweep(w int, mask uint64) int {
+	old := c.old[w] & c.used[w] &^ c.ref[w] & mask
+	victim := -1
+	if clean := old &^ c.mod[w]; clean != 0 {
+		victim = bits.TrailingZeros64(clean)
+		mask &= 1<<victim - 1
 	}
+	for m := old & c.mod[w] & mask; m != 0; m &= m - 1 {
+		c.laundry = append(c.laundry, c.page[w<<6+bits.TrailingZeros64(m)])
+	}
+	if m := old & c.mod[w] & mask; m != 0 {
+		c.mod[w] &^= m
+		c.clean.set(w)
+	}
+	set := c.used[w] & c.ref[w] & mask
 	for m := set; m != 0; m &= m - 1 {
-		c.last[w<<6+bits.TrailingZeros64(m)] = c.now
+		i := w<<6 + bits.TrailingZeros64(m)
+		c.last[i] = c.now
+		c.young = append(c.young, wsAge{c.now, uint32(i)})
 	}
 	c.ref[w] &^= set
-	c.oldest[w] = min(c.oldest[w], c.now)
-	c.floor = min(c.floor, c.now)
-}
-
-// sweep moves the hand over the slots of word w that are in mask.
-func (c *WSClock) sweep(w int, mask uint64) int {
-	if c.oldest[w]+c.tau >= c.now { // nobody is old
-		c.passReferenced(w, mask)
-		return -1
+	c.old[w] &^= set
+	if victim >= 0 {
+		return w<<6 + victim
 	}
-	last := c.last[w<<6:]
-	low := uint64(math.MaxUint64) - c.tau
-	for m := c.used[w] & mask; m != 0; m &= m - 1 {
-		k := bits.TrailingZeros64(m)
-		switch t := last[k]; {
-		case c.ref[w]>>k&1 != 0:
-			c.ref[w] &^= 1 << k
-			last[k] = c.now
-			low = min(low, c.now)
-		case c.now-t <= c.tau:
-			low = min(low, t)
-		case c.mod[w]>>k&1 == 0:
-			c.oldest[w] = 0 // not known: look at the word again next time
-			c.aged.set(w)
-			return w<<6 + k
-		default:
-			c.mod[w] &^= 1 << k
-			c.clean.set(w)
-			c.laundry = append(c.laundry, c.page[w<<6+k])
-			low = min(low, t)
-		}
-	}
-	for m := c.used[w] &^ c.ref[w] &^ mask; m != 0; m &= m - 1 {
-		low = min(low, last[bits.TrailingZeros64(m)])
-	}
-	c.oldest[w] = low
-	if low+c.tau >= c.now {
-		c.aged.clear(w)
-		c.floor = min(c.floor, low)
+	if c.used[w]&(c.ref[w]|c.old[w]) == 0 {
+		c.busy.clear(w)
 	}
 	return -1
 }
@@ -244,6 +238,7 @@ func (c *WSClock) Remove(p vm.PageID) {
 	c.used.clear(i)
 	c.ref.clear(i)
 	c.mod.clear(i)
+	c.old.clear(i)
 }
 
 // Pages implements [vm.Lister]: in the order of the frames.
