@@ -60,6 +60,7 @@ function show() {
       s.classList.toggle("now", i === at && k === step);
     });
   });
+  if (step >= 0) walks[at][step].scrollIntoView({ block: "nearest" });
   document.getElementById("where").textContent = step < 0 ? "everything" : "address " + (at + 1) + " of " + walks.length + ", step " + (step + 1) + " of " + walks[at].length;
 }
 function go(d) {
