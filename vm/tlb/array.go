@@ -3,7 +3,6 @@ package tlb
 import (
 	"math/bits"
 	"math/rand/v2"
-	"slices"
 
 	"github.com/memlab-go/memlab/vm"
 )
@@ -237,9 +236,8 @@ func (a *array) victim(set int) int {
 	case Random:
 		return base + a.rng.IntN(a.ways)
 	}
-	stamps := a.stamp[base : base+a.ways]
 	if a.uses == nil {
-		return base + indexOf(stamps, slices.Min(stamps))
+		return base + int(oldest(a.stamp[base:base+a.ways]))
 	}
 	best := base
 	for i := base + 1; i < base+a.ways; i++ {
@@ -248,6 +246,33 @@ func (a *array) victim(set int) int {
 		}
 	}
 	return best
+}
+
+// stamped reports whether the least stamp of a set says what is replaced.
+func (a *array) stamped() bool { return a.uses == nil && a.tree == nil && a.rng == nil }
+
+// replaceOldest is fill for a stamped array, full of entries of the context of s.
+func (a *array) replaceOldest(s slot) {
+	set := s.vpn & a.setMask
+	base := set * uint64(a.ways)
+	way := oldest(a.stamp[base : base+uint64(a.ways)])
+	at := base + way
+	a.slots[at], a.tags[at] = s, tagOf(s.vpn, s.ctx)
+	a.clock++
+	a.stamp[at] = a.clock
+	a.hint[set] = uint16(way)
+}
+
+// oldest returns the index of the first of the least stamps, without a branch on
+// what they are.
+func oldest(stamps []uint64) uint64 {
+	least, at := ^uint64(0), uint64(0)
+	for i, s := range stamps {
+		_, less := bits.Sub64(s, least, 0)
+		at ^= (at ^ uint64(i)) & -less
+		least = min(least, s)
+	}
+	return at
 }
 
 // fill puts s, which no slot holds, into its set and returns what had to leave.

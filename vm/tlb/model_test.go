@@ -104,7 +104,7 @@ func randomRefs(t *rapid.T) []Ref {
 // TestRunEqualsLookups compares Run with single look-ups and insertions, in all
 // counters and in what is held, for every policy and shape.
 func TestRunEqualsLookups(t *testing.T) {
-	for _, spec := range []string{"8x2", "8", "16x4:plru", "8x4:fifo", "8x4:lfu", "8x4:random", "4x2,16x4", "split:4x2/8x2,16x4", "split:4x2/4x4:lfu,8x2"} {
+	for _, spec := range []string{"8x2", "8", "8x4", "split:8x4/4x4", "16x4:plru", "8x4:fifo", "8x4:lfu", "8x4:random", "4x2,16x4", "split:4x2/8x2,16x4", "split:4x2/4x4:lfu,8x2"} {
 		t.Run(spec, func(t *testing.T) {
 			conf, err := ParseSpec(spec)
 			require.NoError(t, err)

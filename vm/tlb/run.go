@@ -1,6 +1,8 @@
 package tlb
 
-import "github.com/memlab-go/memlab/vm"
+import (
+	"github.com/memlab-go/memlab/vm"
+)
 
 // A Ref is one reference of a trace for [TLB.Run]: an address whose lowest bit
 // says whether an instruction is fetched there. Pages are larger than 2 bytes,
@@ -103,7 +105,8 @@ func indexOf(tags []uint64, tag uint64) int {
 	return -1
 }
 
-// runFour is runHinted for LRU sets of four ways, without a branch on the way.
+// runFour is runHinted for LRU sets of four ways, without a branch on the way. The
+// two sides share a clock: the greater of theirs.
 func (t *TLB) runFour(views *[2]view, refs []Ref, shift uint8, ctx uint32) (n int, instr uint64) {
 	clock := max(views[0].a.clock, views[1].a.clock)
 	moved, mixed, alone := uint64(0), uint64(ctx)<<40, len(t.levels) == 1 && t.sink == nil
@@ -157,10 +160,19 @@ func (t *TLB) runMiss(a *array, vpn uint64, ctx uint32, side int) {
 	l.Fills++
 	t.stats.Walks++
 	t.stats.WalkRefs += runWalk
-	s := slot{vpn: vpn, frame: vpn << (ctx >> shiftShift & 63), ctx: ctx, perm: runPerm, refs: runWalk, asid: vm.ASID(ctx - 1)}
-	if _, evicted := a.fill(s); evicted {
+	if a.valid == len(a.slots) && a.only == ctx && a.stamped() {
+		l.Evictions++
+		a.replaceOldest(runSlot(vpn, ctx))
+		return
+	}
+	if _, evicted := a.fill(runSlot(vpn, ctx)); evicted {
 		l.Evictions++
 	}
+}
+
+// runSlot returns the slot of a page that Run maps.
+func runSlot(vpn uint64, ctx uint32) slot {
+	return slot{vpn: vpn, frame: vpn << (ctx >> shiftShift & 63), ctx: ctx, perm: runPerm, refs: runWalk, asid: vm.ASID(ctx - 1)}
 }
 
 // runWalk is the number of memory references of Run's walks.

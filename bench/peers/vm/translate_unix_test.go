@@ -19,7 +19,8 @@ const (
 	addresses = 1 << 20
 	hitPages  = 32
 	walkPages = 4096
-	rounds    = 15
+	rounds    = 7  // of traces
+	turns     = 15 // of translations
 	firstPage = 0x40_0000
 	acc       = vm.Read | vm.User
 )
@@ -115,7 +116,7 @@ func BenchmarkTranslate(b *testing.B) {
 	}
 	batch(withTLB, hits)
 	for b.Loop() {
-		for range rounds {
+		for range turns {
 			ref := runC(b, reference, fmt.Sprint(walkPages), hitFile, walkFile, "1")
 			if ref["misses"] != 0 {
 				b.Fatalf("the reference missed %v times", ref["misses"])
