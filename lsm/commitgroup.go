@@ -128,6 +128,9 @@ func (d *DB) makeRoom(need, count int) error {
 	if err := d.slowDown(); err != nil {
 		return err
 	}
+	if d.lastSeq > keys.MaxSeqNum-keys.SeqNum(count) {
+		return fmt.Errorf("%w: the sequence numbers are used up, the last one was %d", ErrReadOnly, d.lastSeq)
+	}
 	if d.mem.reserve(need, count, d.lastSeq+1) {
 		return nil
 	}

@@ -84,6 +84,9 @@ func (in *ingestion) run() error {
 	if err := d.writable(); err != nil {
 		return err
 	}
+	if d.lastSeq > keys.MaxSeqNum-keys.SeqNum(len(in.tables)) {
+		return fmt.Errorf("%w: the sequence numbers are used up, the last one was %d", ErrReadOnly, d.lastSeq)
+	}
 	if !d.mem.empty() {
 		if err := d.rotate(0); err != nil {
 			return err

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memlab-go/memlab/arena"
+	"github.com/memlab-go/memlab/lsm/internal/keys"
 	"github.com/memlab-go/memlab/lsm/vfs"
 )
 
@@ -177,6 +178,36 @@ func TestTableAfterClose(t *testing.T) {
 	require.ErrorIs(t, err, ErrBadRange)
 	require.NoError(t, tb.Close())
 	require.ErrorIs(t, tb.Check(), ErrClosed)
+}
+
+// TestNumbersUsedUp comes to the last sequence number: it is never passed, and what is
+// there can be read.
+func TestNumbersUsedUp(t *testing.T) {
+	mem := vfs.NewMem()
+	d := mustOpen(t, small(mem))
+	require.NoError(t, d.Put([]byte("a"), []byte("1")))
+	require.NoError(t, d.Flush())
+	makeTable(t, mem, "a", map[string]string{"k": "v"})
+	require.NoError(t, d.exclusive(func() error {
+		d.lastSeq = keys.MaxSeqNum - 2
+		return nil
+	}))
+	var b Batch
+	b.Put([]byte("b"), nil)
+	b.Put([]byte("c"), nil)
+	b.Put([]byte("d"), nil)
+	require.ErrorIs(t, d.Apply(&b, nil), ErrReadOnly)
+	require.NoError(t, d.Put([]byte("b"), []byte("2")))
+	require.NoError(t, d.Put([]byte("c"), []byte("3")))
+	require.ErrorIs(t, d.Delete([]byte("c")), ErrReadOnly)
+	require.ErrorIs(t, d.IngestTable("in/a"), ErrReadOnly)
+	require.Equal(t, model{"a": "1", "b": "2", "c": "3"}, contentsOf(t, d))
+	require.NoError(t, d.CompactRange(nil, nil))
+	require.NoError(t, d.Check())
+	require.NoError(t, d.Close())
+	m, err := readAll("db", small(mem))
+	require.NoError(t, err)
+	require.Equal(t, model{"a": "1", "b": "2", "c": "3"}, m)
 }
 
 // TestCallersMemory holds that the store keeps nothing of what it was given, and that

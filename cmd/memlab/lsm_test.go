@@ -100,3 +100,17 @@ func TestLsmLoadBadLine(t *testing.T) {
 		require.Equal(t, "{\"k\":\"61\",\"v\":\"62\"}\n", out, bad)
 	}
 }
+
+// FuzzLoadLine reads any line: it is refused, or it is one record of a batch.
+func FuzzLoadLine(f *testing.F) {
+	for _, s := range []string{`{"op":"put","k":"61","v":"62"}`, `{"op":"del","k":"61"}`, `{"op":"put","k":"6"}`, `{}`, `[]`, "null", "\x00"} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l := &loader{}
+		err := l.line(b)
+		if want := 1; err == nil && len(b) > 0 && l.batch.Len() != want || err != nil && l.batch.Len() != 0 {
+			t.Fatalf("%q: %d records, %v", b, l.batch.Len(), err)
+		}
+	})
+}

@@ -31,6 +31,10 @@ const (
 	Info
 )
 
+// MaxNum is the largest number that a file can have: so many are left behind it that
+// none is ever given out twice.
+const MaxNum = 1<<62 - 1
+
 // CurrentName and LockName are the files without a number.
 const (
 	CurrentName = "CURRENT"
@@ -81,7 +85,7 @@ func Parse(name string) (Kind, uint64) {
 // number parses a file number of at least six digits.
 func number(s string, k Kind) (Kind, uint64) {
 	n, err := strconv.ParseUint(s, 10, 64)
-	if err != nil || fmt.Sprintf("%06d", n) != s {
+	if err != nil || n > MaxNum || fmt.Sprintf("%06d", n) != s {
 		return Unknown, 0
 	}
 	return k, n

@@ -1,6 +1,7 @@
 package filename
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,7 +23,9 @@ func TestParse(t *testing.T) {
 		{"000006.ldb", Table, 6},
 		{"000007.sst", Table, 7},
 		{"000008.dbtmp", Temp, 8},
-		{"18446744073709551615.ldb", Table, 1<<64 - 1},
+		{"4611686018427387903.ldb", Table, MaxNum},
+		{"4611686018427387904.ldb", Unknown, 0},
+		{"18446744073709551615.ldb", Unknown, 0},
 		{"18446744073709551616.ldb", Unknown, 0},
 		{"", Unknown, 0},
 		{"6.ldb", Unknown, 0},
@@ -47,4 +50,22 @@ func TestParse(t *testing.T) {
 			require.Equal(t, n, num, name)
 		}
 	}
+}
+
+// FuzzParse holds that a name is known exactly if it is spelled as it is made.
+func FuzzParse(f *testing.F) {
+	for _, name := range []string{"CURRENT", "LOCK", "LOG", "LOG.old", "MANIFEST-000001", "000002.log", "000003.ldb", "000004.sst",
+		"000005.dbtmp", "1.log", "+00001.log", "MANIFEST-", "99999999999999999999.ldb", "lost", "../000001.log"} {
+		f.Add(name)
+	}
+	f.Fuzz(func(t *testing.T, name string) {
+		kind, num := Parse(name)
+		made := map[Kind][]string{
+			Manifest: {MakeManifest(num)}, Log: {MakeLog(num)}, Table: {MakeTable(num), MakeOldTable(num)}, Temp: {MakeTemp(num)},
+			Current: {CurrentName}, Lock: {LockName}, Info: {"LOG", "LOG.old"}, Unknown: {name},
+		}[kind]
+		if !slices.Contains(made, name) {
+			t.Fatalf("%q is kind %d, number %d, which is spelled %q", name, kind, num, made)
+		}
+	})
 }

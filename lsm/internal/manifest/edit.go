@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/memlab-go/memlab/lsm/internal/filename"
 	"github.com/memlab-go/memlab/lsm/internal/keys"
 )
 
@@ -144,11 +145,11 @@ func (e *Edit) field(d *decoder, tag uint64) {
 	case tagComparer:
 		e.Comparer = new(string(d.bytes("comparator")))
 	case tagLogNumber:
-		e.LogNum = new(d.uvarint("log number"))
+		e.LogNum = new(d.fileNum("log number"))
 	case tagPrevLog:
-		e.PrevLog = new(d.uvarint("previous log number"))
+		e.PrevLog = new(d.fileNum("previous log number"))
 	case tagNextFile:
-		e.NextFile = new(d.uvarint("next file number"))
+		e.NextFile = new(d.fileNum("next file number"))
 	case tagLastSeq:
 		e.LastSeq = new(d.seq("last sequence"))
 	case tagCompactPointer:
@@ -157,7 +158,7 @@ func (e *Edit) field(d *decoder, tag uint64) {
 		e.CompactPointers = append(e.CompactPointers, p)
 	case tagDeletedTable:
 		t := TableRef{Level: d.level("deleted table")}
-		t.Num = d.uvarint("deleted table")
+		t.Num = d.fileNum("deleted table")
 		e.Deleted = append(e.Deleted, t)
 	case tagNewTable:
 		e.Added = append(e.Added, d.table())
@@ -218,6 +219,15 @@ func (d *decoder) uint32(what string) uint32 {
 	return uint32(v)
 }
 
+func (d *decoder) fileNum(what string) uint64 {
+	v := d.uvarint(what)
+	if v > filename.MaxNum {
+		d.fail(fmt.Errorf("%s: %d, the largest is %d", what, v, uint64(filename.MaxNum)))
+		return 0
+	}
+	return v
+}
+
 func (d *decoder) seq(what string) keys.SeqNum {
 	v := keys.SeqNum(d.uvarint(what))
 	if v > keys.MaxSeqNum {
@@ -257,7 +267,7 @@ func (d *decoder) key(what string) []byte {
 
 func (d *decoder) table() TableMeta {
 	t := TableMeta{Level: d.level("new table")}
-	t.Num = d.uvarint("new table number")
+	t.Num = d.fileNum("new table number")
 	t.Size = d.uvarint("new table size")
 	t.Smallest = d.key("new table's smallest key")
 	t.Largest = d.key("new table's largest key")

@@ -8,13 +8,14 @@ import (
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
+	"github.com/memlab-go/memlab/lsm/internal/filename"
 	"github.com/memlab-go/memlab/lsm/internal/keys"
 )
 
 // drawEdit makes any edit.
 func drawEdit(t *rapid.T) Edit {
 	var e Edit
-	num := rapid.Uint64()
+	num := rapid.Uint64Range(0, filename.MaxNum)
 	seq := rapid.Custom(func(t *rapid.T) keys.SeqNum {
 		return keys.SeqNum(rapid.Uint64Range(0, uint64(keys.MaxSeqNum)).Draw(t, "seq"))
 	})
@@ -94,6 +95,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"key without trailer", "070105ac02" + "0161" + "0162", "bad internal key"},
 		{"kind of the future", "0501" + "09" + "61" + "7705000000000000", "compact pointer"},
 		{"sequence of 57 bits", "04" + "808080808080808002", "does not fit 56 bits"},
+		{"file number of 63 bits", "03" + "808080808080808040", "the largest is 4611686018427387903"},
 		{"family of 33 bits", "c801" + "8080808010", "does not fit 32 bits"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
