@@ -176,7 +176,7 @@ func (m *misuser) bad() (what string, b []byte) {
 func TestStrayWrites(t *testing.T) {
 	rounds := 2000
 	if *long {
-		rounds = 200_000
+		rounds = 20_000
 	}
 	m := newMisuser(t, Options{Mode: Checked, Seed: 1, Quarantine: 1 << 17})
 	for i := range rounds {
