@@ -18,7 +18,11 @@ import (
 //
 // The fault is at the access, so f has been left in the middle. Goroutines that
 // f starts are not covered ([debug.SetPanicOnFault] is for one goroutine).
-func (h *Heap) Try(f func()) (err error) {
+func (h *Heap) Try(f func()) error { return try(f, h.accessFault) }
+
+// try calls f and returns the fault that it panicked with, or the one that
+// explain makes of another panic; nil means that the panic goes on.
+func try(f func(), explain func(any) *alloc.Fault) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		switch r := recover().(type) {
@@ -26,7 +30,7 @@ func (h *Heap) Try(f func()) (err error) {
 		case *alloc.Fault:
 			err = r
 		default:
-			fault := h.accessFault(r)
+			fault := explain(r)
 			if fault == nil {
 				panic(r)
 			}

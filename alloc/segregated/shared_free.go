@@ -240,7 +240,10 @@ func (s *Shared) usable(b []byte) int {
 func (s *Shared) spanUsable(op string, b []byte) int {
 	s.lock()
 	defer s.unlock()
-	if !s.serial && !s.h.refused() {
+	if s.serial {
+		return s.h.Usable(b)
+	}
+	if !s.h.refused() {
 		if p, ok := s.placeAt(addrOf(b) - uintptr(s.base)); ok {
 			panic(s.classifySlot(op, b, p))
 		}

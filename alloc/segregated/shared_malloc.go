@@ -108,6 +108,9 @@ func (s *Shared) mallocSpan(op string, size, align int) ([]byte, error) {
 func (s *Shared) spanOnce(op string, size, align int) ([]byte, error) {
 	s.lock()
 	defer s.unlock()
+	if s.serial {
+		return s.h.Malloc(size)
+	}
 	n := size
 	if s.maxSize != 0 && size >= 0 {
 		n = max(size, 2*granule) // no span of one granule: see the words of runs
