@@ -11,8 +11,8 @@ import "math/bits"
 // granules, eight a doubling above. There a request takes a span that is larger
 // than it asked for, by less than 1/8, as a whole.
 //
-// The lists hold at most quickTotal granules or one part in quickShare of the
-// data; a span of more than one part in quickPart of that is kept only as long
+// The lists hold at most quickTotal granules, in a small heap one part in
+// quickSmall of the data, in a large one one part in quickShare; a span of more than one part in quickPart of that is kept only as long
 // as they stay below half of it. When they would hold too much, one bucket
 // after the other is emptied, but for those that were of use since their last
 // turn; before the data would grow by pages that were not touched, all are; and
@@ -23,11 +23,12 @@ const (
 	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
 	quickBuckets = exactBins + (12-7)<<subBinShift + 1
 	quickTotal   = 16 << 10 >> granuleShift // granules in all buckets, or if that is more
-	quickShare   = 256                     // one part in so many of the data
-	quickPart    = 8                       // see keeps
-	quickTries   = 2                       // buckets looked at to make room for a span
-	quickBits    = 13                      // of an entry: the size; the rest is the start
-	_            = uint(quickMax - 1<<12)  // the last bucket is that of quickMax alone
+	quickShare   = 256                      // one part in so many of the data
+	quickSmall   = 16                       // in a small heap at most one part in so many, if that is less
+	quickPart    = 8                        // see keeps
+	quickTries   = 2                        // buckets looked at to make room for a span
+	quickBits    = 13                       // of an entry: the size; the rest is the start
+	_            = uint(quickMax - 1<<12)   // the last bucket is that of quickMax alone
 	_            = uint(1<<12 - quickMax)
 )
 
