@@ -62,7 +62,10 @@ func TestFaultShared(t *testing.T) {
 	for _, way := range []string{"shared", "handle"} {
 		t.Run("A34_close_concurrent_with_malloc/"+way, func(t *testing.T) { closeDuringMalloc(t, way) })
 		t.Run("A42_concurrent_double_free/"+way, func(t *testing.T) { doubleFrees(t, way) })
-		t.Run("A43_malloc_and_free_in_different_goroutines/"+way, func(t *testing.T) { freesElsewhere(t, way) })
+		t.Run("A43_malloc_and_free_in_different_goroutines/"+way, func(t *testing.T) {
+			freesElsewhere(t, way)
+			handsOver(t, way)
+		})
 	}
 }
 
@@ -184,6 +187,60 @@ func freesElsewhere(t *testing.T, way string) {
 	require.Equal(t, st.Mallocs, st.Frees)
 	require.NoError(t, s.Check())
 	require.NoError(t, s.Close())
+}
+
+// handsOver lets each goroutine free, at full speed, what another allocates: in
+// batches, so that most frees meet the runs that the other one has at hand.
+func handsOver(t *testing.T, way string) {
+	batches := 3000
+	if raceEnabled || testing.Short() {
+		batches /= 10
+	}
+	s := freshSharedIn(t, 64<<20, &arena.Options{}, nil)
+	newUser := usersOf(s)[way]
+	var wg sync.WaitGroup
+	for g := range 3 {
+		queue := make(chan [][]byte, 1)
+		wg.Go(func() {
+			a := newUser()
+			defer a.close()
+			defer close(queue)
+			rnd := rand.New(rand.NewPCG(uint64(g), 9))
+			for range batches {
+				batch := make([][]byte, 64)
+				for i := range batch {
+					b, err := a.Malloc(16 + rnd.IntN(1+g*250)) // of one class, or many
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					b[0], b[len(b)-1] = byte(g), byte(i)
+					batch[i] = b
+				}
+				queue <- batch
+			}
+		})
+		wg.Go(func() {
+			a := newUser()
+			defer a.close()
+			for batch := range queue {
+				for i, b := range batch {
+					if b[0] != byte(g) || b[len(b)-1] != byte(i) {
+						t.Errorf("a block of goroutine %d holds another's bytes", g)
+					}
+					if err := alloc.Try(func() { a.Free(b) }); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	st := s.Stats()
+	require.Zero(t, st.LiveBlocks)
+	require.Equal(t, uint64(3*64*batches), st.Frees)
+	require.NoError(t, s.Check())
 }
 
 // closeDuringMalloc closes the heap while others use it: each call gets a block,

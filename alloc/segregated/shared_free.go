@@ -105,11 +105,12 @@ func (s *Shared) isLent(p place) bool {
 		return false
 	}
 	if o.hands == nil {
-		at := &o.cur[p.c.index]
-		for at.Load()&curFill != 0 {
-			runtime.Gosched() // Malloc puts slots at hand without the mutex
+		cur := o.cur[p.c.index].Load()
+		for cur&curFill != 0 { // Malloc puts slots at hand without the mutex
+			runtime.Gosched()
+			cur = o.cur[p.c.index].Load()
 		}
-		return s.lent(p)&p.bit != 0
+		return atHand(cur, p.run)&p.bit != 0
 	}
 	hd := &o.hands.of[p.c.index]
 	return hd.run == p.run && hd.lent()&p.bit != 0

@@ -259,3 +259,36 @@ func TestSharedSeats(t *testing.T) {
 	require.Greater(t, len(seen), 1)
 	runtime.KeepAlive(seen)
 }
+
+// TestSharedChangingWord: a shard's word that changes says nothing about what is
+// at hand, however often it is looked at.
+func TestSharedChangingWord(t *testing.T) {
+	s := freshShared(t, 16<<20, nil)
+	b := must(t, s, 48)
+	p, ok := s.placeAt(addrOf(b) - uintptr(s.base))
+	require.True(t, ok)
+	at := &s.ownerOf(p.c, p.run).cur[p.c.index]
+	cur := at.Load()
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			at.Store(uint64(p.run)<<curShift | curFill)
+			at.Store(cur)
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	for range 50_000 {
+		if s.isLent(p) {
+			t.Error("a block that was handed out is taken for one at hand")
+			break
+		}
+	}
+	close(done)
+	wg.Wait()
+	s.Free(b)
+}
