@@ -65,7 +65,7 @@ func (l *Lines) frame(c *Canvas) *frame {
 	}
 	right := 14.0
 	if !l.Plain {
-		right += float64(widest) * 7
+		right += float64(widest) * 8
 	}
 	f := &frame{x0: 74, y0: 12, x1: max(c.W-right, 120), y1: c.H - 42}
 	f.sx, f.sy = l.X.fit(xlo, xhi), l.Y.fit(ylo, yhi)

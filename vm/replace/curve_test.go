@@ -1,7 +1,9 @@
 package replace
 
 import (
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -128,4 +130,95 @@ func TestCurveOfColdMisses(t *testing.T) {
 	require.Equal(t, []int64{0}, c.Histogram().Curve())
 	c.Add([]Ref{MakeRef(1, false), MakeRef(2, true), MakeRef(3, false)})
 	require.Equal(t, []int64{3}, c.Histogram().Curve())
+}
+
+// naiveOPTStack is Mattson's stack as he describes it: a list that every reference
+// walks down.
+type naiveOPTStack struct {
+	pages []vm.PageID
+	next  map[vm.PageID]uint32
+	hist  Histogram
+}
+
+func (s *naiveOPTStack) reference(p vm.PageID, next uint32) {
+	d := slices.Index(s.pages, p)
+	s.hist.count(d + 1)
+	if d < 0 {
+		d = len(s.pages)
+		s.pages = append(s.pages, p)
+	}
+	if d > 0 {
+		c := s.pages[0]
+		for i := 1; i < d; i++ {
+			if s.next[s.pages[i]] > s.next[c] {
+				s.pages[i], c = c, s.pages[i]
+			}
+		}
+		s.pages[d] = c
+	}
+	s.pages[0] = p
+	s.next[p] = next
+}
+
+// adversary makes references that exchange many pages each: a sweep down, then
+// pages in the order that OPT has farthest, over and over.
+func adversary(pages, rounds int) []Ref {
+	var refs []Ref
+	for r := range rounds {
+		for i := range pages {
+			p := i
+			switch r % 4 {
+			case 1:
+				p = pages - 1 - i
+			case 2:
+				p = i * 7 % pages
+			case 3:
+				p = (i/2)*(1-i%2) + (pages-1-i/2)*(i%2)
+			}
+			refs = append(refs, MakeRef(vm.PageID(p), false))
+		}
+	}
+	return refs
+}
+
+// TestOPTStackEqualsMattson compares the blocks with the list, reference by
+// reference, for blocks of every width and traces that are hard on them.
+func TestOPTStackEqualsMattson(t *testing.T) {
+	traces := map[string][]Ref{"adversary": adversary(61, 40), "local": randomTrace(5, 4000, 90), "few": randomTrace(6, 500, 3)}
+	rng := rand.New(rand.NewPCG(8, 8))
+	for range 3000 {
+		traces["uniform"] = append(traces["uniform"], MakeRef(vm.PageID(rng.IntN(70)), false))
+	}
+	for name, refs := range traces {
+		fut, err := NewFuture(refs)
+		require.NoError(t, err)
+		for _, width := range []int{1, 2, 3, 8, 64, 200} {
+			s, n := newOPTStackOf(fut.NumPages(), width), &naiveOPTStack{next: map[vm.PageID]uint32{}}
+			for i, r := range refs {
+				s.reference(r.Page(), fut.next[i])
+				n.reference(r.Page(), fut.next[i])
+				require.Equal(t, n.hist.Refs-n.hist.Cold, s.hist.Refs-s.hist.Cold)
+				if i%97 == 0 {
+					require.Equal(t, n.hist, s.hist, "%s, blocks of %d, reference %d", name, width, i)
+				}
+			}
+			require.Equal(t, n.hist, s.hist, "%s, blocks of %d", name, width)
+		}
+	}
+}
+
+// TestOPTCurveBound counts the steps on traces that exchange up to as many pages as
+// there are at each reference: they grow as the root of the number of pages.
+func TestOPTCurveBound(t *testing.T) {
+	for _, pages := range []int{1 << 10, 1 << 12, 1 << 14} {
+		refs := adversary(pages, 8)
+		fut, err := NewFuture(refs)
+		require.NoError(t, err)
+		s := newOPTStack(fut.NumPages())
+		for i, r := range refs {
+			s.reference(r.Page(), fut.next[i])
+		}
+		root := math.Sqrt(float64(pages))
+		require.Less(t, float64(s.steps)/float64(len(refs)), 12*root, "%d pages", pages)
+	}
 }
