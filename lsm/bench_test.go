@@ -5,6 +5,9 @@ import (
 	"fmt"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -50,29 +53,122 @@ func BenchmarkPut(b *testing.B) {
 	}
 }
 
+// benchFill writes n scattered entries of 16+100 bytes.
+func benchFill(b testing.TB, d *DB, n int) {
+	b.Helper()
+	var batch Batch
+	var key []byte
+	value := make([]byte, 100)
+	for i := range n {
+		key = benchKey(key, i, "random")
+		batch.Put(key, value)
+		if batch.Len() == 1000 || i == n-1 {
+			require.NoError(b, d.Apply(&batch, nil))
+			batch.Reset()
+		}
+	}
+}
+
+// BenchmarkApply writes batches of scattered entries from several goroutines at once;
+// the times are for one entry.
+func BenchmarkApply(b *testing.B) {
+	for _, size := range []int{1, 100} {
+		for _, writers := range []int{1, 4} {
+			b.Run(fmt.Sprintf("batch=%d/writers=%d", size, writers), func(b *testing.B) {
+				d := benchDB(b, nil)
+				b.SetBytes(116)
+				b.ReportAllocs()
+				var next atomic.Int64
+				var wg sync.WaitGroup
+				b.ResetTimer()
+				for range writers {
+					wg.Go(func() {
+						var batch Batch
+						key, value := make([]byte, 0, 16), make([]byte, 100)
+						for {
+							end := int(next.Add(int64(size)))
+							for i := end - size; i < min(end, b.N); i++ {
+								key = benchKey(key, i, "random")
+								batch.Put(key, value)
+							}
+							if batch.Len() == 0 {
+								return
+							}
+							if err := d.Apply(&batch, nil); err != nil {
+								b.Error(err)
+								return
+							}
+							batch.Reset()
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
+	}
+}
+
+// BenchmarkGet reads keys that a memtable has, that a table has, and that no
+// table has within bounds of those there are.
 func BenchmarkGet(b *testing.B) {
 	const n = 200_000
-	for _, where := range []string{"memtable", "table"} {
+	for _, where := range []string{"memtable", "table", "nowhere"} {
 		b.Run("where="+where, func(b *testing.B) {
 			d := benchDB(b, nil)
-			var batch Batch
-			key, buf := make([]byte, 0, 16), make([]byte, 0, 128)
-			for i := range n {
-				batch.Put(benchKey(key, i, "random"), make([]byte, 100))
-			}
-			require.NoError(b, d.Apply(&batch, nil))
-			if where == "table" {
+			benchFill(b, d, n)
+			if where != "memtable" {
 				require.NoError(b, d.CompactRange(nil, nil))
 			}
+			key, buf := make([]byte, 0, 17), make([]byte, 0, 128)
 			b.ReportAllocs()
 			i := 0
 			for b.Loop() {
+				key = benchKey(key, i*7919%n, "random")
+				if where == "nowhere" {
+					key = append(key, '.')
+				}
 				var err error
-				if buf, err = d.AppendTo(buf[:0], benchKey(key, i*7919%n, "random")); err != nil {
+				if buf, err = d.AppendTo(buf[:0], key); (err != nil) != (where == "nowhere") {
 					b.Fatal(err)
 				}
 				i++
 			}
+			b.ReportMetric(d.Stats().ReadAmplification, "read-amp")
+		})
+	}
+}
+
+// BenchmarkSeek seeks a key and reads the ten entries from there on, with one
+// iterator for all seeks and with one for each.
+func BenchmarkSeek(b *testing.B) {
+	const n = 200_000
+	d := benchDB(b, nil)
+	benchFill(b, d, n)
+	require.NoError(b, d.CompactRange(nil, nil))
+	for _, iter := range []string{"kept", "new"} {
+		b.Run("iter="+iter, func(b *testing.B) {
+			it, err := d.NewIter(nil)
+			require.NoError(b, err)
+			key := make([]byte, 0, 16)
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				if iter == "new" {
+					if err := it.Close(); err != nil {
+						b.Fatal(err)
+					}
+					if it, err = d.NewIter(nil); err != nil {
+						b.Fatal(err)
+					}
+				}
+				key = benchKey(key, i*7919%n, "random")
+				ok := it.SeekGE(key)
+				for j := 0; ok && j < 10; j++ {
+					ok = it.Next()
+				}
+				i++
+			}
+			require.NoError(b, it.Close())
 		})
 	}
 }
@@ -80,11 +176,7 @@ func BenchmarkGet(b *testing.B) {
 func BenchmarkScan(b *testing.B) {
 	const n = 200_000
 	d := benchDB(b, nil)
-	var batch Batch
-	for i := range n {
-		batch.Put(benchKey(nil, i, "random"), make([]byte, 100))
-	}
-	require.NoError(b, d.Apply(&batch, nil))
+	benchFill(b, d, n)
 	require.NoError(b, d.CompactRange(nil, nil))
 	for _, dir := range []string{"forward", "backward"} {
 		b.Run("direction="+dir, func(b *testing.B) {
@@ -94,6 +186,7 @@ func BenchmarkScan(b *testing.B) {
 			if dir == "backward" {
 				first, next = it.Last, it.Prev
 			}
+			b.SetBytes(116)
 			b.ReportAllocs()
 			ok := false
 			for b.Loop() {
@@ -104,6 +197,55 @@ func BenchmarkScan(b *testing.B) {
 			require.NoError(b, it.Close())
 		})
 	}
+}
+
+// BenchmarkCompact merges the tables of three flushes; the times are for one entry.
+func BenchmarkCompact(b *testing.B) {
+	const n = 100_000
+	b.SetBytes(116)
+	for range b.N/(3*n) + 1 {
+		b.StopTimer()
+		d := benchDB(b, &Options{MaxCompactions: -1})
+		for range 3 {
+			benchFill(b, d, n)
+			require.NoError(b, d.Flush())
+		}
+		b.StartTimer()
+		require.NoError(b, d.CompactRange(nil, nil))
+	}
+}
+
+// BenchmarkForcedGC collects with nothing live, with a map of the entries on the
+// heap, and with the entries in a store.
+func BenchmarkForcedGC(b *testing.B) {
+	const n = 200_000
+	for _, data := range []string{"none", "map", "store"} {
+		b.Run("data="+data, func(b *testing.B) {
+			keep := benchData(b, data, n)
+			for b.Loop() {
+				runtime.GC()
+			}
+			b.ReportMetric(float64(scannable())/(1<<20), "scan-MiB")
+			runtime.KeepAlive(keep)
+		})
+	}
+}
+
+// benchData keeps n entries in a map, whose keys and values lie on the Go heap, or
+// in a store, or nowhere. The map is the caller's to keep alive.
+func benchData(b *testing.B, where string, n int) map[string][]byte {
+	switch where {
+	case "map":
+		keep := make(map[string][]byte, n)
+		for i := range n {
+			keep[string(benchKey(nil, i, "random"))] = make([]byte, 100)
+		}
+		return keep
+	case "store":
+		benchFill(b, benchDB(b, nil), n)
+	}
+	runtime.GC()
+	return nil
 }
 
 // BenchmarkGCTrap shows what moving data off the Go heap does to a program that
@@ -117,18 +259,7 @@ func BenchmarkGCTrap(b *testing.B) {
 		data, gc string
 	}{{"map", "100"}, {"store", "100"}, {"store", "limit"}} {
 		b.Run(fmt.Sprintf("data=%s/gogc=%s", c.data, c.gc), func(b *testing.B) {
-			var keep map[string][]byte
-			if c.data == "map" {
-				keep = make(map[string][]byte, n)
-				for i := range n {
-					keep[string(benchKey(nil, i, "random"))] = make([]byte, 100)
-				}
-			} else {
-				d := benchDB(b, nil)
-				for i := range n {
-					require.NoError(b, d.Put(benchKey(nil, i, "random"), make([]byte, 100)))
-				}
-			}
+			keep := benchData(b, c.data, n)
 			if c.gc == "limit" {
 				defer debug.SetGCPercent(debug.SetGCPercent(-1))
 				defer debug.SetMemoryLimit(debug.SetMemoryLimit(256 << 20))
@@ -136,6 +267,7 @@ func BenchmarkGCTrap(b *testing.B) {
 			runtime.GC()
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
+			gcBefore := gcSeconds()
 			var sink [64][]byte
 			i := 0
 			for b.Loop() { // the program's own work: short-lived garbage
@@ -145,8 +277,17 @@ func BenchmarkGCTrap(b *testing.B) {
 			runtime.ReadMemStats(&after)
 			gib := float64(after.TotalAlloc-before.TotalAlloc) / (1 << 30)
 			b.ReportMetric(float64(after.NumGC-before.NumGC)/gib, "gcs/GiB")
+			b.ReportMetric((gcSeconds()-gcBefore)*1e3/gib, "gc-cpu-ms/GiB")
 			b.ReportMetric(float64(after.HeapAlloc)/(1<<20), "heap-MiB")
 			runtime.KeepAlive(keep)
 		})
 	}
+}
+
+// gcSeconds returns the processor time that the collector has taken, without idle
+// processors that helped. It is brought up to date by each collection.
+func gcSeconds() float64 {
+	s := []metrics.Sample{{Name: "/cpu/classes/gc/total:cpu-seconds"}, {Name: "/cpu/classes/gc/mark/idle:cpu-seconds"}}
+	metrics.Read(s)
+	return s[0].Value.Float64() - s[1].Value.Float64()
 }

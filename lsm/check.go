@@ -102,9 +102,10 @@ func (d *DB) checkFile(f *fileMeta, last keys.SeqNum) error {
 // checkAges holds L4 by one walk over everything: of the entries of a key, each
 // source may hold only older ones than the sources above it.
 func (d *DB) checkAges(rs *readState) error {
-	children := d.children(rs)
-	ages := make([]internalIter, len(children))
-	for i, c := range children {
+	parts := d.takeParts(rs)
+	defer d.putParts(parts)
+	ages := make([]internalIter, len(parts.children))
+	for i, c := range parts.children {
 		ages[i] = &rankedIter{internalIter: c, rank: i}
 	}
 	m := newMergeIter(d.cmp, ages)

@@ -80,6 +80,7 @@ type DB struct {
 	logBuf   []byte
 	getters  *sync.Pool
 	batches  sync.Pool
+	iterPool sync.Pool // *iterParts
 	bucket   *tokenBucket
 	counters counters
 	eventMu  sync.Mutex

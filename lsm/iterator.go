@@ -24,7 +24,8 @@ type Iterator struct {
 	rs           *readState
 	cmp          *Comparer
 	seq          keys.SeqNum
-	m            *mergeIter
+	m            *mergeIter // of parts
+	parts        *iterParts
 	frags        fragments // of all range tombstones that are visible
 	lower, upper []byte
 
@@ -71,30 +72,11 @@ func (d *DB) newIter(o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
 		rs.unref()
 		return nil, err
 	}
-	it.m = newMergeIter(d.cmp, d.children(rs))
+	p := d.takeParts(rs)
+	it.parts, it.m = p, &p.merge
+	it.key, it.value, it.seek, it.skip = p.key[:0], p.value[:0], p.seek[:0], p.skip[:0]
 	d.openIters.Add(1)
 	return it, nil
-}
-
-// children returns an iterator for each memtable, each file of level 0 and each
-// further level.
-func (d *DB) children(rs *readState) []internalIter {
-	v := rs.version
-	out := make([]internalIter, 0, len(rs.mems)+len(v.levels[0])+numLevels)
-	for _, m := range rs.mems {
-		if m.points.Len() > 0 || m == rs.mems[0] {
-			out = append(out, m.newIter())
-		}
-	}
-	for i := range v.levels[0] {
-		out = append(out, newLevelIter(d, v.levels[0][i:i+1], false))
-	}
-	for _, files := range v.levels[1:] {
-		if len(files) > 0 {
-			out = append(out, newLevelIter(d, files, false))
-		}
-	}
-	return out
 }
 
 // visibleTombstones gathers the range tombstones that a reader at seq sees.
@@ -214,28 +196,53 @@ func (it *Iterator) Prev() bool {
 	return false
 }
 
+// maxSteps is how many entries of one user key are passed over step by step, before
+// a seek takes the rest. A key that is written often has thousands of them.
+const maxSteps = 8
+
 // forward finds, from where m stands on, the next key that is there. With
 // skipping, entries of the user key it.skip are passed over.
 func (it *Iterator) forward(skipping bool) bool {
-	for ; it.m.Valid(); it.m.Next() {
+	n := 0 // entries in a row that were passed over, all of it.skip
+	for it.m.Valid() {
 		ikey := it.m.Key()
 		user, t := keys.User(ikey), keys.TrailerOf(ikey)
 		if it.upper != nil && it.cmp.Compare(user, it.upper) >= 0 {
 			break
 		}
 		seq := keys.SeqNum(t >> 8)
-		if seq > it.seq || skipping && bytesOrCompareEqual(it.cmp, user, it.skip) {
-			continue
-		}
-		if keys.Kind(t) == keys.KindDelete || it.frags.covering(it.cmp, user, it.seq) > seq {
+		same := (skipping || n > 0) && bytesOrCompareEqual(it.cmp, user, it.skip)
+		switch {
+		case same && skipping:
+			n = it.pass(n, 0, 0)
+		case seq > it.seq:
+			if !same {
+				it.skip = append(it.skip[:0], user...)
+				skipping, n = false, 0
+			}
+			n = it.pass(n, it.seq, keys.KindSeek)
+		case keys.Kind(t) == keys.KindDelete || it.frags.covering(it.cmp, user, it.seq) > seq:
 			it.skip = append(it.skip[:0], user...)
 			skipping = true
-			continue
+			n = it.pass(0, 0, 0)
+		default:
+			it.state = onForward
+			return true
 		}
-		it.state = onForward
-		return true
 	}
 	return it.stop(afterLast)
+}
+
+// pass goes on by one entry, or, after maxSteps, to the first one of it.skip that
+// is not newer than seq and kind. It returns the entries passed so far.
+func (it *Iterator) pass(n int, seq keys.SeqNum, kind keys.Kind) int {
+	if n < maxSteps {
+		it.m.Next()
+		return n + 1
+	}
+	it.seek = keys.Append(it.seek[:0], it.skip, seq, kind)
+	it.m.SeekGE(it.seek)
+	return 1
 }
 
 // bytesOrCompareEqual reports whether two user keys are the same.
@@ -248,35 +255,59 @@ func bytesOrCompareEqual(cmp *Comparer, a, b []byte) bool {
 
 // backward finds, from where m stands back, the key before that is there. It
 // walks the entries of a key from the oldest to the newest that is visible, and
-// notices that it has them all when it meets another key.
+// notices that it has them all when it meets another key. Of a key with many
+// entries it seeks the newest.
 func (it *Iterator) backward() bool {
-	have := false // key and value hold the newest visible entry of a key so far
-	for ; it.m.Valid(); it.m.Prev() {
+	have := false // value holds the newest visible entry of key so far
+	for n := 0; it.m.Valid(); {
 		ikey := it.m.Key()
-		user, t := keys.User(ikey), keys.TrailerOf(ikey)
-		if have && !bytesOrCompareEqual(it.cmp, user, it.key) {
-			break
+		user := keys.User(ikey)
+		if n == 0 || !bytesOrCompareEqual(it.cmp, user, it.key) {
+			if have || it.lower != nil && it.cmp.Compare(user, it.lower) < 0 {
+				break
+			}
+			it.key, n = append(it.key[:0], user...), 0
 		}
-		if it.lower != nil && it.cmp.Compare(user, it.lower) < 0 {
-			break
-		}
-		seq := keys.SeqNum(t >> 8)
-		if seq > it.seq {
+		if n++; n > maxSteps {
+			have, n = it.newest(), 0
+			if have {
+				break
+			}
 			continue
 		}
-		if keys.Kind(t) == keys.KindDelete || it.frags.covering(it.cmp, user, it.seq) > seq {
-			have = false
-			continue
+		if keys.SeqOf(ikey) <= it.seq {
+			have = it.take(ikey)
 		}
-		it.key = append(it.key[:0], user...)
-		it.value = append(it.value[:0], it.m.Value()...)
-		have = true
+		it.m.Prev()
 	}
 	if have && it.m.Err() == nil {
 		it.state = onBackward
 		return true
 	}
 	return it.stop(beforeFirst)
+}
+
+// newest goes from any entry of it.key to the one before all of them, and takes the
+// newest visible one on the way. It reports whether there is one.
+func (it *Iterator) newest() bool {
+	it.seek = keys.Append(it.seek[:0], it.key, it.seq, keys.KindSeek)
+	have := it.m.SeekGE(it.seek) && bytesOrCompareEqual(it.cmp, keys.User(it.m.Key()), it.key) && it.take(it.m.Key())
+	if it.m.Err() != nil {
+		return false
+	}
+	it.seek = keys.Append(it.seek[:0], it.key, keys.MaxSeqNum, keys.KindSeek)
+	it.m.SeekLT(it.seek)
+	return have
+}
+
+// take copies the value of the entry that m stands on, of internal key ikey, unless
+// the entry says that there is none.
+func (it *Iterator) take(ikey []byte) bool {
+	if keys.KindOf(ikey) == keys.KindDelete || it.frags.covering(it.cmp, keys.User(ikey), it.seq) > keys.SeqOf(ikey) {
+		return false
+	}
+	it.value = append(it.value[:0], it.m.Value()...)
+	return true
 }
 
 // stop leaves the iterator off an end, or at the error that m met.
@@ -337,6 +368,10 @@ func (it *Iterator) Close() error {
 	if it.err == nil {
 		it.err = err
 	}
+	p := it.parts
+	p.key, p.value, p.seek, p.skip = it.key, it.value, it.seek, it.skip
+	it.key, it.value, it.seek, it.skip, it.parts, it.m = nil, nil, nil, nil, nil, nil
+	it.d.putParts(p)
 	it.rs.unref()
 	it.d.openIters.Add(-1)
 	return it.err

@@ -19,7 +19,15 @@ type levelIter struct {
 }
 
 func newLevelIter(d *DB, files []*fileMeta, noCache bool) *levelIter {
-	return &levelIter{d: d, files: files, noCache: noCache, i: -1}
+	l := new(levelIter)
+	l.init(d, files, noCache)
+	return l
+}
+
+// init makes l, which is new or closed, an iterator over files. It keeps its
+// buffers.
+func (l *levelIter) init(d *DB, files []*fileMeta, noCache bool) {
+	l.d, l.files, l.noCache, l.i, l.open, l.err = d, files, noCache, -1, nil, nil
 }
 
 // load opens file i and reports whether there is one.

@@ -39,7 +39,15 @@ type mergeItem struct {
 }
 
 func newMergeIter(cmp *Comparer, children []internalIter) *mergeIter {
-	return &mergeIter{cmp: cmp, children: children, heap: make([]mergeItem, 0, len(children))}
+	m := new(mergeIter)
+	m.init(cmp, children)
+	return m
+}
+
+// init makes m, which is new or closed, an iterator over children. It keeps its
+// buffers.
+func (m *mergeIter) init(cmp *Comparer, children []internalIter) {
+	m.cmp, m.children, m.heap, m.backward, m.err = cmp, children, m.heap[:0], false, nil
 }
 
 // before reports whether item i comes before item j in the direction of travel.
@@ -176,10 +184,13 @@ func (m *mergeIter) Value() []byte { return m.heap[0].it.Value() }
 func (m *mergeIter) Err() error    { return m.err }
 
 func (m *mergeIter) Close() error {
-	errs := make([]error, 0, len(m.children))
+	var errs []error
 	for _, it := range m.children {
-		errs = append(errs, it.Close())
+		if err := it.Close(); err != nil {
+			errs = append(errs, err)
+		}
 	}
-	m.children, m.heap = nil, nil
+	clear(m.heap[:cap(m.heap)])
+	m.children, m.heap = nil, m.heap[:0]
 	return errors.Join(errs...)
 }
