@@ -11,6 +11,9 @@ import (
 	"github.com/memlab-go/memlab/alloc"
 )
 
+// haveChildren says that there are cases for processes of their own.
+const haveChildren = true
+
 // runChild runs the death test of this name and exits.
 func runChild(name string) {
 	cases := map[string]func() error{"rlimit": underRlimit, "afterclose": afterClose, "maps": guardEverything, "persist": persistChild}

@@ -387,6 +387,9 @@ func TestFaultClosed(t *testing.T) {
 		}
 	})
 	t.Run("A33_without_try", func(t *testing.T) {
+		if !haveChildren {
+			t.Skip("no death tests on this system")
+		}
 		out, err := exec.Command(os.Args[0], "-segregated.child=afterclose").CombinedOutput()
 		require.Error(t, err)
 		require.Contains(t, string(out), "unexpected fault address")
@@ -540,4 +543,28 @@ func TestModeStats(t *testing.T) {
 		require.Positive(t, s.Quarantined)
 		require.NoError(t, alloctest.CheckStats(s))
 	})
+}
+
+// TestModeFallsBack: where no page can be protected, and in a file, every block
+// has a canary instead, and is counted.
+func TestModeFallsBack(t *testing.T) {
+	for _, name := range []string{"goheap", "file"} {
+		r, err := arena.Reserve(4<<20, backings(t)[name])
+		if errors.Is(err, arena.ErrUnsupported) {
+			continue
+		}
+		require.NoError(t, err)
+		h, err := New(r, &Options{Mode: Guarded})
+		require.NoError(t, err)
+		b := must(t, h, 100)
+		report := h.ModeReport()
+		require.EqualValues(t, 1, report.GuardFallbacks)
+		require.Zero(t, report.GuardedTotal)
+		h.mem[at(h, b)+100] ^= 1
+		damage(t, alloc.Try(func() { h.Free(b) }), alloc.ErrOverflow, b, 100)
+		h.mem[at(h, b)+100] ^= 1
+		h.Free(b)
+		require.NoError(t, h.Close())
+		require.NoError(t, r.Close())
+	}
 }

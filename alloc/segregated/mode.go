@@ -22,13 +22,17 @@ const (
 	// which Free, Realloc and Check look at; fills new blocks with 0xAA and
 	// freed ones with 0xDD, which is looked at before the memory is used
 	// again; and holds freed blocks back in a quarantine. Each block costs 24
-	// bytes more and each call some hundred nanoseconds, and the blocks'
-	// bytes are written twice.
+	// bytes more. A Malloc and Free of 64 bytes take some 300 ns together, 25
+	// times as long as in mode Fast, and large blocks are written twice and
+	// read twice (go test -bench Mode).
 	Checked
 
 	// Guarded is Checked with some blocks, or all, on pages of their own
 	// between pages that cannot be touched, so that a bad access faults at
-	// once; see [GuardOptions] and [Heap.Try].
+	// once; see [GuardOptions] and [Heap.Try]. A guarded block costs six system
+	// calls and a page or more; with one in a thousand the cost of Guarded is
+	// that of Checked. In a region of the backing GoHeap or File blocks get
+	// canaries instead; [Heap.ModeReport] counts them.
 	Guarded
 )
 

@@ -101,7 +101,7 @@ func openImage(t *testing.T, b []byte, killed bool) {
 func TestOpenDamaged(t *testing.T) {
 	step := 1009
 	if *long {
-		step = 1
+		step = 23
 	}
 	for _, m := range []Mode{Fast, Checked} {
 		image := heapImage(t, m)
