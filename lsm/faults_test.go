@@ -8,6 +8,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,6 +28,8 @@ func TestFault(t *testing.T) {
 	t.Run("C09_logs_are_not_recycled", testNoRecycling)
 	t.Run("C15_table_missing_or_unknown", testOrphans)
 	t.Run("C17_manifest_and_current", testManifest)
+	t.Run("C17_unfinished_edits", testUnfinishedEdits)
+	t.Run("C17_lost_ingestion", testLostIngestion)
 	t.Run("C19_no_space", testNoSpace)
 	t.Run("C19_no_space_round_after_round", testFullRounds)
 	t.Run("C20_short_write", testShortWrite)
@@ -198,6 +202,91 @@ func testManifest(t *testing.T) {
 		require.NoError(t, d.Close())
 	}
 	t.Logf("%d of %d cuts were provably not acted on", opened, len(body))
+}
+
+// testUnfinishedEdits stops a store whenever an edit of the MANIFEST has been written
+// and not yet synced, and cuts the edit, as a power failure does in its middle. Nobody
+// has acted on it, so the store opens, whatever the edit was about.
+func testUnfinishedEdits(t *testing.T) {
+	h := crashHistory()
+	mem := vfs.NewMem()
+	in := vfs.NewInjector(mem)
+	var mu sync.Mutex
+	var acked atomic.Int64
+	var cs []crash
+	in.Decide(func(c vfs.Call) *vfs.Fault {
+		if kind, _ := filename.Parse(c.Name); kind == filename.Manifest && c.Op == vfs.OpSync {
+			mu.Lock()
+			defer mu.Unlock()
+			cs = append(cs, crash{mem.CrashClone(1, 0), c, int(acked.Load())})
+		}
+		return nil
+	})
+	d := mustOpen(t, small(in))
+	makeTable(t, mem, "in", map[string]string{"taken in": "v"})
+	for i := 1; i <= 100; i++ {
+		require.NoError(t, h.step(d, i, OS))
+		acked.Store(int64(i))
+		if i%25 == 0 {
+			require.NoError(t, d.IngestTable("in/in"))
+			require.NoError(t, d.Delete([]byte("taken in")))
+		}
+	}
+	require.NoError(t, d.Close())
+	cuts := 0
+	for _, c := range cs {
+		name := ""
+		for _, n := range names(t, c.fs, filename.Manifest) {
+			if n == c.call.Name {
+				name = n
+			}
+		}
+		body := contents(t, c.fs, name)
+		start := len(cutRecord(t, body))
+		for at := start + 1; at < len(body); at += 1 + (len(body)-start)/4 {
+			fs := c.fs.CrashClone(1, 0)
+			rewrite(t, fs, name, body[:at])
+			cuts++
+			d, err := Open("db", small(fs))
+			require.NoError(t, err, "call %d, %s cut to %d of %d bytes", c.call.N, name, at, len(body))
+			require.NoError(t, d.Delete([]byte("taken in")))
+			require.GreaterOrEqual(t, h.check(t, d), c.acked)
+			require.NoError(t, d.Close())
+		}
+	}
+	require.Greater(t, cuts, 50)
+}
+
+// testLostIngestion cuts off the edit of a table that was taken in and acknowledged:
+// the table is in no log, and it must not be lost silently.
+func testLostIngestion(t *testing.T) {
+	for _, after := range []int{0, 1, 2} { // more tables taken in, or a write, behind it
+		mem := vfs.NewMem()
+		d := mustOpen(t, small(mem))
+		makeTable(t, mem, "in", map[string]string{"taken in": "v"})
+		require.NoError(t, d.Put([]byte("k"), []byte("v")))
+		require.NoError(t, d.IngestTable("in/in"))
+		name := names(t, mem, filename.Manifest)[0]
+		whole := len(contents(t, mem, name))
+		switch after {
+		case 1:
+			require.NoError(t, d.IngestTable("in/in"))
+			whole = len(contents(t, mem, name))
+		case 2:
+			require.NoError(t, d.Put([]byte("k"), []byte("w")))
+		}
+		fs := mem.CrashClone(1, 0)
+		require.NoError(t, d.Close())
+		rewrite(t, fs, name, contents(t, fs, name)[:whole-3])
+		_, err := Open("db", small(fs))
+		require.ErrorIs(t, err, ErrCorrupt, "%d", after)
+		require.ErrorContains(t, err, "repair")
+		_, err = Repair("db", small(fs))
+		require.NoError(t, err)
+		m, err := readAll("db", small(fs))
+		require.NoError(t, err)
+		require.Equal(t, "v", m["taken in"])
+	}
 }
 
 func testSecondOpen(t *testing.T) {

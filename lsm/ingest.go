@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -171,6 +172,32 @@ func (d *DB) installIngested(files []*fileMeta, last keys.SeqNum) error {
 	}
 	old.unref()
 	d.lastSeq = last
+	return d.markIngested()
+}
+
+// markIngested puts an empty batch into the log, numbered behind the tables that were
+// taken in: they are in no log, and by this record recovery can tell that the edit
+// which named them was acted on, should the MANIFEST lose its end. That it cannot be
+// written costs no more than that.
+func (d *DB) markIngested() error {
+	mark := d.wal.mark()
+	rep := binary.LittleEndian.AppendUint64(make([]byte, 0, batchHeader), uint64(d.lastSeq+1))
+	rep = binary.LittleEndian.AppendUint32(rep, 0)
+	err := d.wal.append(rep)
+	if err == nil {
+		err = d.wal.flush()
+	}
+	if err != nil {
+		err = d.logFailed(mark, "write", err)
+		d.log("a table was taken in without a mark in the log", "err", err)
+		if errors.Is(err, ErrReadOnly) {
+			return err
+		}
+		return nil
+	}
+	if err := d.wal.sync(); err != nil {
+		return d.latch(fmt.Errorf("fsync of %s: %w", d.wal.name, err))
+	}
 	return nil
 }
 

@@ -14,12 +14,15 @@ const lostDir = "lost"
 
 // excuseCut decides whether a MANIFEST whose last edit was cut may be opened
 // without it: only if the edit was provably never acted on. An edit is acted on by
-// removing the logs and tables that it makes obsolete. So:
+// removing the logs and tables that it makes obsolete, or, if it took in a table, by a
+// record in the log. So the log and the tables that the readable edits name must still
+// be there, and the log go on where they end, which was checked before, and each
+// finished table that no readable edit names must hold
 //
-//   - the log and the tables that the readable edits name must still be there,
-//     which was checked before
-//   - each finished table that no readable edit names must hold nothing but what
-//     the logs hold: then it is a flush that the cut edit was to record
+//   - nothing newer than what the named tables hold: a compaction of theirs that the
+//     cut edit was to record, or an old table that a power failure brought back
+//   - or nothing but what the logs hold: a flush that the cut edit was to record
+//   - or nothing that is not newer than everything: a table that was being taken in
 func (d *DB) excuseCut(s *survey, r *replay) error {
 	fail := func(format string, args ...any) error {
 		return &corrupt.Error{File: filename.MakeManifest(s.manifest), Kind: corrupt.Manifest, Off: -1,
@@ -40,7 +43,9 @@ func (d *DB) excuseCut(s *survey, r *replay) error {
 		if err != nil {
 			return err
 		}
-		if r.first == 0 || lo < r.first || hi > r.last {
+		inTables := hi <= s.lastSeq
+		inLogs := r.first != 0 && lo >= r.first && hi <= r.last
+		if !inTables && !inLogs && lo <= max(s.lastSeq, r.last) {
 			return fail("table %s holds sequence numbers %d to %d, the logs %d to %d", name, lo, hi, r.first, r.last)
 		}
 	}

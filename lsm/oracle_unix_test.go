@@ -117,6 +117,16 @@ func TestOracleReads(t *testing.T) {
 			require.NoError(t, d.CompactRange(nil, nil))
 		}},
 		{"ingested", nil, oracleIngest},
+		{"ingested last", nil, func(t *testing.T, d *DB, m model) {
+			oracleIngest(t, d, m)
+			oracleIngest(t, d, m)
+			require.NoError(t, d.Delete([]byte("key0002")))
+			delete(m, "key0002")
+			path := filepath.Join(t.TempDir(), "one.ldb")
+			writeTableFile(t, path, 1, nil)
+			require.NoError(t, d.IngestTable(path))
+			m["key00000"] = "value 0"
+		}},
 		{"odd keys and large values", nil, oracleOdd},
 		{"emptied", nil, func(t *testing.T, d *DB, m model) {
 			for k := range maps.Keys(m) {
