@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"testing"
 
+	"github.com/stretchr/testify/require"
+
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/alloc/segregated"
 )
@@ -212,5 +214,45 @@ func BenchmarkReallocLarge(b *testing.B) {
 				a.Free(p)
 			}
 		})
+	}
+}
+
+// BenchmarkShared is the pair of Malloc and Free in as many goroutines as there
+// are processors, each with its own few blocks.
+func BenchmarkShared(b *testing.B) {
+	shared, err := segregated.NewShared(nil, nil)
+	require.NoError(b, err)
+	defer shared.Close()
+	heap, err := segregated.New(nil, nil)
+	require.NoError(b, err)
+	defer heap.Close()
+	locked := alloc.Locked(heap)
+	for _, way := range []struct {
+		name string
+		user func() alloc.Allocator
+	}{
+		{"shared", func() alloc.Allocator { return shared }},
+		{"handle", func() alloc.Allocator { return shared.Handle() }},
+		{"locked", func() alloc.Allocator { return locked }},
+	} {
+		for _, size := range []int{64, 500} {
+			b.Run(fmt.Sprintf("alloc=%s/size=%d", way.name, size), func(b *testing.B) {
+				b.ReportAllocs()
+				b.RunParallel(func(pb *testing.PB) {
+					a := way.user()
+					if h, ok := a.(*segregated.Handle); ok {
+						defer h.Close()
+					}
+					var held [16][]byte
+					for i := 0; pb.Next(); i++ {
+						a.Free(held[i%len(held)])
+						held[i%len(held)], _ = a.Malloc(size)
+					}
+					for _, block := range held {
+						a.Free(block)
+					}
+				})
+			})
+		}
 	}
 }

@@ -123,12 +123,15 @@ func (h *Handle) Free(b []byte) {
 // freeHeld frees the slot of the run in hd, if it is live and the run not biased.
 func (h *Handle) freeHeld(hd *hand, bit uint64) bool {
 	w, row := h.s.word(hd.run)
-	if w&bit&^hd.lent() == 0 || w&biasBit != 0 || w&countMask == countMask {
+	n := freeOne(w, bit)
+	if w&bit&^hd.lent() == 0 || w&biasBit != 0 || !atomic.CompareAndSwapUint64(row, w, n) {
 		return false
 	}
-	ok := atomic.CompareAndSwapUint64(row, w, freeOne(w, bit))
+	if n&countMask == 0 {
+		h.o.frees.Add(countWraps)
+	}
 	runtime.KeepAlive(h)
-	return ok
+	return true
 }
 
 // freeFar frees the block at off if it is one of the given run that its owner
@@ -143,12 +146,11 @@ func (h *Handle) freeFar(off, run, ci uintptr) bool {
 	bit := c.valid & (1 << (x >> 32 % 64))
 	w, row := s.word(run)
 	n := freeOne(w, bit)
-	if w&bit == 0 || w>>heldShift != c.tag<<1 || uint32(x) >= uint32(c.recip) || w&countMask == countMask ||
-		!atomic.CompareAndSwapUint64(row, w, n) {
+	if w&bit == 0 || w>>heldShift != c.tag<<1 || uint32(x) >= uint32(c.recip) || !atomic.CompareAndSwapUint64(row, w, n) {
 		return false
 	}
-	if isFull(w) || c.isEmpty(n) {
-		s.settle(c, run)
+	if n&countMask == 0 || isFull(w) || c.isEmpty(n) {
+		s.freedEdge(c, run, w, n)
 	}
 	runtime.KeepAlive(s)
 	return true

@@ -71,22 +71,14 @@ func (s *Shared) Free(b []byte) {
 		bit := c.valid & (1 << (x >> 32 % 64))
 		w, row := s.word(run)
 		if w&bit != 0 && w>>classShift == c.tag && uint32(x) < uint32(c.recip) {
-			n := freeOne(w, bit)
-			if n&countMask == 0 {
+			if w&heldBit != 0 && !s.handedOut(k>>8%maxClasses, run, bit) {
 				s.freeSlow(b)
 				return
 			}
-			if w&heldBit != 0 {
-				// The shard's own run: are the slots at hand others?
-				cur := s.seats[seat()].Load().cur[k>>8%maxClasses].Load()
-				lent := cur & curMask << (cur & curWindow >> 32 * windowShift)
-				if cur>>(curShift-1) == uint64(run)<<1 && lent&bit == 0 && atomic.CompareAndSwapUint64(row, w, n) {
-					runtime.KeepAlive(s)
-					return
-				}
-			} else if atomic.CompareAndSwapUint64(row, w, n) {
-				if isFull(w) || c.isEmpty(n) {
-					s.settle(c, run)
+			n := freeOne(w, bit)
+			if w&biasBit == 0 && atomic.CompareAndSwapUint64(row, w, n) {
+				if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
+					s.freedEdge(c, run, w, n)
 				}
 				runtime.KeepAlive(s)
 				return
@@ -94,6 +86,25 @@ func (s *Shared) Free(b []byte) {
 		}
 	}
 	s.freeSlow(b)
+}
+
+// handedOut reports whether the slot, marked as used, of a run that is held is
+// one that the caller's shard has handed out. If not, others may have.
+func (s *Shared) handedOut(ci, run uintptr, bit uint64) bool {
+	cur := s.seats[seat()].Load().cur[ci].Load()
+	lent := cur & curMask << (cur & curWindow >> 32 * windowShift)
+	return cur>>(curShift-1) == uint64(run)<<1 && lent&bit == 0
+}
+
+// freedEdge does what the Free that has changed the word of a run from w to n
+// leaves over: to keep count, and to settle the run.
+func (s *Shared) freedEdge(c *sharedClass, run uintptr, w, n uint64) {
+	if n&countMask == 0 {
+		s.seats[seat()].Load().frees.Add(countWraps)
+	}
+	if w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
+		s.settle(c, run)
+	}
 }
 
 // kind returns the kind of unit u, one of those that reach covers. It may be

@@ -73,7 +73,7 @@ func TestMisuseOfOurHeapsIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, kind := range MisuseKinds() {
-		for _, name := range []string{"segregated"} {
+		for _, name := range []string{"segregated", "shared", "handle"} {
 			if got[kind][name] != "reported" {
 				t.Errorf("%s free on %s: %q", kind, name, got[kind][name])
 			}
