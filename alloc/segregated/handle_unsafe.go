@@ -11,14 +11,15 @@ import (
 // handed out, all marked as used in the run's word. Only the handle's goroutine
 // changes the masks; others read them when they free a block of that run.
 type hand struct {
-	avail uint64         // slots that may be handed out
-	freed uint64         // slots that were freed and will be
-	run   uintptr        // first unit, 0 if there is none; changed under the owner's mutex
-	slots unsafe.Pointer // the run's first slot
-	size  uintptr        // bytes of a slot
-	recip uint64         // of the class
-	valid uint64         // of the class
-	_     uint64         // 64 bytes
+	_     [0]atomic.Uint64 // aligns the masks on 32 bits
+	avail uint64           // slots that may be handed out
+	freed uint64           // slots that were freed and will be
+	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex
+	slots unsafe.Pointer   // the run's first slot
+	size  uintptr          // bytes of a slot
+	recip uint64           // of the class
+	valid uint64           // of the class
+	_     uint64           // 64 bytes
 }
 
 // hands are those of all classes.

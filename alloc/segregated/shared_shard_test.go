@@ -43,7 +43,7 @@ func TestSharedCur(t *testing.T) {
 		require.GreaterOrEqual(t, 2*bits.OnesCount64(lent), bits.OnesCount64(free))
 		require.Equal(t, lent, atHand(cur, run))
 		require.Zero(t, atHand(cur, run+1))
-		require.EqualValues(t, slotMask, atHand(cur|curFill, run))
+		require.Equal(t, uint64(slotMask), atHand(cur|curFill, run))
 		if lent != 0 {
 			require.Equal(t, lent&(lent-1), atHand(cur&(cur-1), run), "the first slot is taken")
 		}
@@ -110,7 +110,10 @@ func TestSharedFreedIsFound(t *testing.T) {
 	}
 	require.NoError(t, h.Close())
 	var wg sync.WaitGroup
-	for range 4 {
+	for i := range 4 { // one after the other: who finds a shard locked may take a new run
+		for j := range s.seats {
+			s.seats[j].Store(s.shards[i])
+		}
 		wg.Go(func() {
 			for range 2000 {
 				if _, err := s.Malloc(100); err != nil {
@@ -118,9 +121,9 @@ func TestSharedFreedIsFound(t *testing.T) {
 				}
 			}
 		})
+		wg.Wait()
 	}
-	wg.Wait()
-	require.LessOrEqual(t, s.h.top, top+uint64(8*20<<10>>granuleShift), "the heap has grown though half of it was free")
+	require.LessOrEqual(t, s.h.top, top+uint64(32<<10>>granuleShift), "the heap has grown though half of it was free")
 	require.NoError(t, s.Check())
 }
 
