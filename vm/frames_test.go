@@ -192,3 +192,27 @@ func BenchmarkAllocFrames(b *testing.B) {
 		})
 	}
 }
+
+// TestSplitBlock: the frames of a block that was split are freed one by one, and
+// join again; what is no block in use cannot be split.
+func TestSplitBlock(t *testing.T) {
+	mem, err := vm.NewMemory(make([]byte, 64*page), memBase)
+	require.NoError(t, err)
+	f, err := vm.NewFrames(mem, page)
+	require.NoError(t, err)
+	pa, err := f.AllocFrames(16)
+	require.NoError(t, err)
+	require.ErrorIs(t, f.SplitBlock(pa, 8), vm.FrameDoubleFree)
+	require.ErrorIs(t, f.SplitBlock(pa+page, 16), vm.FrameDoubleFree)
+	require.ErrorIs(t, f.SplitBlock(pa+1, 16), vm.FrameDoubleFree)
+	require.NoError(t, f.SplitBlock(pa, 16))
+	require.ErrorIs(t, f.SplitBlock(pa, 16), vm.FrameDoubleFree)
+	require.NoError(t, f.Check())
+	for i := range vm.PhysAddr(16) {
+		require.True(t, f.Allocated(pa+i*page))
+		f.FreeFrames(pa+i*page, 1)
+		require.NoError(t, f.Check())
+	}
+	require.Equal(t, 64, f.Largest())
+	require.ErrorIs(t, f.SplitBlock(pa, 16), vm.FrameDoubleFree)
+}

@@ -184,9 +184,18 @@ func TestKernelCheckFinds(t *testing.T) {
 		{"K8", func(k *Kernel, _ *Space) { k.stats.Minor++ }},
 		{"K8", func(k *Kernel, _ *Space) { k.stats.CleanEvictions++ }},
 		{"K8", func(k *Kernel, _ *Space) { k.opts.Swap.stats.Reads++ }},
+		{"K10", func(_ *Kernel, s *Space) { s.huge = map[uint64]bool{7: true} }},
+		{"K10", func(_ *Kernel, s *Space) { s.filled = map[uint64]int{7: 3} }},
+		{"K11", func(k *Kernel, _ *Space) { k.common.charged++ }},
+		{"K11", func(_ *Kernel, s *Space) { _, e := resident(s); e.page.pool = newPool(nil, nil) }},
+		{"K11", func(k *Kernel, s *Space) {
+			va, _ := resident(s)
+			must(s.PageOut(va))
+			k.bytes(k.zeroPage())[5] = 1
+		}},
 	} {
 		k, s := lawKernel(t)
 		c.spoil(k, s)
-		require.ErrorContains(t, k.Check(), c.law)
+		require.ErrorContains(t, k.Check(), c.law+":")
 	}
 }

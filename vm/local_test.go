@@ -168,3 +168,40 @@ func TestLocalOptions(t *testing.T) {
 	})
 	require.ErrorContains(t, err, "exclude")
 }
+
+// forgetter is a policy that notes which numbers it was told to forget.
+type forgetter struct {
+	*replace.ARC
+	forgot []vm.PageID
+}
+
+func (f *forgetter) Forget(p vm.PageID) {
+	f.forgot = append(f.forgot, p)
+	f.ARC.Forget(p)
+}
+
+// TestForgetNumbers: when a page is no more, in memory or on swap, its number is
+// forgotten, once, before another page gets it.
+func TestForgetNumbers(t *testing.T) {
+	f := &forgetter{ARC: replace.NewARC(8)}
+	l := newLab(t, 16, labOptions{policy: f, slots: 40})
+	s := l.space(t)
+	va := anon(t, s, 20)
+	_, err := fill(t, s, va, 20)
+	require.NoError(t, err)
+	require.NotZero(t, l.swap.Used())
+	require.Empty(t, f.forgot)
+	require.NoError(t, s.Munmap(va, 20*page))
+	require.Len(t, f.forgot, 20)
+	seen := map[vm.PageID]bool{}
+	for _, p := range f.forgot {
+		require.False(t, seen[p], "page %d", p)
+		seen[p] = true
+	}
+	target := f.Target()
+	vb := anon(t, s, 20)
+	_, err = fill(t, s, vb, 8)
+	require.NoError(t, err)
+	require.Equal(t, target, f.Target(), "none of the new pages looks like one that was evicted")
+	l.requireEmpty(t)
+}
