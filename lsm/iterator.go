@@ -17,8 +17,12 @@ import (
 // key, or it has met an error, which Err returns and only First, Last and the
 // seeks clear.
 //
+// A step passes over what is deleted, and over old versions of a key: a few one by
+// one, the rest by a seek.
+//
 // An Iterator must be closed, before the store. It is for one goroutine at a time.
-// Steps allocate nothing.
+// Making one is one allocation, since its parts are kept for the next; steps allocate
+// nothing.
 type Iterator struct {
 	d            *DB
 	rs           *readState
