@@ -77,6 +77,17 @@
 // one begins. After a failed fsync the store latches read-only, since nobody can
 // say what is on the disk; open it again.
 //
+// # Damage
+//
+// Every byte on disk is under a checksum, and what fails it is never returned: reads
+// give a [*CorruptionError] that names file, offset and keys. Open takes an unfinished
+// end of the last log, and of the MANIFEST where nothing can have been lost by it, for
+// what a crash leaves; [Options.Recovery] makes it stricter or more lenient about
+// logs. All else it refuses, and [Repair] keeps what still checks. testdata/damaged
+// holds a store in thirty kinds of disrepair with the verdict on each: a laboratory for
+// recovery. testdata/oracle.sh has other programs read what is written here, and
+// reads what they wrote, whole and damaged.
+//
 // # Limits and caveats
 //
 // Keys are at most 16 MiB, values 256 MiB, a batch what a memtable can hold. Close

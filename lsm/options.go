@@ -158,7 +158,8 @@ const (
 	// garbage there, for what a crash leaves, and drops it. Other damage is an
 	// error.
 	TornTail RecoveryMode = iota
-	// Strict takes any damage for an error.
+	// Strict takes any damage for an error, an unfinished edit at the end of the
+	// MANIFEST included. Zeros at the end of a log are space that was never written.
 	Strict
 	// PointInTime opens at the state before the first damage. [DB.Recovery] says
 	// what was left out.
