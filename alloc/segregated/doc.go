@@ -21,7 +21,7 @@
 //   - [Shared], made by [NewShared], for many goroutines, and its [Handle] for
 //     one at a time: the words of runs on which all agree (shared_word.go), fast
 //     paths (shared_unsafe.go, handle_unsafe.go), shards and their lists
-//     (shard.go), frees without an atomic operation (bias.go).
+//     (shard.go, shard_move.go), frees without an atomic operation (bias.go).
 //
 // # One operation, step by step
 //
