@@ -86,7 +86,7 @@ type header struct {
 	sum      uint64            // of the header, while it is clean
 	seed     uint64            // of the seals and canaries
 	pageSize uint32            // bytes
-	layout   uint32            // of blocks: layoutPlain, or layoutRecords with the fill byte above
+	layout   uint32            // of blocks: layoutPlain, with layoutClears or without, or layoutRecords with the fill byte above
 	sizes    [maxClasses]uint8 // of the slots of class i, in units of 8 bytes
 }
 

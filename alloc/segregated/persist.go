@@ -32,11 +32,13 @@ const (
 )
 
 // layoutPlain and layoutRecords say how blocks lie in the core's: as they are,
-// or between a record and a canary. Above layoutRecords stands the poison.
+// or between a record and a canary. Above layoutRecords stands the poison; with
+// layoutPlain, layoutClears says that blocks are cleared when they are freed.
 const (
 	layoutPlain   = 0
 	layoutRecords = 1
 	layoutBits    = 8
+	layoutClears  = 1 << layoutBits
 )
 
 // describe writes into the header of a new heap what Open needs.
@@ -46,8 +48,11 @@ func (h *Heap) describe(o Options) {
 	for i, size := range o.Classes {
 		d.sizes[i+1] = uint8(size / 8)
 	}
-	if h.chk != nil {
+	switch {
+	case h.chk != nil:
 		d.layout = layoutRecords | uint32(h.chk.poison)<<layoutBits
+	case o.ZeroOnFree:
+		d.layout = layoutPlain | layoutClears
 	}
 }
 
@@ -185,6 +190,7 @@ func (h *Heap) ownOptions(o *Options, opts *Options) error {
 		if opts.Mode != Fast {
 			return fmt.Errorf("%w: its blocks have no records, as mode %v needs them", ErrFormat, opts.Mode)
 		}
+		opts.ZeroOnFree = d.layout&layoutClears != 0
 	case opts.Mode == Fast:
 		opts.Mode = Checked
 		fallthrough

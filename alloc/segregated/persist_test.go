@@ -192,6 +192,29 @@ func TestReopenSame(t *testing.T) {
 	require.NoError(t, h.Close())
 }
 
+// TestReopenZeroOnFree: a heap goes on clearing what is freed, or not, as it was
+// made, whatever the options of Open say.
+func TestReopenZeroOnFree(t *testing.T) {
+	for _, m := range []Mode{Fast, Checked} {
+		for _, zero := range []bool{false, true} {
+			r := fileRegion(t, filepath.Join(t.TempDir(), "heap"), 4<<20)
+			h, err := New(r, &Options{Mode: m, ZeroOnFree: zero})
+			require.NoError(t, err)
+			require.NoError(t, h.Close())
+			h, err = Open(r, &Options{ZeroOnFree: !zero})
+			require.NoError(t, err)
+			for _, size := range []int{100, 5000} {
+				b := must(t, h, size)
+				set(b, 'x')
+				off := at(h, b) + size/2
+				h.Free(b)
+				require.Equal(t, zero, h.mem[off] == 0, "%v, zero %v, size %d: %#x", m, zero, size, h.mem[off])
+			}
+			require.NoError(t, h.Close())
+		}
+	}
+}
+
 // TestOpenRefuses: what is no heap of this machine and version is refused with
 // words that say why, and left alone.
 func TestOpenRefuses(t *testing.T) {
