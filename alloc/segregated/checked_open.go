@@ -2,7 +2,8 @@ package segregated
 
 // recount makes the figures of the layer those of the heap that was opened. If
 // it was not closed, blocks that were freed but not yet the core's, and one that
-// Malloc had not returned yet, are given to the core.
+// Malloc had not returned yet, are given to the core. The stacks that the records
+// name are those of other processes: the numbers of new ones begin after them.
 func (c *checked) recount(killed bool) {
 	var dead []uint64
 	for core, r := range c.live() {
@@ -16,6 +17,9 @@ func (c *checked) recount(killed bool) {
 			r, _ = c.guess(core)
 		} else if killed && c.grown(core, r) {
 			c.seat(core, r)
+		}
+		if t := c.h.trace; whole && t != nil {
+			t.stacks.base = max(t.stacks.base, r.stack)
 		}
 		c.requested += int(r.size)
 	}

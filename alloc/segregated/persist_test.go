@@ -215,6 +215,34 @@ func TestReopenZeroOnFree(t *testing.T) {
 	}
 }
 
+// TestReopenTraced: the call stacks of an earlier process are not known here, and
+// are not taken for those of this one.
+func TestReopenTraced(t *testing.T) {
+	r := fileRegion(t, filepath.Join(t.TempDir(), "heap"), 4<<20)
+	h, err := New(r, &Options{Mode: Checked, ProfileRate: 1})
+	require.NoError(t, err)
+	h.SetRoot(allocateThere(t, h, 1000))
+	require.NoError(t, h.Close())
+
+	h, err = Open(r, &Options{ProfileRate: 1})
+	require.NoError(t, err)
+	b := allocateHere(t, h, 10)
+	sites := h.sites()
+	require.Len(t, sites, 1)
+	require.Equal(t, 10, sites[0].bytes)
+	for _, tc := range []struct {
+		b      []byte
+		traced bool
+	}{{h.Root(), false}, {b, true}} {
+		h.Free(tc.b)
+		f, ok := errors.AsType[*alloc.Fault](alloc.Try(func() { h.Free(tc.b) }))
+		require.True(t, ok)
+		require.Equal(t, tc.traced, f.AllocStack != nil)
+		require.NotEmpty(t, f.FreeStack)
+	}
+	require.NoError(t, h.Close())
+}
+
 // TestOpenRefuses: what is no heap of this machine and version is refused with
 // words that say why, and left alone.
 func TestOpenRefuses(t *testing.T) {

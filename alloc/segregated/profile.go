@@ -21,7 +21,7 @@ type site struct {
 func (h *Heap) sites() []site {
 	sum := map[uint32]site{}
 	add := func(id uint32, size int) {
-		if id != 0 {
+		if id > h.trace.stacks.base { // else not traced, or by an earlier process
 			s := sum[id]
 			sum[id] = site{id, s.blocks + 1, s.bytes + size}
 		}
@@ -59,7 +59,7 @@ func (h *Heap) sites() []site {
 // go tool pprof opens it. What Options.ProfileRate left out is made up for as
 // in the runtime's own heap profile: the figures of a stack with blocks of s
 // bytes on average are divided by the chance 1-e^(-s/rate) that such a block
-// is traced.
+// is traced. Blocks that an earlier process allocated ([Open]) are left out.
 //
 // The error is [errors.ErrUnsupported] for a heap without Options.ProfileRate,
 // [alloc.ErrClosed] and the like, or the writer's. O(live blocks) in the modes

@@ -183,14 +183,19 @@ func TestStackTable(t *testing.T) {
 	}
 	require.Nil(t, s.stack(0))
 	require.Nil(t, s.stack(99))
-	for h := range s.first {
-		s.first[h] = 0
+	s.chain = []uint32{0, 1, 2, 3, 4, 5} // every stack under one hash
+	for i, pcs := range append(stacks, []uintptr{3}) {
+		s.first = map[uint64]uint32{hashOf(pcs): 6}
+		require.EqualValues(t, i+1, s.intern(pcs), "found among others, or new")
 	}
-	var all uint64
-	s.first, s.chain = map[uint64]uint32{}, nil // every stack under one hash
-	for i := range stacks {
-		s.chain = append(s.chain, s.first[all])
-		s.first[all] = uint32(i + 1)
+	require.Equal(t, 7, s.len())
+
+	s = stackTable{base: 9}
+	for i, pcs := range stacks {
+		require.EqualValues(t, i+10, s.intern(pcs))
+		require.EqualValues(t, i+10, s.intern(pcs))
+		require.Equal(t, fmt.Sprint(pcs), fmt.Sprint(s.stack(uint32(i+10))))
+		require.Nil(t, s.stack(uint32(i+1)), "a stack of before")
 	}
-	require.Equal(t, 6, s.len())
+	require.Nil(t, s.stack(99))
 }

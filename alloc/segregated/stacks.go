@@ -12,13 +12,14 @@ import (
 const maxDepth = 32
 
 // stackTable keeps each different call stack once and knows it by a number from
-// 1 on. It is a few slices and a map without pointers, so that the collector
+// base+1 on. It is a few slices and a map without pointers, so that the collector
 // does not look into it, however many stacks there are.
 type stackTable struct {
+	base  uint32            // numbers up to it are stacks of earlier processes, of which nothing is known here
 	pcs   []uintptr         // of all stacks, one after the other
-	ends  []uint32          // of stack i, in pcs
+	ends  []uint32          // of stack base+1+i, in pcs
 	first map[uint64]uint32 // by hash: the last stack that has it
-	chain []uint32          // of stack i: the one before it with the same hash
+	chain []uint32          // of stack base+1+i: the one before it with the same hash
 	known map[uint64]cut    // by hash, frames of the package included
 	buf   [maxDepth + 16]uintptr
 }
@@ -85,7 +86,7 @@ func isOurs(pc uintptr) bool {
 // intern returns the number of a stack, a new one if it was not seen before.
 func (t *stackTable) intern(pcs []uintptr) uint32 {
 	h := hashOf(pcs)
-	for id := t.first[h]; id != 0; id = t.chain[id-1] {
+	for id := t.first[h]; id != 0; id = t.chain[id-t.base-1] {
 		if equal(t.stack(id), pcs) {
 			return id
 		}
@@ -93,7 +94,7 @@ func (t *stackTable) intern(pcs []uintptr) uint32 {
 	t.pcs = append(t.pcs, pcs...)
 	t.ends = append(t.ends, uint32(len(t.pcs)))
 	t.chain = append(t.chain, t.first[h])
-	id := uint32(len(t.ends))
+	id := t.base + uint32(len(t.ends))
 	if t.first == nil {
 		t.first = map[uint64]uint32{}
 	}
@@ -101,16 +102,18 @@ func (t *stackTable) intern(pcs []uintptr) uint32 {
 	return id
 }
 
-// stack returns the program counters of stack id, innermost first.
+// stack returns the program counters of stack id, innermost first; nil if it is
+// not known.
 func (t *stackTable) stack(id uint32) []uintptr {
-	if id == 0 || int(id) > len(t.ends) {
+	i := int64(id) - int64(t.base) - 1
+	if i < 0 || i >= int64(len(t.ends)) {
 		return nil
 	}
 	from := uint32(0)
-	if id > 1 {
-		from = t.ends[id-2]
+	if i > 0 {
+		from = t.ends[i-1]
 	}
-	return t.pcs[from:t.ends[id-1]:t.ends[id-1]]
+	return t.pcs[from:t.ends[i]:t.ends[i]]
 }
 
 // equal reports whether two stacks are the same.
