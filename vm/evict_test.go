@@ -95,3 +95,30 @@ func TestGlobalReplacement(t *testing.T) {
 	require.Zero(t, l.k.Stats().Major)
 	l.requireEmpty(t)
 }
+
+// askedFor is a policy that notes for which page a victim was wanted last.
+type askedFor struct {
+	vm.Policy
+	next vm.PageID
+}
+
+func (p *askedFor) Victim(next vm.PageID) (vm.PageID, bool) {
+	p.next = next
+	return p.Policy.Victim(next)
+}
+
+// TestNewSpaceEvicts: a new page table takes a frame in place of no page: a policy
+// must not take it for a miss of page 0.
+func TestNewSpaceEvicts(t *testing.T) {
+	p := &askedFor{Policy: replace.NewLRU()}
+	l := newLab(t, 16, labOptions{policy: p, slots: 32})
+	s := l.space(t)
+	va := anon(t, s, 24)
+	_, err := fill(t, s, va, 24)
+	require.NoError(t, err)
+	require.Zero(t, l.k.Frames().Free())
+	l.space(t)
+	require.Equal(t, vm.NoPage, p.next)
+	require.NoError(t, l.k.Check())
+	l.requireEmpty(t)
+}

@@ -214,7 +214,7 @@ func (k *Kernel) NewSpace() (*Space, error) {
 			k.freeASIDs = append(k.freeASIDs, asid)
 			return nil, err
 		}
-		if err := k.evict(0, nil); err != nil {
+		if err := k.evict(NoPage, nil); err != nil {
 			k.freeASIDs = append(k.freeASIDs, asid)
 			return nil, err
 		}

@@ -48,9 +48,10 @@ type Policy interface {
 	Insert(p PageID, write bool)
 
 	// Victim chooses a resident page to give its frame to next, which is not
-	// resident. The policy takes it out of its resident pages at once (and may
-	// remember that it was there); a caller that fails to evict it gives it
-	// back with Insert. ok is false if no page is resident.
+	// resident, or [NoPage] if the frame is for no page. The policy takes it
+	// out of its resident pages at once (and may remember that it was there);
+	// a caller that fails to evict it gives it back with Insert. ok is false if
+	// no page is resident.
 	Victim(next PageID) (victim PageID, ok bool)
 
 	// Remove reports that the resident page p left memory for a reason of the
