@@ -3,7 +3,6 @@ package paging
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/bench/replay"
@@ -45,7 +44,6 @@ func Run(t *trace.Trace, e replay.Entry, o Options, curve bool) (*Result, error)
 	if err != nil {
 		return nil, err
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	r := &runner{opts: o, prog: newProgram(t.IDs, o.Seed), blocks: make([][]byte, t.IDs), last: 1 << 63}
 	if curve {
 		r.curve, r.curveRefs = replace.NewLRUCurve(), make([]replace.Ref, 0, 4096)

@@ -274,3 +274,14 @@ func TestCompareVMFlags(t *testing.T) {
 		require.NotEmpty(t, errs)
 	}
 }
+
+// TestCompareVMPatience: the least patience is some, and 0 is no bound.
+func TestCompareVMPatience(t *testing.T) {
+	tr := writeTrace(t, "one.rep", "1000\n1\n600\n1\n"+strings.Repeat("a 0 5000\nf 0\n", 300))
+	for patience, slow := range map[string]bool{"1ns": true, "0": false} {
+		_, out, errs := memlab("compare", "-vm", "-alloc", "tlsf", "-reps", "1", "-html", "", "-patience", patience, tr)
+		_, table, ok := strings.Cut(out, "Inside a simulated address space")
+		require.True(t, ok, errs)
+		require.Equal(t, slow, strings.Contains(table, "too slow"), "%s: %s", patience, table)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -53,6 +54,7 @@ const accessesPerSecond = 25e6
 func (c *comparison) measureVM(ctx context.Context, e *env) error {
 	pr := cli.NewProgress(e.err, e.terminal, time.Now)
 	defer pr.Done()
+	defer debug.SetGCPercent(debug.SetGCPercent(400)) // of the whole process: once, not by each run
 	todo := make(chan *cell)
 	finished := make(chan *cell)
 	var workers sync.WaitGroup
@@ -92,7 +94,9 @@ func (c *comparison) runVM(ctx context.Context, x *cell) {
 	}
 	o := c.flags.vm.opts
 	o.Limit, o.Seed = c.flags.limit, c.flags.seed
-	o.MaxAccesses = int64(c.flags.patience.Seconds() * accessesPerSecond)
+	if c.flags.patience > 0 {
+		o.MaxAccesses = max(1, int64(c.flags.patience.Seconds()*accessesPerSecond)) // 0 would be no bound
+	}
 	o.Stop = func() bool { return ctx.Err() != nil }
 	x.vm, x.vmErr = paging.Run(x.trace.Trace, x.entry, o, x.trace == c.pictured())
 }
