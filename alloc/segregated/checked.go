@@ -13,8 +13,8 @@ import (
 // affected, for what a program can reach by such a write are the bytes of its
 // own blocks and records, and the core trusts neither. So the heap goes on. It
 // refuses further work, as in mode Fast, when the metadata proper is damaged.
-// A freed block that was written to is condemned: reported once by the call
-// that met it, then by Check, and never used again.
+// A freed block that was written to is condemned: reported by the call that met
+// it, then by Check as long as its record is whole, and never used again.
 
 // malloc is Malloc, Calloc (zero) and MallocAligned.
 func (c *checked) malloc(op string, size, align int, zero bool) ([]byte, error) {

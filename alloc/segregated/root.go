@@ -67,8 +67,9 @@ func (h *Heap) SetRoot(b []byte) {
 }
 
 // Root returns the block that SetRoot was called with last, as [Heap.At] does,
-// and nil if there is none, if it was freed since, and inside a loop over
-// [Heap.Blocks].
+// and nil if there is none, and inside a loop over [Heap.Blocks]. The heap keeps
+// its offset, no more: whoever frees or moves the root sets another. A root that
+// was freed is nil only until a new block begins at its place.
 func (h *Heap) Root() []byte {
 	if h.closed || h.hdr.root == 0 {
 		return nil
