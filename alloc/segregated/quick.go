@@ -12,11 +12,13 @@ import "math/bits"
 // than it asked for, by less than 1/8, as a whole.
 //
 // The lists hold at most quickTotal granules, in a small heap one part in
-// quickSmall of the data, in a large one one part in quickShare; a span of more than one part in quickPart of that is kept only as long
-// as they stay below half of it. When they would hold too much, one bucket
-// after the other is emptied, but for those that were of use since their last
-// turn; before the data would grow by pages that were not touched, all are; and
-// each sweep empties those that were of no use since their last turn.
+// quickSmall of the data, in a large one one part in quickShare; a span of more
+// than one part in quickPart of that is kept only as long as they stay below
+// half of it. A span that would be too much is kept if one of the next two
+// buckets in turn can be emptied for it, which are spared when they were of use
+// since their last turn. Before the data would grow by pages that were not
+// touched all buckets are emptied, and by each sweep those that were of no use
+// since the one before.
 
 const (
 	quickSlots   = 7
@@ -82,8 +84,8 @@ func (q *quickLists) keeps(n uint64) bool {
 }
 
 // putQuick puts the used span [g, g+n) into its bucket and reports whether
-// there was room. A full bucket is not emptied for it: what was freed last
-// would be gone first.
+// there was room. If the bucket is full the span is the one to be freed: to move
+// the others up for it costs as much.
 func (h *Heap) putQuick(g, n uint64) bool {
 	q := &h.quick
 	if n-1 >= quickMax || q.total+n > q.most || !q.keeps(n) {

@@ -11,9 +11,9 @@ import (
 //
 // A slot stays where it is while the class fits; a larger block shrinks by
 // giving its tail back and grows into the free block after it, or into the
-// top; one of 2 KiB and more may keep or take up to 1/32 more than it needs. Otherwise Realloc allocates, copies and frees; the pages of blocks of
-// 256 KiB and more change their address, where the system can, instead of being
-// copied.
+// top; one of 2 KiB and more may keep or take up to 1/32 more than it needs.
+// Otherwise Realloc allocates, copies and frees; the pages of blocks of 256 KiB
+// and more change their address, where the system can, instead of being copied.
 //
 // On error b is untouched and still the caller's; errors are those of
 // [Heap.Malloc]. Realloc(nil, n) is Malloc(n), Realloc(b, 0) frees b and
