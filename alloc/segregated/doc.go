@@ -45,7 +45,7 @@
 //     found out then.
 //  5. A run that becomes empty goes back to the best-fit space. A freed span
 //     waits in the quick list of its size (seven of each, of up to 64 KiB; 16
-//     KiB or 1/256 of the heap in all) or is joined with its free neighbours at
+//     KiB or 1/256 of the heap in all, 1/32 while they serve most requests) or is joined with its free neighbours at
 //     once; one that ends at the top lowers it.
 //  6. Every 128 to 512 operations a sweep gives back the pages of free spans of
 //     8 KiB and more that have been free since the one before, and so far as

@@ -11,14 +11,15 @@ import "math/bits"
 // granules, eight a doubling above. There a request takes a span that is larger
 // than it asked for, by less than 1/8, as a whole.
 //
-// The lists hold at most quickTotal granules, in a small heap one part in
-// quickSmall of the data, in a large one one part in quickShare; a span of more
-// than one part in quickPart of that is kept only as long as they stay below
-// half of it. A span that would be too much is kept if one of the next two
-// buckets in turn can be emptied for it, which are spared when they were of use
-// since their last turn. Before the data would grow by pages that were not
-// touched all buckets are emptied, and by each sweep those that were of no use
-// since the one before.
+// The lists hold at most quickTotal granules: in a small heap one part in
+// quickSmall of the data, but at least quickLeast; in a large one one part in
+// quickShare, or in quickHits while two of three requests are served from the
+// lists. A span of more than one part in quickPart of that is kept only as long
+// as they stay below half of it. A span that would be too much is kept if one of
+// the next two buckets in turn can be emptied for it, which are spared when they
+// were of use since their last turn. Before the data would grow by pages that
+// were not touched all buckets are emptied, and by each sweep those that were of
+// no use since the one before.
 
 const (
 	quickSlots   = 7
@@ -26,7 +27,10 @@ const (
 	quickBuckets = exactBins + (12-7)<<subBinShift + 1
 	quickTotal   = 16 << 10 >> granuleShift // granules in all buckets, or if that is more
 	quickShare   = 256                      // one part in so many of the data
+	quickHits    = 32                       // the same, while most requests are served from the lists
+	quickSample  = 256                      // requests after which it is seen whether they are
 	quickSmall   = 16                       // in a small heap at most one part in so many, if that is less
+	quickLeast   = 4 << 10 >> granuleShift  // but this much
 	quickPart    = 8                        // see keeps
 	quickTries   = 2                        // buckets looked at to make room for a span
 	quickBits    = 13                       // of an entry: the size; the rest is the start
@@ -52,6 +56,9 @@ type quickLists struct {
 	total  uint64 // granules in the buckets
 	most   uint64 // granules they may hold now
 	hand   uint64 // the bucket that is emptied next when there is too much
+	share  uint64 // quickShare or quickHits
+	hits   uint64 // requests of this sample that were served
+	misses uint64 // and those that were not
 	bucket [quickBuckets]quickBucket
 	filled [(quickBuckets + 63) / 64]uint64 // bit set: the bucket may hold spans
 	used   [(quickBuckets + 63) / 64]uint64 // bit set: a span was taken from it not long ago
@@ -73,9 +80,33 @@ func (h *Heap) takeQuick(n uint64) uint64 {
 		h.quick.used[i/64] |= 1 << (i % 64)
 		u, m := bit(e.start())
 		h.row(u).bound |= m
+		h.quick.hits++
 		return e.start()
 	}
+	h.quick.misses++
 	return 0
+}
+
+// adapt sets the part of the data that the lists may hold by how many requests
+// they served since the last time. What they hold too much goes bit by bit.
+func (q *quickLists) adapt(data uint64) {
+	if q.hits+q.misses < quickSample {
+		return
+	}
+	q.share = quickShare
+	if q.hits > 2*q.misses {
+		q.share = quickHits
+	}
+	q.hits, q.misses = 0, 0
+	q.fit(data)
+}
+
+// fit sets what the lists may hold for so many granules of data.
+func (q *quickLists) fit(data uint64) {
+	if q.share == 0 {
+		q.share = quickShare
+	}
+	q.most = max(min(quickTotal, max(quickLeast, data/quickSmall)), data/q.share)
 }
 
 // keeps reports whether a span of n granules is not too much to be kept.

@@ -35,6 +35,7 @@ func (h *Heap) tick() {
 	if ops < h.sweepAt {
 		return
 	}
+	h.quick.adapt(h.top - h.first)
 	h.earned += ops - h.lastTick
 	h.lastTick = ops
 	h.credit += h.earned / opsPerPage

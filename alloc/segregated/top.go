@@ -34,7 +34,7 @@ func (h *Heap) setTop(g uint64) {
 	u, m := bit(g)
 	h.units[u].bound |= m
 	h.hdr.top, h.top = g, g
-	h.quick.most = max(min(quickTotal, (g-h.hdr.first)/quickSmall), (g-h.hdr.first)/quickShare)
+	h.quick.fit(g - h.first)
 	if !h.hooked {
 		h.reach = uintptr(g << granuleShift)
 	}
