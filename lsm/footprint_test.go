@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -50,7 +51,11 @@ func startIdle(t *testing.T) *idleProcess {
 	require.NoError(t, err)
 	out, err := cmd.StdoutPipe()
 	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
+	if err := cmd.Start(); errors.Is(err, errors.ErrUnsupported) || runtime.GOOS == "js" || runtime.GOOS == "wasip1" {
+		t.Skip("this system starts no processes")
+	} else {
+		require.NoError(t, err)
+	}
 	t.Cleanup(func() {
 		_ = in.Close()
 		require.NoError(t, cmd.Wait())
