@@ -2,11 +2,11 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime/pprof"
@@ -132,6 +132,7 @@ func (p *plan) compare() error {
 	cpp, cleanup := p.buildCpp()
 	defer cleanup()
 	t := newTable(p)
+	defer t.print(os.Stdout) // what there is, also when an engine fails
 	for round := range p.rounds {
 		for _, name := range p.engines {
 			if name == cppName && cpp == "" {
@@ -143,7 +144,6 @@ func (p *plan) compare() error {
 			}
 		}
 	}
-	t.print(os.Stdout)
 	if p.jsonFile != "" {
 		b, err := json.MarshalIndent(t.report(), "", "  ")
 		if err != nil {
@@ -168,18 +168,30 @@ func (p *plan) start(name, cpp string, t *table) error {
 		cmd = exec.Command(os.Args[0], append(slices.Clone(os.Args[1:]), "-child", name)...)
 	}
 	cmd.Stderr = os.Stderr
-	out, err := cmd.Output()
+	out, err := cmd.StdoutPipe()
 	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
-	sc := bufio.NewScanner(bytes.NewReader(out))
+	if err := errors.Join(t.read(out), cmd.Wait()); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// read takes in the results of a child, and says on standard error what has come.
+func (t *table) read(out io.Reader) error {
+	sc := bufio.NewScanner(out)
 	seen := map[string]int{}
 	for sc.Scan() {
 		var res result
 		if err := json.Unmarshal(sc.Bytes(), &res); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 		if res.Workload != "" {
+			fmt.Fprintf(os.Stderr, "  %s %s: %.0f ops/s\n", res.Engine, res.Workload, res.OpsPerS)
 			seen[res.Workload]++
 			if n := seen[res.Workload]; n > 1 {
 				res.Workload = fmt.Sprintf("%s#%d", res.Workload, n)
@@ -189,7 +201,7 @@ func (p *plan) start(name, cpp string, t *table) error {
 		}
 		var f footprint
 		if err := json.Unmarshal(sc.Bytes(), &f); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return err
 		}
 		t.addFootprint(f)
 	}

@@ -96,7 +96,7 @@ func dirSize(dir string) (size int64) {
 			return nil // files come and go while an engine is open
 		}
 		if info, err := d.Info(); err == nil {
-			size += info.Size()
+			size += diskSize(info)
 		}
 		return nil
 	})
