@@ -312,11 +312,16 @@ func (c *checked) remap(t target, size int) ([]byte, error) {
 func (c *checked) usable(b []byte) int { return int(c.find("usable", b).size) }
 
 // emit reports what was done with the block at offset user: the row of the
-// core's block and its record were written.
+// core's block was written, and its record if it has one, as guarded blocks
+// have not.
 func (c *checked) emit(k alloc.EventKind, user uint64, size int) {
-	core := user - recordSize
-	c.h.emitRow(core)
-	c.h.access(alloc.EventWrite, core, recordSize)
+	if c.guards.covers(user) {
+		c.h.emitRow((user/c.h.pageSize - 1) * c.h.pageSize)
+	} else {
+		core := user - recordSize
+		c.h.emitRow(core)
+		c.h.access(alloc.EventWrite, core, recordSize)
+	}
 	c.h.sink(alloc.Event{Kind: k, Off: offset(user), Size: size, Usable: size})
 }
 

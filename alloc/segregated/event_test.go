@@ -80,3 +80,24 @@ func TestEventsAgree(t *testing.T) {
 	require.Positive(t, commit)
 	require.NoError(t, o.FreeAll())
 }
+
+// TestGuardedEvents: no access is reported to a page that nobody can touch.
+func TestGuardedEvents(t *testing.T) {
+	var off []uint64
+	h := guardedHeap(t, Options{Guard: GuardOptions{Front: true}, Sink: func(e alloc.Event) {
+		if e.Kind == alloc.EventRead || e.Kind == alloc.EventWrite {
+			off = append(off, uint64(e.Off))
+		}
+	}})
+	for _, size := range []int{0, 1, 5000} {
+		off = nil
+		b := must(t, h, size)
+		guard := uint64(at(h, b)) - h.pageSize
+		require.True(t, h.chk.guards.covers(guard))
+		h.Free(b)
+		require.NotEmpty(t, off)
+		for _, o := range off {
+			require.False(t, o >= guard && o < guard+h.pageSize, "size %d: access at %#x, guard at %#x", size, o, guard)
+		}
+	}
+}
