@@ -11,10 +11,11 @@ import (
 // Try calls f and returns the [*alloc.Fault] that it panicked with, as
 // [alloc.Try] does, and one for an access to a page that h keeps closed: the
 // guards of a guarded block ([alloc.ErrOverflow], [alloc.ErrUnderflow]), a
-// guarded block that was freed ([alloc.ErrUseAfterFree]), any block of a heap
-// that was closed and had a region of its own ([alloc.ErrClosed]). Without Try
-// such an access ends the process, with a report of the runtime that names the
-// address and the line. Other panics go on.
+// guarded block that was freed ([alloc.ErrUseAfterFree]), and in the modes
+// Checked and Guarded any block of a heap that was closed and had a region of
+// its own ([alloc.ErrClosed]). Without Try such an access ends the process, with
+// a report of the runtime that names the address and the line. Other panics go
+// on.
 //
 // The fault is at the access, so f has been left in the middle. Goroutines that
 // f starts are not covered ([debug.SetPanicOnFault] is for one goroutine).

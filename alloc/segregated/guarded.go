@@ -290,9 +290,6 @@ func (g *guards) broken(op string, p uint64) *alloc.Fault {
 	if n, first, last := g.c.brokenCanary(core, after); n > 0 {
 		return fault(after, first, last, n, int(r.size)+first, alloc.ErrOverflow, "past the end")
 	}
-	if r.user < core+h.pageSize {
-		return nil
-	}
 	if n, first, last := g.c.brokenCanary(core, before); n > 0 {
 		return fault(before, first, last, n, last-len(before), alloc.ErrUnderflow, "before the start")
 	}

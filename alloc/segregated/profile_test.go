@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -198,4 +200,19 @@ func TestStackTable(t *testing.T) {
 		require.Nil(t, s.stack(uint32(i+1)), "a stack of before")
 	}
 	require.Nil(t, s.stack(99))
+}
+
+// TestSampleDistance: the distance to the next sample is positive and about the
+// rate, up to the largest rate there is.
+func TestSampleDistance(t *testing.T) {
+	for _, rate := range []int{1, 1000, math.MaxInt} {
+		tr := tracer{rate: rate, rng: rand.New(rand.NewPCG(1, 2))}
+		sum := 0.0
+		for range 2000 {
+			d := tr.draw()
+			require.Positive(t, d, "rate %d", rate)
+			sum += float64(d)
+		}
+		require.InEpsilon(t, float64(rate), sum/2000, 0.7, "rate %d", rate)
+	}
 }

@@ -1,6 +1,7 @@
 package segregated
 
 import (
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -170,7 +171,9 @@ func newTracer(o Options) *tracer {
 
 // draw returns the distance to the next sample: exponential, so that each byte
 // is as likely to be one as any other.
-func (t *tracer) draw() int { return int(t.rng.ExpFloat64()*float64(t.rate)) + 1 }
+func (t *tracer) draw() int {
+	return int(min(t.rng.ExpFloat64()*float64(t.rate), math.MaxInt/2)) + 1
+}
 
 // sample returns the stack of an allocation of size bytes, or 0 if it is not
 // traced.

@@ -97,7 +97,7 @@ func runCompare(ctx context.Context, e *env, args []string) int {
 	if code, ok := cli.Parse(fs, args); !ok {
 		return code
 	}
-	if err := c.check(); err != nil {
+	if err := c.check(fs); err != nil {
 		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
 		return exitUsage
 	}
@@ -123,8 +123,16 @@ func runCompare(ctx context.Context, e *env, args []string) int {
 }
 
 // check says what makes no sense on the command line.
-func (c *comparison) check() (err error) {
+func (c *comparison) check(fs *flag.FlagSet) (err error) {
 	f := &c.flags
+	fs.Visit(func(set *flag.Flag) {
+		if strings.HasPrefix(set.Name, "vm-") && !f.vm.on {
+			err = fmt.Errorf("-%s means nothing without -vm", set.Name)
+		}
+	})
+	if err != nil {
+		return err
+	}
 	if f.reps < 1 {
 		return fmt.Errorf("-reps is %d, want at least 1", f.reps)
 	}
