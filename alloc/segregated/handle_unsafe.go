@@ -93,8 +93,13 @@ func (h *Handle) Free(b []byte) {
 	if addr-h.low < h.s.reach.Load() {
 		off := addr - h.base
 		u := off >> unitShift
-		// SAFETY: the tables are committed as far as reach goes.
-		k := uintptr(*(*uint16)(unsafe.Add(h.kindTab, u*kindSize)))
+		var k uintptr
+		if raceEnabled {
+			k = h.s.kindLocked(u)
+		} else {
+			// SAFETY: the tables are committed as far as reach goes.
+			k = uintptr(*(*uint16)(unsafe.Add(h.kindTab, u*kindSize)))
+		}
 		hd := &h.hands.of[k>>8%maxClasses]
 		run := u - k&runIndex
 		if hd.run == run {

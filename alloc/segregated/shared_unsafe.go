@@ -115,6 +115,14 @@ func (s *Shared) kind(u uintptr) uintptr {
 	return uintptr(*(*uint16)(unsafe.Add(s.kindTab, u*kindSize)))
 }
 
+// kindLocked is kind in builds with the race detector, which does not know that
+// it does not matter what a racing read of a bad block's kind sees.
+func (s *Shared) kindLocked(u uintptr) uintptr {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.kind(u)
+}
+
 // word returns the word of the run at unit run, and where it is.
 func (s *Shared) word(run uintptr) (w uint64, row *uint64) {
 	// SAFETY: the rows are committed as far as reach goes, and row 0, for no run, is.
