@@ -73,5 +73,5 @@ func TestMemoryFails(t *testing.T) {
 		require.Equal(t, acked, h.check(t, d))
 		return errors.Join(err, d.Close())
 	}, arenatest.Map, arenatest.Protect)
-	require.Greater(t, n, 5)
+	require.Greater(t, n, 3, "too few calls for memory were there to fail")
 }
