@@ -118,3 +118,34 @@ func TestAppendToItself(t *testing.T) {
 	alloc.DeleteSlice(a, s)
 	require.Zero(t, a.Stats().LiveBlocks)
 }
+
+// Every part of a slice may be appended to it, whether or not it has to grow,
+// and values of no size have no place to be confused about.
+func TestAppendEachPart(t *testing.T) {
+	for n := range 7 {
+		for lo := range n + 1 {
+			for hi := lo; hi <= n; hi++ {
+				a := mover{alloctest.Reference(0)}
+				s, err := alloc.Make[uint16](a, n)
+				require.NoError(t, err)
+				for i := range s {
+					s[i] = uint16(100 + i)
+				}
+				want := append(slices.Clone(s), s[lo:hi]...)
+				s, err = alloc.Append(a, s, s[lo:hi]...)
+				require.NoError(t, err)
+				require.Equal(t, want, s, "[%d:%d] of %d", lo, hi, n)
+				alloc.DeleteSlice(a, s)
+				require.Zero(t, a.Stats().LiveBlocks)
+			}
+		}
+	}
+	a := mover{alloctest.Reference(0)}
+	none, err := alloc.Append(a, nil, struct{}{}, struct{}{})
+	require.NoError(t, err)
+	none, err = alloc.Append(a, none, none...)
+	require.NoError(t, err)
+	require.Len(t, none, 4)
+	alloc.DeleteSlice(a, none)
+	require.Zero(t, a.Stats().LiveBlocks)
+}
