@@ -5,33 +5,47 @@ import (
 	"sync/atomic"
 )
 
-// A run that a handle has at hand may be biased towards it: then the handle's
-// goroutine frees blocks of the run by plain writes to a mask of its own, and
-// anybody else who frees one takes the bias away first. That each double free is
-// found, also one by two goroutines at the same time, needs an order between
-// what the two write and read, which costs the owner nothing and the other one
-// a system call:
+// A run that a handle has at hand may be biased towards it: then all its slots
+// are marked as used in its word, and those that are not live are at hand; the
+// handle's goroutine frees blocks of the run by plain writes to its own mask of
+// them, and anybody else who frees one takes the bias away first. That each
+// double free is found, also one by two goroutines at the same time, needs an order
+// between what the two write and read, which costs the owner nothing and the
+// other one a system call:
 //
 //	the handle's goroutine          another one
-//	busy = 1                        clear the bias in the run's word
-//	is the run's word biased?       a barrier on every processor of the process
-//	freed |= slot                   wait until busy is 0
-//	busy = 0                        is the slot in freed?
+//	turns++, which makes it odd     mine = 0
+//	is the slot in mine?            a barrier on every processor of the process
+//	avail |= slot                   wait until turns is even
+//	turns++                         clear the bias in the run's word
+//	                                is the slot in avail?
 //
-// Either the barrier comes after "busy = 1", and the other one waits until the
+// Either the barrier comes after the first "turns++", and the other one waits until the
 // mask is written; or it comes before, and the handle's goroutine sees that the
 // bias is gone. (Dice, Huang, Yang: Asymmetric Dekker synchronization, 2001;
 // Linux: membarrier(2).) The handle's writes need to become visible in their
 // order, which they do on amd64. Elsewhere, and where the system has no such
 // call, runs are not biased and a free is one compare-and-swap.
 //
-// A bias that was taken away comes back after biasPause refills of the handle:
-// by then a program that moves blocks between goroutines now and then has freed
-// those that it moved, and one that does so all the time loses little.
+// A bias that was taken away comes back after some refills of the handle. How many
+// depends on whether it was worth it the last time: the pause is doubled if it
+// saved less than the barrier costs, else halved. So a program that moves blocks
+// between goroutines all the time loses little, and one that does so now and then
+// has freed those that it moved.
 const (
-	canBias   = runtime.GOARCH == "amd64" && !raceEnabled
-	biasPause = 256
+	canBias      = runtime.GOARCH == "amd64" && !raceEnabled
+	minBiasPause = 32   // refills
+	maxBiasPause = 4096 // refills
+	biasWorth    = 1024 // frees: what taking a bias away costs both sides, in compare-and-swaps
+	neverBias    = 1 << 30
 )
+
+// biasHistory is what the length of the next pause depends on; the owner's mutex
+// guards it.
+type biasHistory struct {
+	pause int32  // the last one
+	frees uint64 // of the hands when it began
+}
 
 // mayBias reports whether the owner's runs may be biased now. It is called with
 // each refill of the handle, by its goroutine.
@@ -44,10 +58,22 @@ func (o *shard) mayBias() bool {
 		return true
 	}
 	if p.Add(-1) == 0 && !hasBarrier() {
-		p.Store(1 << 30)
-		return false
+		p.Store(neverBias)
 	}
 	return false
+}
+
+// pauseBias begins a pause.
+func (hs *hands) pauseBias() {
+	h, frees := &hs.bias, hs.frees()
+	if frees-h.frees < biasWorth {
+		h.pause *= 2
+	} else {
+		h.pause /= 2
+	}
+	h.pause = min(max(h.pause, minBiasPause), maxBiasPause)
+	h.frees = frees
+	hs.pause.Store(h.pause)
 }
 
 // unbias takes the bias from the runs of the handle that owns the given one. It
@@ -60,32 +86,31 @@ func (s *Shared) unbias(c *sharedClass, run uintptr) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if s.ownerOf(c, run) == o && o.hands != nil {
-		s.unbiasAll(o)
+		s.unbiasAll(o.hands)
 	}
 }
 
 // unbiasAll is unbias with the owner's mutex held.
-func (s *Shared) unbiasAll(o *shard) {
-	o.hands.pause.Store(biasPause)
+func (s *Shared) unbiasAll(hs *hands) {
 	any := false
-	for ci := range o.hands.of {
-		run := o.hands.of[ci].run
-		for run != 0 {
-			w, row := s.word(run)
-			if w&biasBit == 0 {
-				break
-			}
-			if atomic.CompareAndSwapUint64(row, w, w&^biasBit) {
-				any = true
-				break
-			}
+	for ci := range hs.of {
+		if hd := &hs.of[ci]; atomic.LoadUint64(&hd.mine) != 0 {
+			atomic.StoreUint64(&hd.mine, 0)
+			any = true
 		}
 	}
 	if !any {
 		return
 	}
+	hs.pauseBias()
 	barrier()
-	for atomic.LoadUint64(&o.hands.busy) != 0 {
-		runtime.Gosched()
+	for ci := range hs.of {
+		for atomic.LoadUint64(&hs.of[ci].turns)%2 != 0 {
+			runtime.Gosched()
+		}
+		if run := hs.of[ci].run; run != 0 {
+			_, row := s.word(run)
+			atomic.AndUint64(row, ^uint64(biasBit))
+		}
 	}
 }

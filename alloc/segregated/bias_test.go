@@ -39,7 +39,7 @@ func TestBiasedRace(t *testing.T) {
 	for i := int64(1); i <= int64(rounds); i++ {
 		b = must(t, h, 48)
 		_, row := s.word(hd.run)
-		atomic.OrUint64(row, biasBit) // as a refill does
+		bias(s, h, hd)
 		turn.Store(i)
 		for range i % 64 * 150 { // now one is first, now the other
 			done.Load()
@@ -63,6 +63,16 @@ func TestBiasedRace(t *testing.T) {
 	require.Zero(t, biased, "the other goroutine left the bias")
 	require.Zero(t, s.Stats().LiveBlocks)
 	require.NoError(t, s.Check())
+}
+
+// bias biases the run in hd, with all that is free at hand, as a refill does.
+func bias(s *Shared, h *Handle, hd *hand) {
+	h.o.mu.Lock()
+	defer h.o.mu.Unlock()
+	w, row := s.word(hd.run)
+	hd.setAvailNow(hd.lent() | ^w&slotMask)
+	atomic.StoreUint64(row, w|slotMask|heldBit|biasBit)
+	atomic.StoreUint64(&hd.mine, s.classFor(48).valid)
 }
 
 // await waits until v is n, briefly without leaving the processor.

@@ -106,7 +106,7 @@
 //	bound   111 │ class │ on its owner's list │ owner
 //
 //	shard   a word for each class:  run │ 32 slots at hand      lists of runs with room
-//	handle  words for each class:   slots at hand, freed        lists of runs with room
+//	handle  words for each class:   slots at hand, biased       lists of runs with room
 //
 // Blocks have no headers and are multiples of 16 bytes. The rows of a unit cost
 // 18 bytes for each 1024, touched only where there are blocks. What a user's

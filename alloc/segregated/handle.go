@@ -38,12 +38,13 @@ func (s *Shared) Handle() *Handle {
 	} else {
 		old := *s.owners.Load()
 		o = &shard{id: uint64(len(old)), hands: new(hands)}
-		o.hands.pause.Store(biasPause)
+		o.hands.pauseBias()
 		owners := append(old[:len(old):len(old)], o)
 		s.owners.Store(&owners)
 	}
-	return &Handle{o: o, handleFast: handleFast{s: s, hands: o.hands, maxSize: s.maxSize, kindTab: s.kindTab, unitTab: s.unitTab,
-		base: uintptr(s.base), low: uintptr(s.base) + s.first, classOf: s.classOf}}
+	h := &Handle{o: o, handleFast: handleFast{s: s, base: uintptr(s.base), low: uintptr(s.base) + s.first}}
+	h.setHands(o.hands)
+	return h
 }
 
 // mallocSlow is Malloc when there is no slot at hand.
@@ -53,7 +54,7 @@ func (h *Handle) mallocSlow(size int) ([]byte, error) {
 	}
 	if h.s.hasClass(size) && !h.s.stopped.Load() {
 		c := h.s.classFor(size)
-		if hd := &h.hands.of[c.index]; hd.run != 0 && h.s.lend(h.o, hd) {
+		if hd := &h.hands.of[c.index]; hd.run != 0 && !h.o.mayBias() && h.s.lend(hd, false) {
 			return h.s.takeHand(hd, size), nil
 		}
 	}
@@ -123,7 +124,8 @@ func (h *Handle) Close() error {
 		return nil
 	}
 	h.closed = true
-	h.hands, h.maxSize, h.low = new(hands), 0, outOfReach
+	h.setHands(new(hands))
+	h.low = outOfReach
 	s, o := h.s, h.o
 	s.reg.Lock()
 	defer s.reg.Unlock()
@@ -148,7 +150,7 @@ func (h *Handle) Close() error {
 // mutex is held; nil if there is no room for another run.
 func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
 	hd := &o.hands.of[c.index]
-	for atomic.LoadUint64(&hd.avail) == 0 && (hd.run == 0 || !s.lend(o, hd)) {
+	for atomic.LoadUint64(&hd.avail) == 0 && (hd.run == 0 || !s.lend(hd, o.hands.pause.Load() == 0)) {
 		s.giveBack(o, c)
 		run := s.next(o, c)
 		if run == 0 {
@@ -166,23 +168,28 @@ func (s *Shared) takeHand(hd *hand, size int) []byte {
 	return s.slotAt(hd.run<<unitShift+uintptr(bits.TrailingZeros64(a))*hd.size, size)
 }
 
-// lend puts what was freed of the run into the hand: by the handle itself, and
-// by others. It reports whether there is anything. The hand has slots before
-// they are marked as used: whoever sees one marked sees that it is at hand.
-func (s *Shared) lend(o *shard, hd *hand) bool {
-	freed := hd.freed
-	o.hands.frees.Add(uint64(bits.OnesCount64(freed)))
-	var bias uint64
-	if o.mayBias() {
-		bias = biasBit
-	}
+// lend puts what was freed of the run into the hand, which has no slot, and
+// reports whether there is anything. With bias, for which the owner's mutex is
+// held, the handle's goroutine may free slots of the run by plain writes from
+// then on. The hand has slots before they are marked as used: whoever sees one
+// marked sees that it is at hand.
+func (s *Shared) lend(hd *hand, bias bool) bool {
 	for {
 		w, row := s.word(hd.run)
 		a := ^w & slotMask
-		hd.setAvailNow(freed | a)
-		if a == 0 && w&heldBit != 0 && w|bias == w || atomic.CompareAndSwapUint64(row, w, w|a|heldBit|bias) {
-			setMask(&hd.freed, 0)
-			return freed|a != 0
+		if a == 0 {
+			return false
+		}
+		hd.setAvailNow(a)
+		n := w | a | heldBit
+		if bias {
+			n |= biasBit
+		}
+		if atomic.CompareAndSwapUint64(row, w, n) {
+			if bias {
+				atomic.StoreUint64(&hd.mine, s.classes[w>>classShift%maxClasses].valid)
+			}
+			return true
 		}
 	}
 }
@@ -195,10 +202,9 @@ func (s *Shared) giveBack(o *shard, c *sharedClass) {
 	if run == 0 {
 		return
 	}
-	hd.run = 0
-	o.hands.frees.Add(uint64(bits.OnesCount64(hd.freed)))
+	hd.run, hd.bytes = 0, 0
+	atomic.StoreUint64(&hd.mine, 0)
 	s.unhold(run, hd.lent())
 	hd.setAvailNow(0)
-	setMask(&hd.freed, 0)
 	s.settleAt(o, c, run)
 }

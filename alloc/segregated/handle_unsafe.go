@@ -7,31 +7,26 @@ import (
 	"unsafe"
 )
 
-// A hand is what a handle has of one class: a run and which of its slots may be
-// handed out, all marked as used in the run's word. Only the handle's goroutine
-// changes the masks; others read them when they free a block of that run.
+// A hand is what a handle has of one class: a run, and which of its slots it may
+// hand out, all marked as used in the run's word. Only the handle's goroutine
+// changes avail; others read it when they free a block of that run.
 type hand struct {
-	_     [0]atomic.Uint64 // aligns the masks on 32 bits
+	_     [0]atomic.Uint64 // aligns the words on 32 bits
 	avail uint64           // slots that may be handed out
-	freed uint64           // slots that were freed and will be
-	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex
+	mine  uint64           // slots of the run while it is biased, else 0; see bias.go
+	turns uint64           // odd while the handle's goroutine frees a slot; half of it: how many it has
 	slots unsafe.Pointer   // the run's first slot
+	bytes uintptr          // of the run, 0 if there is none
 	size  uintptr          // bytes of a slot
 	recip uint64           // of the class
-	valid uint64           // of the class
-	_     uint64           // 64 bytes
+	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex
 }
 
-// hands are those of all classes.
+// hands are those of all classes; the first one, of no class, stays empty.
 type hands struct {
-	// busy is 1 while the handle's goroutine frees a block of a biased run.
-	busy uint64
-	// frees were taken back by the hands; changed with each refill.
-	frees atomic.Uint64
-	// pause counts the refills until runs may be biased again.
-	pause atomic.Int32
-	_     [40]byte
 	of    [maxClasses]hand
+	pause atomic.Int32 // refills until runs may be biased again
+	bias  biasHistory
 }
 
 // plainStores says that a word of 64 bits is written as one, so that whoever
@@ -51,27 +46,31 @@ func setMask(p *uint64, w uint64) {
 // setAvailNow sets avail for all to see.
 func (hd *hand) setAvailNow(a uint64) { atomic.StoreUint64(&hd.avail, a) }
 
-// lent returns the slots at hand, from any goroutine. A slot passes from freed
-// to avail, where it is written first.
-func (hd *hand) lent() uint64 { return atomic.LoadUint64(&hd.freed) | atomic.LoadUint64(&hd.avail) }
+// lent returns the slots at hand, from any goroutine.
+func (hd *hand) lent() uint64 { return atomic.LoadUint64(&hd.avail) }
 
 // handleFast is what the small path of a handle reads.
 type handleFast struct {
-	hands   *hands
-	s       *Shared
-	low     uintptr        // address of the data; out of reach once the handle is closed
-	base    uintptr        // address of the region
-	kindTab unsafe.Pointer // as in Shared
-	unitTab unsafe.Pointer
-	maxSize uintptr
-	classOf [128]uint8
+	s     *Shared
+	hands *hands
+	low   uintptr                     // address of the data; out of reach once the handle is closed
+	base  uintptr                     // address of the region
+	hand  [MaxClass/granule + 1]*hand // by size in granules
+}
+
+// setHands makes hs the hands that the small path looks at.
+func (h *handleFast) setHands(hs *hands) {
+	h.hands = hs
+	for g := range h.hand {
+		h.hand[g] = &hs.of[h.s.classOf[g]%maxClasses]
+	}
 }
 
 // Malloc is [Shared.Malloc] for the goroutine that uses the handle: mostly it
 // takes a slot that nobody else can have, with no atomic operation at all.
 func (h *Handle) Malloc(size int) ([]byte, error) {
-	if uintptr(size) <= h.maxSize {
-		hd := &h.hands.of[h.classOf[uintptr(size+granule-1)/granule%128]%maxClasses]
+	if uint(size) <= MaxClass {
+		hd := h.hand[(uint(size)+granule-1)/granule]
 		if a := atomic.LoadUint64(&hd.avail); a != 0 {
 			setMask(&hd.avail, a&(a-1))
 			// SAFETY: the slot is free, lent to this handle, and holds size bytes.
@@ -86,80 +85,86 @@ func (h *Handle) Malloc(size int) ([]byte, error) {
 // heap itself.
 //
 // A block of the run that the handle itself has at hand is freed without an
-// atomic operation if the run's word is biased; see bias.go.
+// atomic operation if the run is biased; see bias.go. The capacity of b says
+// where it may be at hand, its address whether it is.
 func (h *Handle) Free(b []byte) {
-	// SAFETY: the address is compared first and used as an index only.
+	// SAFETY: the address is compared and used as an index only.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	if addr-h.low < h.s.reach.Load() {
-		off := addr - h.base
-		u := off >> unitShift
-		var k uintptr
-		if raceEnabled {
-			k = h.s.kindLocked(u)
-		} else {
-			// SAFETY: the tables are committed as far as reach goes.
-			k = uintptr(*(*uint16)(unsafe.Add(h.kindTab, u*kindSize)))
-		}
-		hd := &h.hands.of[k>>8%maxClasses]
-		run := u - k&runIndex
-		if hd.run == run {
-			x := uint64(off-run<<unitShift) * hd.recip
-			bit := hd.valid & (1 << (x >> 32 % 64))
-			if canBias {
-				h.hands.busy = 1
-				// SAFETY: as above.
-				w := atomic.LoadUint64((*uint64)(unsafe.Add(h.unitTab, run*unitRow)))
-				if w&biasBit != 0 && w&bit&^(hd.avail|hd.freed) != 0 && uint32(x) < uint32(hd.recip) {
-					hd.freed |= bit
-					h.hands.busy = 0
-					return
-				}
-				h.hands.busy = 0
-			}
-			if uint32(x) < uint32(hd.recip) && h.freeHeld(hd, bit) {
+	if canBias && uint(cap(b)) <= MaxClass {
+		hd := h.hand[(uint(cap(b))+granule-1)/granule]
+		if d := addr - uintptr(hd.slots); d < hd.bytes {
+			x := uint64(d) * hd.recip
+			bit, t := uint64(1)<<(x>>32%64), hd.turns
+			hd.turns = t + 1
+			a := hd.avail
+			if atomic.LoadUint64(&hd.mine)&^a&bit != 0 && uint32(x) < uint32(hd.recip) {
+				hd.avail = a | bit
+				hd.turns = t + 2
 				return
 			}
-		} else if h.freeFar(off, run, k>>8%maxClasses) {
-			return
+			hd.turns = t
 		}
 	}
-	h.freeSlow(b)
+	if addr-h.low >= h.s.reach.Load() || !h.freeWord(addr) {
+		h.freeSlow(b)
+	}
 }
 
-// freeHeld frees the slot of the run in hd, if it is live and the run not biased.
-func (h *Handle) freeHeld(hd *hand, bit uint64) bool {
-	w, row := h.s.word(hd.run)
-	n := freeOne(w, bit)
-	if w&bit&^hd.lent() == 0 || w&biasBit != 0 || !atomic.CompareAndSwapUint64(row, w, n) {
-		return false
+// freeWord frees the block at addr by a compare-and-swap of its run's word if it
+// is one, and no other owner has the run at hand.
+func (h *Handle) freeWord(addr uintptr) bool {
+	s, off := h.s, addr-h.base
+	k := s.kindNow(off >> unitShift)
+	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
+	hd := &h.hands.of[k>>8%maxClasses]
+	if raceEnabled && hd.run != run {
+		return false // the row may be a span's by now, and be written as such
 	}
-	if n&countMask == 0 {
-		h.o.frees.Add(countWraps)
-	}
-	runtime.KeepAlive(h)
-	return true
-}
-
-// freeFar frees the block at off if it is one of the given run that its owner
-// has not at hand.
-func (h *Handle) freeFar(off, run, ci uintptr) bool {
-	if raceEnabled {
-		return false
-	}
-	s := h.s
-	c := &s.classes[ci]
 	x := uint64(off-run<<unitShift) * c.recip
 	bit := c.valid & (1 << (x >> 32 % 64))
 	w, row := s.word(run)
-	n := freeOne(w, bit)
-	if w&bit == 0 || w>>heldShift != c.tag<<1 || uint32(x) >= uint32(c.recip) || !atomic.CompareAndSwapUint64(row, w, n) {
+	if w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip) {
 		return false
 	}
-	if n&countMask == 0 || isFull(w) || c.isEmpty(n) {
+	if w&heldBit != 0 {
+		switch {
+		case hd.run != run || hd.avail&bit != 0:
+			return false
+		case w&biasBit != 0:
+			return hd.freeBiased(bit)
+		}
+	}
+	n := freeOne(w, bit)
+	if !atomic.CompareAndSwapUint64(row, w, n) {
+		return false
+	}
+	if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
 		s.freedEdge(c, run, w, n)
 	}
 	runtime.KeepAlive(s)
 	return true
+}
+
+// freeBiased does what Free does first, for a slot of the run in hd: Free looks in
+// another hand when the caller has cut the block's capacity.
+func (hd *hand) freeBiased(bit uint64) bool {
+	t := hd.turns
+	hd.turns = t + 1
+	if atomic.LoadUint64(&hd.mine)&^hd.avail&bit == 0 {
+		hd.turns = t
+		return false
+	}
+	setMask(&hd.avail, hd.avail|bit)
+	hd.turns = t + 2
+	return true
+}
+
+// frees returns how many blocks were freed by plain writes.
+func (hs *hands) frees() (n uint64) {
+	for ci := range hs.of {
+		n += atomic.LoadUint64(&hs.of[ci].turns) / 2
+	}
+	return n
 }
 
 // outOfReach is an address that no block has, nor any that lies a region's
@@ -168,7 +173,7 @@ const outOfReach = ^uintptr(0)>>1 + 1
 
 // hold makes the run at unit run the one that hd takes slots from.
 func (s *Shared) hold(hd *hand, c *sharedClass, run uintptr) {
-	hd.run, hd.size, hd.recip, hd.valid = run, c.size, c.recip, c.valid
+	hd.run, hd.size, hd.recip, hd.bytes = run, c.size, c.recip, c.units*unitSize
 	// SAFETY: the run lies in the region.
 	hd.slots = unsafe.Add(s.base, run<<unitShift)
 }

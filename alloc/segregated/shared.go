@@ -136,6 +136,7 @@ func (s *Shared) stop() {
 		for ci := range o.cur {
 			o.cur[ci].Store(0)
 			if o.hands != nil {
+				atomic.StoreUint64(&o.hands.of[ci].mine, 0)
 				o.hands.of[ci].setAvailNow(0)
 			}
 		}

@@ -128,7 +128,7 @@ func warm(t *testing.T, u user) {
 	if !ok || !canBias || !hasBarrier() {
 		return
 	}
-	for range 4 * biasPause {
+	for range 4 * minBiasPause {
 		var bs [][]byte
 		for range maxRunSlots + 1 {
 			bs = append(bs, must(t, h, 48))

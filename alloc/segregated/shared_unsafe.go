@@ -115,11 +115,13 @@ func (s *Shared) kind(u uintptr) uintptr {
 	return uintptr(*(*uint16)(unsafe.Add(s.kindTab, u*kindSize)))
 }
 
-// kindLocked is kind in builds with the race detector, which does not know that
-// it does not matter what a racing read of a bad block's kind sees.
-func (s *Shared) kindLocked(u uintptr) uintptr {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// kindNow is kind, but takes the lock in builds with the race detector, which does
+// not know that it does not matter what a racing read of a bad block's kind sees.
+func (s *Shared) kindNow(u uintptr) uintptr {
+	if raceEnabled {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+	}
 	return s.kind(u)
 }
 

@@ -4,7 +4,6 @@ import (
 	"iter"
 	"math/bits"
 	"slices"
-	"sync/atomic"
 
 	"github.com/memlab-go/memlab/alloc"
 )
@@ -55,10 +54,7 @@ func (s *Shared) Stats() alloc.Stats {
 	for _, o := range *s.owners.Load() {
 		frees += o.frees.Load()
 		if o.hands != nil {
-			frees += o.hands.frees.Load()
-			for ci := range o.hands.of {
-				frees += uint64(bits.OnesCount64(atomic.LoadUint64(&o.hands.of[ci].freed)))
-			}
+			frees += o.hands.frees()
 		}
 	}
 	if !s.h.closed {
