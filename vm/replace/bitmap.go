@@ -40,3 +40,13 @@ func firstFrom(from, n int, word func(w int) uint64) int {
 	}
 	return -1
 }
+
+// firstFrom is the function firstFrom over the numbers of b.
+func (b bitmap) firstFrom(from int) int {
+	if w := from >> 6; w < len(b) { // mostly it is near
+		if m := b[w] >> (from & 63); m != 0 {
+			return from + bits.TrailingZeros64(m)
+		}
+	}
+	return firstFrom(from, len(b), func(w int) uint64 { return b[w] })
+}

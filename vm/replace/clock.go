@@ -89,7 +89,7 @@ func (c *Clock) runBatch(s *Sim, refs []Ref) int {
 		}
 		v := c.turn()
 		counts.Evictions++
-		counts.Writebacks += int64(state[v] >> 1)
+		counts.Writebacks += int64(state[v] >> 1 & 1)
 		state[v] = 0
 		at := c.hand
 		c.page[at] = vm.PageID(p)
@@ -98,6 +98,20 @@ func (c *Clock) runBatch(s *Sim, refs []Ref) int {
 	}
 	s.counts = counts
 	return n
+}
+
+// nearHits implements nearHitter.
+func (c *Clock) nearHits(n *near, accs []Access) (taken int, writes int64) {
+	bit := c.bit
+	for i, a := range accs {
+		e := &n.slots[home(a)]
+		if !e.holds(a) {
+			return i, writes
+		}
+		bit[e.page] = 1
+		writes += int64(a & 1)
+	}
+	return len(accs), writes
 }
 
 // turn moves the hand to the page to be replaced, when no slot is empty, and

@@ -65,7 +65,7 @@ func (f *FIFO) runBatch(s *Sim, refs []Ref) int {
 			next := nodes[v].next
 			nodes[0].next, nodes[next].prev = next, 0
 			c.Evictions++
-			c.Writebacks += int64(state[v-1] >> 1)
+			c.Writebacks += int64(state[v-1] >> 1 & 1)
 			state[v-1] = 0
 		}
 		last := nodes[0].prev
@@ -74,4 +74,15 @@ func (f *FIFO) runBatch(s *Sim, refs []Ref) int {
 	}
 	s.used, s.counts, f.list.size[0] = used, c, used
 	return n
+}
+
+// nearHits implements nearHitter.
+func (f *FIFO) nearHits(n *near, accs []Access) (taken int, writes int64) {
+	for i, a := range accs {
+		if !n.slots[home(a)].holds(a) {
+			return i, writes
+		}
+		writes += int64(a & 1)
+	}
+	return len(accs), writes
 }

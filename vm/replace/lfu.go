@@ -112,6 +112,38 @@ func (l *LFU) Pages() iter.Seq[vm.PageID] { return l.list.all(0) }
 // Count returns how often the resident page p was referenced since its load.
 func (l *LFU) Count(p vm.PageID) uint64 { return l.buckets[l.bucket[p]].count }
 
+// runBatch implements batcher.
+func (l *LFU) runBatch(s *Sim, refs []Ref) int {
+	state, writes := s.state, int64(0)
+	n := len(refs)
+	for i, r := range refs {
+		p := r.Page()
+		if int(p) >= len(state) {
+			n = i
+			break
+		}
+		writes += int64(r & 1)
+		st := state[p]
+		state[p] = st | resident | uint8(r&1)<<1
+		if st != 0 {
+			l.Hit(p, false)
+			continue
+		}
+		s.counts.Misses++
+		if s.used < s.frames {
+			s.used++
+		} else {
+			v, _ := l.Victim(p)
+			s.counts.Evictions++
+			s.counts.Writebacks += int64(state[v] >> 1)
+			state[v] = 0
+		}
+		l.Insert(p, false)
+	}
+	s.counts.Writes += writes
+	return n
+}
+
 // leave takes p out of its bucket, not out of the list.
 func (l *LFU) leave(p vm.PageID) {
 	b := l.bucket[p]

@@ -15,12 +15,14 @@ type AgedLFU struct {
 	last     []uint64 // by page: time of its last reference
 	now      uint64
 	interval uint64
+	until    uint64 // references until the next halving, which comes before the one after
 }
 
 // NewAgedLFU returns an empty AgedLFU that halves every interval references (at
 // least 1).
 func NewAgedLFU(interval int) *AgedLFU {
-	return &AgedLFU{lfu: LFU{list: newRings(1)}, interval: uint64(max(interval, 1))}
+	n := uint64(max(interval, 1))
+	return &AgedLFU{lfu: LFU{list: newRings(1)}, interval: n, until: n}
 }
 
 // Hit implements [vm.Policy].
@@ -46,11 +48,45 @@ func (a *AgedLFU) Remove(p vm.PageID) { a.lfu.Remove(p) }
 // first.
 func (a *AgedLFU) Pages() iter.Seq[vm.PageID] { return a.lfu.Pages() }
 
+// runBatch implements batcher.
+func (a *AgedLFU) runBatch(s *Sim, refs []Ref) int {
+	state, writes := s.state, int64(0)
+	n := len(refs)
+	for i, r := range refs {
+		p := r.Page()
+		if int(p) >= len(state) {
+			n = i
+			break
+		}
+		writes += int64(r & 1)
+		st := state[p]
+		state[p] = st | resident | uint8(r&1)<<1
+		if st != 0 {
+			a.Hit(p, false)
+			continue
+		}
+		s.counts.Misses++
+		if s.used < s.frames {
+			s.used++
+		} else {
+			v, _ := a.Victim(p)
+			s.counts.Evictions++
+			s.counts.Writebacks += int64(state[v] >> 1)
+			state[v] = 0
+		}
+		a.Insert(p, false)
+	}
+	s.counts.Writes += writes
+	return n
+}
+
 // tick counts a reference to p, halving before it when it is time.
 func (a *AgedLFU) tick(p vm.PageID) {
-	if a.now > 0 && a.now%a.interval == 0 {
+	if a.until == 0 {
 		a.halve()
+		a.until = a.interval
 	}
+	a.until--
 	a.now++
 	a.last[p] = a.now
 }

@@ -71,7 +71,7 @@ func (l *LRU) runBatch(s *Sim, refs []Ref) int {
 				next := nodes[v].next
 				nodes[0].next, nodes[next].prev = next, 0
 				c.Evictions++
-				c.Writebacks += int64(state[v-1] >> 1)
+				c.Writebacks += int64(state[v-1] >> 1 & 1)
 				state[v-1] = 0
 				if v == mru { // one frame
 					mru = 0
@@ -85,4 +85,31 @@ func (l *LRU) runBatch(s *Sim, refs []Ref) int {
 	}
 	s.used, s.counts, l.list.size[0] = used, c, used
 	return taken
+}
+
+// nearHits implements nearHitter. mru is as in runBatch.
+func (l *LRU) nearHits(n *near, accs []Access) (taken int, writes int64) {
+	nodes := l.list.nodes
+	mru := nodes[0].prev
+	taken = len(accs)
+	for i, a := range accs {
+		e := &n.slots[home(a)]
+		if !e.holds(a) {
+			taken = i
+			break
+		}
+		writes += int64(a & 1)
+		at := uint32(e.page) + 1
+		if at == mru {
+			continue
+		}
+		old := nodes[at]
+		nodes[old.prev].next = old.next
+		nodes[old.next].prev = old.prev
+		nodes[at] = ringNode{mru, 0}
+		nodes[mru].next = at
+		mru = at
+		nodes[0].prev = at
+	}
+	return taken, writes
 }

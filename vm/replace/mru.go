@@ -33,3 +33,35 @@ func (m *MRU) Remove(p vm.PageID) { m.list.remove(0, p) }
 // Pages implements [vm.Lister]: least recently used first, so that the page
 // that leaves first comes last (the order in which OSTEP prints it).
 func (m *MRU) Pages() iter.Seq[vm.PageID] { return m.list.all(0) }
+
+// runBatch implements batcher.
+func (m *MRU) runBatch(s *Sim, refs []Ref) int {
+	state, writes := s.state, int64(0)
+	n := len(refs)
+	for i, r := range refs {
+		p := r.Page()
+		if int(p) >= len(state) {
+			n = i
+			break
+		}
+		writes += int64(r & 1)
+		st := state[p]
+		state[p] = st | resident | uint8(r&1)<<1
+		if st != 0 {
+			m.Hit(p, false)
+			continue
+		}
+		s.counts.Misses++
+		if s.used < s.frames {
+			s.used++
+		} else {
+			v, _ := m.Victim(p)
+			s.counts.Evictions++
+			s.counts.Writebacks += int64(state[v] >> 1)
+			state[v] = 0
+		}
+		m.Insert(p, false)
+	}
+	s.counts.Writes += writes
+	return n
+}

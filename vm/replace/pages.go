@@ -107,21 +107,6 @@ func (t *Pages) add(s *pageSlot, key uint64) Ref {
 	return ref
 }
 
-// collided returns the page of key, whose home slot h another page has, and false
-// if it has no number.
-func (t *Pages) collided(key, h uint64) (Ref, bool) {
-	for {
-		h = (h + 1) & uint64(len(t.slots)-1)
-		s := &t.slots[h]
-		if s.key == key {
-			return s.ref, true
-		}
-		if s.key == 0 {
-			return 0, false
-		}
-	}
-}
-
 // grow makes the table twice as large.
 func (t *Pages) grow() {
 	n := max(2*len(t.slots), 1024)

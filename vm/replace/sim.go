@@ -26,6 +26,7 @@ const (
 	resident = 1 << iota
 	dirty
 	pinned
+	inNear // it may be in Sim.near
 )
 
 // A Sim is a memory of some frames under one policy, fed with a trace. It keeps
@@ -42,6 +43,7 @@ type Sim struct {
 	trimmer vm.Trimmer   // policy, if it is one
 	launder vm.Launderer // policy, if it is one
 	batch   batcher      // policy, if it is one
+	near    *near        // what RunAccesses looks into first
 	onEvict func(victim vm.PageID, dirty bool)
 }
 
@@ -94,6 +96,7 @@ func (s *Sim) OnEvict(f func(victim vm.PageID, dirty bool)) { s.onEvict = f }
 // [vm.NoVictim] at one that needs a frame when there is none to be had; that
 // one has changed nothing. Otherwise O(1) a reference, as far as the policy is.
 func (s *Sim) Run(refs []Ref) error {
+	s.leaveNear()
 	for len(refs) > 0 {
 		n := 0
 		switch fast := s.onEvict == nil && s.frames > 0 && s.pins == 0; {
@@ -172,6 +175,7 @@ func (s *Sim) runAny(refs []Ref) int {
 // Step takes one reference and reports whether it hit. Errors are those of
 // [Sim.Run].
 func (s *Sim) Step(r Ref) (hit bool, err error) {
+	s.leaveNear()
 	p, write := r.Page(), r.Write()
 	if int(p) >= len(s.state) {
 		growTo(&s.state, max(2*int(p), 1024))
