@@ -20,33 +20,28 @@ func (b bitmap) put(i int, on bool) {
 	}
 }
 
-// firstFrom returns the first number i ≥ from, and then from 0 on, for which
-// word(w) has its bit set, where word(w) gives the bits of numbers 64w and up.
-// It looks at each of the n words at most twice, and returns -1 if all are 0.
-func firstFrom(from, n int, word func(w int) uint64) int {
+// firstFrom returns the first number i ≥ from, and then from 0 on, that is in b, or
+// -1. It looks at each word at most twice.
+func (b bitmap) firstFrom(from int) int {
 	w := from >> 6
-	if w >= n {
+	if w >= len(b) {
 		w, from = 0, 0
 	}
-	m := word(w) &^ (1<<(from&63) - 1)
-	for range n + 1 {
+	if len(b) == 0 {
+		return -1
+	}
+	if m := b[w] >> (from & 63); m != 0 { // mostly it is near
+		return from + bits.TrailingZeros64(m)
+	}
+	for k := w + 1; k < len(b); k++ {
+		if m := b[k]; m != 0 {
+			return k<<6 + bits.TrailingZeros64(m)
+		}
+	}
+	for k, m := range b[:w+1] {
 		if m != 0 {
-			return w<<6 + bits.TrailingZeros64(m)
+			return k<<6 + bits.TrailingZeros64(m)
 		}
-		if w++; w == n {
-			w = 0
-		}
-		m = word(w)
 	}
 	return -1
-}
-
-// firstFrom is the function firstFrom over the numbers of b.
-func (b bitmap) firstFrom(from int) int {
-	if w := from >> 6; w < len(b) { // mostly it is near
-		if m := b[w] >> (from & 63); m != 0 {
-			return from + bits.TrailingZeros64(m)
-		}
-	}
-	return firstFrom(from, len(b), func(w int) uint64 { return b[w] })
 }

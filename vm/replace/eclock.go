@@ -2,6 +2,7 @@ package replace
 
 import (
 	"iter"
+	"math/bits"
 
 	"github.com/memlab-go/memlab/vm"
 )
@@ -50,11 +51,10 @@ func (c *EnhancedClock) Victim(vm.PageID) (vm.PageID, bool) {
 	if c.empty() {
 		return 0, false
 	}
-	n := len(c.used)
 	for {
-		i := firstFrom(c.hand, n, func(w int) uint64 { return c.used[w] &^ c.ref[w] &^ c.mod[w] })
+		i := c.first(0)
 		if i < 0 {
-			i = firstFrom(c.hand, n, func(w int) uint64 { return c.used[w] &^ c.ref[w] & c.mod[w] })
+			i = c.first(^uint64(0))
 			c.clearRefs(i)
 		}
 		if i >= 0 {
@@ -64,6 +64,28 @@ func (c *EnhancedClock) Victim(vm.PageID) (vm.PageID, bool) {
 			return p, true
 		}
 	}
+}
+
+// first returns the first slot from the hand on that has R=0, and M=0 if mod is 0 or
+// M=1 if it is all ones; or -1.
+func (c *EnhancedClock) first(mod uint64) int {
+	n := len(c.used)
+	used, r, m := c.used, c.ref[:n], c.mod[:n]
+	w, upper := c.hand>>6, ^uint64(0)<<(c.hand&63)
+	if set := used[w] &^ r[w] &^ (m[w] ^ mod) & upper; set != 0 {
+		return w<<6 + bits.TrailingZeros64(set)
+	}
+	for k := w + 1; k < n; k++ {
+		if set := used[k] &^ r[k] &^ (m[k] ^ mod); set != 0 {
+			return k<<6 + bits.TrailingZeros64(set)
+		}
+	}
+	for k := range w + 1 {
+		if set := used[k] &^ r[k] &^ (m[k] ^ mod); set != 0 {
+			return k<<6 + bits.TrailingZeros64(set)
+		}
+	}
+	return -1
 }
 
 // clearRefs clears R of the slots that a round passes from the hand to slot i,

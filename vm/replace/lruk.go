@@ -22,10 +22,12 @@ type LRUK struct {
 	now  uint64
 }
 
-// lrukEntry is a page in the heap, with a lower bound of its key.
+// lrukEntry is a page in the heap, with a lower bound of its key: the time of its K-th
+// last reference, with bit 63 set, or of its last one if it has fewer than K. No two
+// references have one time.
 type lrukEntry struct {
-	kth, last uint64
-	page      vm.PageID
+	key  uint64
+	page vm.PageID
 }
 
 // NewLRUK returns an empty LRU-k; k is at least 1.
@@ -54,7 +56,10 @@ func (l *LRUK) Insert(p vm.PageID, w bool) {
 // entry returns the entry of p with its true key.
 func (l *LRUK) entry(p vm.PageID) lrukEntry {
 	h := l.hist[int(p)*l.k : (int(p)+1)*l.k]
-	return lrukEntry{h[l.k-1], h[0], p}
+	if kth := h[l.k-1]; kth != 0 {
+		return lrukEntry{kth | 1<<63, p}
+	}
+	return lrukEntry{h[0], p}
 }
 
 // Victim implements [vm.Policy].
@@ -107,13 +112,9 @@ func (l *LRUK) delete(i int) {
 	}
 }
 
-func (a lrukEntry) less(b lrukEntry) bool {
-	return a.kth < b.kth || a.kth == b.kth && a.last < b.last
-}
-
 func (l *LRUK) up(i int) {
 	e := l.heap[i]
-	for i > 0 && e.less(l.heap[(i-1)/2]) {
+	for i > 0 && e.key < l.heap[(i-1)/2].key {
 		l.heap[i] = l.heap[(i-1)/2]
 		i = (i - 1) / 2
 	}
@@ -121,17 +122,18 @@ func (l *LRUK) up(i int) {
 }
 
 func (l *LRUK) down(i int) {
-	e, n := l.heap[i], len(l.heap)
-	for {
+	heap := l.heap
+	e, n := heap[i], len(heap)
+	for 2*i+1 < n {
 		kid := 2*i + 1
-		if kid+1 < n && l.heap[kid+1].less(l.heap[kid]) {
-			kid++
+		if right := min(kid+1, n-1); heap[right].key < heap[kid].key {
+			kid = right
 		}
-		if kid >= n || !l.heap[kid].less(e) {
-			l.heap[i] = e
-			return
+		if heap[kid].key >= e.key {
+			break
 		}
-		l.heap[i] = l.heap[kid]
+		heap[i] = heap[kid]
 		i = kid
 	}
+	heap[i] = e
 }
