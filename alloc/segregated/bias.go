@@ -53,7 +53,7 @@ func (o *shard) mayBias() bool {
 	if !canBias {
 		return false
 	}
-	p := &o.hands.pause
+	p := &o.hands.Load().pause
 	if p.Load() == 0 {
 		return true
 	}
@@ -85,8 +85,8 @@ func (s *Shared) unbias(c *sharedClass, run uintptr) {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s.ownerOf(c, run) == o && o.hands != nil {
-		s.unbiasAll(o.hands)
+	if hs := o.hands.Load(); hs != nil && s.ownerOf(c, run) == o {
+		s.unbiasAll(hs)
 	}
 }
 
@@ -94,8 +94,8 @@ func (s *Shared) unbias(c *sharedClass, run uintptr) {
 func (s *Shared) unbiasAll(hs *hands) {
 	any := false
 	for ci := range hs.of {
-		if hd := &hs.of[ci]; atomic.LoadUint64(&hd.mine) != 0 {
-			atomic.StoreUint64(&hd.mine, 0)
+		if hd := &hs.of[ci]; atomic.LoadUint64(&hd.mine)&slotMask != 0 {
+			atomic.StoreUint64(&hd.mine, openBit)
 			any = true
 		}
 	}
@@ -103,14 +103,22 @@ func (s *Shared) unbiasAll(hs *hands) {
 		return
 	}
 	hs.pauseBias()
+	hs.await()
+	for ci := range hs.of {
+		if run := hs.of[ci].run; run != 0 {
+			_, row := s.word(run)
+			atomic.AndUint64(row, ^uint64(biasBit))
+		}
+	}
+}
+
+// await returns when the goroutine that the hands are of sees what was written to
+// mine, and has finished what it had begun before.
+func (hs *hands) await() {
 	barrier()
 	for ci := range hs.of {
 		for atomic.LoadUint64(&hs.of[ci].turns)%2 != 0 {
 			runtime.Gosched()
-		}
-		if run := hs.of[ci].run; run != 0 {
-			_, row := s.word(run)
-			atomic.AndUint64(row, ^uint64(biasBit))
 		}
 	}
 }

@@ -21,7 +21,8 @@
 //   - [Shared], made by [NewShared], for many goroutines, and its [Handle] for
 //     one at a time: the words of runs on which all agree (shared_word.go), fast
 //     paths (shared_unsafe.go, handle_unsafe.go), shards and their lists
-//     (shard.go, shard_move.go), frees without an atomic operation (bias.go).
+//     (shard.go, shard_move.go), frees without an atomic operation (bias.go),
+//     goroutines that are known by their stacks (shared_claim.go).
 //
 // # One operation, step by step
 //
@@ -56,12 +57,16 @@
 //
 // s.Malloc(40) in one goroutine, and s.Free of the block in another:
 //
-//  1. The address of the goroutine's stack chooses a shard, one of four for each
-//     processor. It need not be the same each time; it only spreads the calls.
-//  2. The shard has a word for each class: the number of a run, and 32 bits for
-//     slots of it at hand. A compare-and-swap takes the lowest one. As run and
-//     slots change together, it does not matter who else has done so meanwhile;
-//     a goroutine that loses twice moves on to another shard.
+//  1. Where the goroutine's stack is says whether it has a claim. If so, it has a
+//     run of the class for itself, and a word with the slots of it at hand: the
+//     lowest one is taken by a plain write. That is all.
+//  2. Without a claim, the address of the stack chooses a shard, one of four for each
+//     processor. The shard has a word for each class: the number of a run, and 32
+//     bits for slots of it at hand. A compare-and-swap takes the lowest one. As run
+//     and slots change together, it does not matter who else has done so meanwhile;
+//     a goroutine that loses twice moves on to another shard. One that has come eight
+//     times for more slots gets a claim, if one of the four for each processor is
+//     free or idle.
 //  3. When no slot is at hand, those that have been freed in the run are lent to
 //     the shard: their bits are set in the run's own word, all at once, and put
 //     into the shard's. When there are none, the shard's mutex is taken: for
@@ -72,18 +77,21 @@
 //     bits for slots: that the slot's bit is set, and that it is not at hand
 //     somewhere, makes b a live block, and a compare-and-swap of the word clears
 //     the bit. Of two frees of one block one fails to, and finds the bit clear.
-//     Nobody else is told: the owner finds the slot when it needs one.
+//     Nobody else is told: the owner finds the slot when it needs one. If the run
+//     is the one that the goroutine's own claim has at hand, it sets the slot's bit
+//     in its own word instead, by a plain write; others who free slots of that run
+//     put an end to this, for a time (bias.go).
 //  5. A free that found the run full puts it on its owner's list; one that left
 //     it empty gives the shard's empty runs back if they are more than eight and
 //     a quarter of its runs.
 //  6. With each new run, and each 64th refill, a shard looks after another one:
 //     from one that has not been asked for a run since the last look it takes
-//     all that has room. So an idle shard keeps nothing while others work;
-//     [Shared.Trim] is for when nobody does.
+//     all that has room, and the claim. So an idle shard keeps nothing while
+//     others work; [Shared.Trim] is for when nobody does.
 //
-// A [Handle] has a shard of its own, and in place of 2 and 3 plain words that
-// only its goroutine writes: Malloc takes a slot without an atomic operation.
-// Free does, too, for blocks of the runs it has at hand, on amd64 under Linux.
+// There are claims on amd64 under Linux. A [Handle] is one for which the caller says
+// that no two goroutines use it at a time: it takes slots by plain writes on all
+// systems, and on amd64 under Linux it frees by them, too.
 //
 // # The memory picture
 //
@@ -105,8 +113,8 @@
 //	live    111 │ class │ held │ biased │ frees modulo 16 │ 49 slots
 //	bound   111 │ class │ on its owner's list │ owner
 //
-//	shard   a word for each class:  run │ 32 slots at hand      lists of runs with room
-//	handle  words for each class:   slots at hand, biased       lists of runs with room
+//	shard          a word for each class:  run │ 32 slots at hand     lists of runs with room
+//	handle, claim  words for each class:   slots at hand, biased      lists of runs with room
 //
 // Blocks have no headers and are multiples of 16 bytes. The rows of a unit cost
 // 18 bytes for each 1024, touched only where there are blocks. What a user's
@@ -138,7 +146,9 @@
 // A Shared holds runs of up to 49 slots or 32 KiB for each shard and class in use,
 // of which pages that were never touched are not resident; it has more classes
 // than a Heap, from the first block on, since what has no class takes the lock.
-// Small programs are tighter in a Heap. Its check-and-free of a slot is exact
+// Small programs are tighter in a Heap. A goroutine that calls from depths of its
+// stack that are more than 2 KiB apart is taken for several; a block that passes from
+// one to another costs a compare-and-swap. Its check-and-free of a slot is exact
 // like a Heap's, except that a goroutine which frees a block twice can be
 // overtaken, between looking and freeing, by a multiple of 16 other frees that
 // leave the run's word as it was: then it has freed whatever the slot is now.
@@ -152,8 +162,8 @@
 // # Concurrency
 //
 // A Heap is not safe for concurrent use, nor is a Handle; a Shared is. With the
-// race detector, and on systems other than Linux on amd64, handles free by
-// compare-and-swap. [Shared.Blocks], [Shared.Check] and [Shared.Stats] hold all
+// race detector, and on systems other than Linux on amd64, there are no claims, and
+// handles free by compare-and-swap. [Shared.Blocks], [Shared.Check] and [Shared.Stats] hold all
 // locks, but Malloc and Free mostly need none: their figures are exact when nobody
 // else is at work. Mappings are
 // private: a child process that is made by fork and exec inherits none of it. A

@@ -37,13 +37,15 @@ func (s *Shared) Handle() *Handle {
 		o.mu.Unlock()
 	} else {
 		old := *s.owners.Load()
-		o = &shard{id: uint64(len(old)), hands: new(hands)}
-		o.hands.pauseBias()
+		o = &shard{id: uint64(len(old))}
+		hs := new(hands)
+		hs.pauseBias()
+		o.hands.Store(hs)
 		owners := append(old[:len(old):len(old)], o)
 		s.owners.Store(&owners)
 	}
 	h := &Handle{o: o, handleFast: handleFast{s: s, base: uintptr(s.base), low: uintptr(s.base) + s.first}}
-	h.setHands(o.hands)
+	h.setHands(o.hands.Load())
 	return h
 }
 
@@ -132,7 +134,7 @@ func (h *Handle) Close() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !s.stopped.Load() {
-		for ci := range o.hands.of {
+		for ci := range s.classes {
 			s.giveBack(o, &s.classes[ci])
 		}
 		t := s.seats[seat()].Load()
@@ -149,8 +151,9 @@ func (h *Handle) Close() error {
 // takeLent returns a slot of class c for the handle that o belongs to, whose
 // mutex is held; nil if there is no room for another run.
 func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
-	hd := &o.hands.of[c.index]
-	for atomic.LoadUint64(&hd.avail) == 0 && (hd.run == 0 || !s.lend(hd, o.hands.pause.Load() == 0)) {
+	hs := o.hands.Load()
+	hd := &hs.of[c.index]
+	for atomic.LoadUint64(&hd.avail) == 0 && (hd.run == 0 || !s.lend(hd, canBias && hs.pause.Load() == 0)) {
 		s.giveBack(o, c)
 		run := s.next(o, c)
 		if run == 0 {
@@ -186,8 +189,13 @@ func (s *Shared) lend(hd *hand, bias bool) bool {
 			n |= biasBit
 		}
 		if atomic.CompareAndSwapUint64(row, w, n) {
+			m := uint64(openBit)
 			if bias {
-				atomic.StoreUint64(&hd.mine, s.classes[w>>classShift%maxClasses].valid)
+				m |= s.classes[w>>classShift%maxClasses].valid
+			}
+			atomic.StoreUint64(&hd.mine, m)
+			if s.stopped.Load() {
+				hd.stop()
 			}
 			return true
 		}
@@ -197,14 +205,14 @@ func (s *Shared) lend(hd *hand, bias bool) bool {
 // giveBack takes the run out of the hand of class c, with the slots that were
 // not handed out.
 func (s *Shared) giveBack(o *shard, c *sharedClass) {
-	hd := &o.hands.of[c.index]
+	hd := &o.hands.Load().of[c.index]
 	run := hd.run
 	if run == 0 {
 		return
 	}
 	hd.run, hd.bytes = 0, 0
 	atomic.StoreUint64(&hd.mine, 0)
-	s.unhold(run, hd.lent())
+	s.unhold(o, run, hd.lent())
 	hd.setAvailNow(0)
 	s.settleAt(o, c, run)
 }

@@ -13,14 +13,18 @@ import (
 type hand struct {
 	_     [0]atomic.Uint64 // aligns the words on 32 bits
 	avail uint64           // slots that may be handed out
-	mine  uint64           // slots of the run while it is biased, else 0; see bias.go
+	mine  uint64           // slots of the run while it is biased, see bias.go; and openBit
 	turns uint64           // odd while the handle's goroutine frees a slot; half of it: how many it has
 	slots unsafe.Pointer   // the run's first slot
-	bytes uintptr          // of the run, 0 if there is none
+	bytes uintptr          // of the run's slots, 0 if there is none
 	size  uintptr          // bytes of a slot
 	recip uint64           // of the class
 	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex
 }
+
+// openBit is set in a hand's mine while slots may be handed out. Only the hands of
+// a claim are shut while their goroutine is at work; see shared_claim.go.
+const openBit = 1 << 63
 
 // hands are those of all classes; the first one, of no class, stays empty.
 type hands struct {
@@ -41,6 +45,12 @@ func setMask(p *uint64, w uint64) {
 		return
 	}
 	atomic.StoreUint64(p, w)
+}
+
+// stop leaves the hand without slots.
+func (hd *hand) stop() {
+	atomic.StoreUint64(&hd.mine, 0)
+	hd.setAvailNow(0)
 }
 
 // setAvailNow sets avail for all to see.
@@ -128,10 +138,10 @@ func (h *Handle) freeWord(addr uintptr) bool {
 	}
 	if w&heldBit != 0 {
 		switch {
-		case hd.run != run || hd.avail&bit != 0:
-			return false
 		case w&biasBit != 0:
-			return hd.freeBiased(bit)
+			return hd.run == run && hd.freeBiased(bit)
+		case s.lent(c, run)&bit != 0:
+			return false
 		}
 	}
 	n := freeOne(w, bit)
@@ -173,7 +183,7 @@ const outOfReach = ^uintptr(0)>>1 + 1
 
 // hold makes the run at unit run the one that hd takes slots from.
 func (s *Shared) hold(hd *hand, c *sharedClass, run uintptr) {
-	hd.run, hd.size, hd.recip, hd.bytes = run, c.size, c.recip, c.units*unitSize
+	hd.run, hd.size, hd.recip, hd.bytes = run, c.size, c.recip, uintptr(c.numSlots())*c.size
 	// SAFETY: the run lies in the region.
 	hd.slots = unsafe.Add(s.base, run<<unitShift)
 }

@@ -23,13 +23,14 @@ type shard struct {
 
 	mu      sync.Mutex
 	id      uint64
-	hands   *hands // of a handle, nil if the shard is for all
-	closed  bool   // the handle is
+	hands   atomic.Pointer[hands] // of a handle or a claim, nil if the shard is for all
+	claim   *claim                // whose hands they are, nil if a handle's
+	closed  bool                  // the handle is
 	lists   [maxClasses]runList
 	runs    int    // owned
 	empties int    // of these, those that were seen empty and are listed
 	calls   uint64 // refills
-	seen    uint64 // calls at the last visit
+	seen    uint64 // calls and frees at the last visit
 	_       [64]byte
 }
 
@@ -274,7 +275,7 @@ func (s *Shared) retire(o *shard, c *sharedClass) {
 		case cur&curFill != 0:
 			runtime.Gosched()
 		case at.CompareAndSwap(cur, uint64(run)<<curShift|curFill):
-			s.unhold(run, atHand(cur, run))
+			s.unhold(o, run, atHand(cur, run))
 			at.Store(0)
 			s.settleAt(o, c, run)
 			return
@@ -282,12 +283,18 @@ func (s *Shared) retire(o *shard, c *sharedClass) {
 	}
 }
 
-// unhold marks the slots of a run that it had lent, and that were not handed
-// out, as free.
-func (s *Shared) unhold(run uintptr, lent uint64) {
+// unhold marks the slots of a run that it had lent to o, and that were not handed
+// out, as free. It counts as a free that was none, so that whoever is about to free
+// a slot, and has seen that o has it not at hand, finds that the word has changed.
+func (s *Shared) unhold(o *shard, run uintptr, lent uint64) {
 	for {
 		w, row := s.word(run)
-		if atomic.CompareAndSwapUint64(row, w, w&^(lent|heldBit|biasBit)) {
+		n := w&^(lent|heldBit|biasBit|countMask) | (w+countOne)&countMask
+		if atomic.CompareAndSwapUint64(row, w, n) {
+			o.frees.Add(^uint64(0))
+			if n&countMask == 0 {
+				o.frees.Add(countWraps)
+			}
 			return
 		}
 	}

@@ -13,7 +13,7 @@ const stealFrom = 4
 // steal moves runs of c from the list of another shard that has at least so
 // many to that of o, and reports whether it found any.
 func (s *Shared) steal(o *shard, c *sharedClass, least int) bool {
-	for _, v := range s.shards {
+	for _, v := range (*s.owners.Load())[:len(s.shards)+len(s.desks)] {
 		if v == o || !v.mu.TryLock() {
 			continue
 		}
@@ -48,17 +48,30 @@ func (s *Shared) move(from, o *shard, c *sharedClass, run uintptr) {
 // visitEvery is after how many refills a shard looks after another one.
 const visitEvery = 64
 
+// isIdle reports whether nobody has used the shard since it was asked last.
+func (v *shard) isIdle() bool {
+	used := v.calls
+	if hs := v.hands.Load(); hs != nil {
+		used += hs.frees()
+	}
+	idle := used == v.seen
+	v.seen = used
+	return idle
+}
+
 // visit looks at one shard after the other. One that has not been asked for a
 // run since the last visit is idle: o takes what it has.
 func (s *Shared) visit(o *shard) {
-	v := s.shards[s.turn.Add(1)%uint32(len(s.shards))]
+	v := (*s.owners.Load())[s.turn.Add(1)%uint32(len(s.shards)+len(s.desks))]
 	if v == o || !v.mu.TryLock() {
 		return
 	}
 	defer v.mu.Unlock()
-	if v.calls != v.seen {
-		v.seen = v.calls
+	if !v.isIdle() {
 		return
+	}
+	if v.claim != nil {
+		s.endClaim(v)
 	}
 	s.takeAll(v, o)
 	s.shrink(o)

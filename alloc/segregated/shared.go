@@ -14,7 +14,8 @@ import (
 // A Shared is a heap for many goroutines: any of them may call it at any time,
 // and free what another allocated. It scales with cores for sizes up to the
 // largest class; larger blocks, aligned ones and new runs come from one best-fit
-// space under a lock. See [Handle] for what is faster still.
+// space under a lock. See [Handle] for what is faster still, and the same on all
+// systems.
 //
 // Every method is safe for concurrent use. Those that look at the whole heap,
 // [Shared.Check], [Shared.Blocks], [Shared.Stats] and [Shared.Trim], stop
@@ -35,10 +36,15 @@ type Shared struct {
 	stopped atomic.Bool // closed, or the central heap is damaged: no more slots
 
 	shards []*shard                 // taken before mu, in the order of owners
-	owners atomic.Pointer[[]*shard] // shards and the ones of handles, by their number in a run's second word
-	reg    sync.Mutex               // guards the change of owners and idle; taken first
+	desks  []*shard                 // as many, for claims
+	owners atomic.Pointer[[]*shard] // shards, desks, and the ones of handles, by their number in a run's second word
+	reg    sync.Mutex               // guards the change of owners, idle and claims; taken first
 	idle   []*shard                 // of handles that were closed
 	turn   atomic.Uint32            // whom the next visit is to
+	tries  [numSeats]atomic.Uint64  // how often who has asked for a run, see wantsClaim
+	desk   int                      // desk that is looked at when all are taken
+	alone  bool                     // no more claims: the system has no barrier
+	nobody *claim                   // that there is none
 }
 
 // NewShared is [New] for a heap that many goroutines share. Options are the same,
@@ -75,14 +81,16 @@ func (s *Shared) start(o Options) error {
 	for n < 4*runtime.GOMAXPROCS(0) && n < numSeats {
 		n *= 2
 	}
-	s.shards = make([]*shard, n)
-	for i := range s.shards {
-		s.shards[i] = &shard{id: uint64(i)}
+	owners := make([]*shard, 2*n)
+	for i := range owners {
+		owners[i] = &shard{id: uint64(i)}
 	}
-	owners := append([]*shard{}, s.shards...)
+	s.shards, s.desks = owners[:n:n], owners[n:]
 	s.owners.Store(&owners)
+	s.nobody = newClaim(s, nil, 0)
 	for i := range s.seats {
 		s.seats[i].Store(s.shards[i%n])
+		s.claims[i].Store(s.nobody)
 	}
 	for i := range s.classes {
 		s.classes[i].tag = ^uint64(0) // no word is of these
@@ -130,14 +138,13 @@ func (s *Shared) extendReach() {
 	}
 }
 
-// stop leaves Malloc and the handles without current runs.
+// stop leaves Malloc, claims and handles without current runs.
 func (s *Shared) stop() {
 	for _, o := range *s.owners.Load() {
 		for ci := range o.cur {
 			o.cur[ci].Store(0)
-			if o.hands != nil {
-				atomic.StoreUint64(&o.hands.of[ci].mine, 0)
-				o.hands.of[ci].setAvailNow(0)
+			if hs := o.hands.Load(); hs != nil {
+				hs.of[ci].stop()
 			}
 		}
 	}

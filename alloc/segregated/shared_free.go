@@ -61,7 +61,7 @@ func (s *Shared) release(p place) verdict {
 		if w&biasBit != 0 {
 			return biased
 		}
-		if w&heldBit != 0 && s.lent(p)&p.bit != 0 {
+		if w&heldBit != 0 && s.lent(p.c, p.run)&p.bit != 0 {
 			return inHand
 		}
 		n := freeOne(w, p.bit)
@@ -78,18 +78,18 @@ func (s *Shared) release(p place) verdict {
 	}
 }
 
-// lent returns the slots that the owner of p's run has at hand for p's class: no
-// less than are of that run.
-func (s *Shared) lent(p place) uint64 {
-	b := atomic.LoadUint64(s.bound(p.run))
-	if !p.c.isRun(b) {
+// lent returns the slots that the owner of the given run, of class c, has at hand
+// for the class: no less than are of that run.
+func (s *Shared) lent(c *sharedClass, run uintptr) uint64 {
+	b := atomic.LoadUint64(s.bound(run))
+	if !c.isRun(b) {
 		return 0
 	}
 	o := (*s.owners.Load())[b&ownerMask]
-	if o.hands == nil {
-		return atHand(o.cur[p.c.index].Load(), p.run)
+	if hs := o.hands.Load(); hs != nil {
+		return hs.of[c.index%maxClasses].lent()
 	}
-	return o.hands.of[p.c.index].lent()
+	return atHand(o.cur[c.index%maxClasses].Load(), run)
 }
 
 // isLent reports whether the slot at p has been lent to an owner that has not
@@ -104,7 +104,8 @@ func (s *Shared) isLent(p place) bool {
 	if s.ownerOf(p.c, p.run) != o {
 		return false
 	}
-	if o.hands == nil {
+	hs := o.hands.Load()
+	if hs == nil {
 		cur := o.cur[p.c.index].Load()
 		for cur&curFill != 0 { // Malloc puts slots at hand without the mutex
 			runtime.Gosched()
@@ -112,7 +113,7 @@ func (s *Shared) isLent(p place) bool {
 		}
 		return atHand(cur, p.run)&p.bit != 0
 	}
-	hd := &o.hands.of[p.c.index]
+	hd := &hs.of[p.c.index]
 	return hd.run == p.run && hd.lent()&p.bit != 0
 }
 
@@ -190,7 +191,7 @@ func (s *Shared) liveSlots(run, ci uint64) uint64 {
 	}
 	live := w & p.c.valid
 	if w&heldBit != 0 {
-		live &^= s.lent(p)
+		live &^= s.lent(p.c, p.run)
 	}
 	return live
 }
@@ -223,7 +224,7 @@ func (s *Shared) look(b []byte) (place, verdict) {
 	switch {
 	case !p.c.isRun(w) || w&p.bit == 0:
 		return p, notLive
-	case w&heldBit != 0 && s.lent(p)&p.bit != 0:
+	case w&heldBit != 0 && s.lent(p.c, p.run)&p.bit != 0:
 		return p, inHand
 	}
 	return p, freed

@@ -7,12 +7,20 @@ import (
 )
 
 // mallocSlow is Malloc when the current run has no slot, or somebody else was
-// quicker, for sizes without a class, and when every call has to come here.
-func (s *Shared) mallocSlow(size int) ([]byte, error) {
+// quicker, for sizes without a class, and when every call has to come here; here
+// is a variable of the caller's.
+func (s *Shared) mallocSlow(op string, size int, here *byte) ([]byte, error) {
 	at := seat()
 	o := s.seats[at].Load()
 	if s.hasClass(size) && !s.stopped.Load() {
 		c := s.classFor(size)
+		if s.isClaimed(here) {
+			if b := s.mallocClaimed(c, size, here); b != nil {
+				return b, nil
+			}
+		} else if s.wantsClaim(stackPlace(here)) {
+			s.makeClaim(here)
+		}
 		cur, lost := s.takeOrLend(&o.cur[c.index])
 		if lost > 1 { // another goroutine has the same shard: part
 			s.seats[at].Store(s.shards[(o.id+uint64(at)|1)%uint64(len(s.shards))])
@@ -21,7 +29,7 @@ func (s *Shared) mallocSlow(size int) ([]byte, error) {
 			return s.take(cur, c.size, size), nil
 		}
 	}
-	return s.malloc("malloc", size, o)
+	return s.malloc(op, size, o)
 }
 
 // hasClass reports whether blocks of so many bytes are slots.
@@ -32,8 +40,13 @@ func (s *Shared) classFor(size int) *sharedClass {
 	return &s.classes[s.classOf[uintptr(size+granule-1)/granule%128]%maxClasses]
 }
 
-// malloc finds a block of size bytes for owner o.
+// malloc finds a block of size bytes for owner o, nil if the goroutine's place says
+// who that is.
 func (s *Shared) malloc(op string, size int, o *shard) ([]byte, error) {
+	if o == nil {
+		var here byte
+		return s.mallocSlow(op, size, &here)
+	}
 	if s.hasClass(size) && !s.stopped.Load() {
 		c := s.classFor(size)
 		for range 2 {
@@ -53,7 +66,7 @@ func (s *Shared) malloc(op string, size int, o *shard) ([]byte, error) {
 func (s *Shared) mallocSlot(o *shard, c *sharedClass, size int) []byte {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.hands != nil {
+	if o.hands.Load() != nil {
 		return s.takeLent(o, c, size)
 	}
 	if cur := s.refill(o, c); cur != 0 {
@@ -86,6 +99,9 @@ func (s *Shared) reclaim() (dropped int) {
 		before := o.runs
 		for ci := range o.cur {
 			s.retire(o, &s.classes[ci])
+		}
+		if o.claim != nil {
+			s.withdraw(o)
 		}
 		s.dropEmpty(o)
 		dropped += before - o.runs
@@ -128,7 +144,7 @@ func (s *Shared) spanOnce(op string, size, align int) ([]byte, error) {
 // Calloc returns a block of count*size bytes that are all zero, as
 // [Heap.Calloc] does. Clearing is done without a lock.
 func (s *Shared) Calloc(count, size int) ([]byte, error) {
-	return s.calloc(count, size, s.seats[seat()].Load())
+	return s.calloc(count, size, nil)
 }
 
 func (s *Shared) calloc(count, size int, o *shard) ([]byte, error) {
@@ -201,7 +217,7 @@ func clearBut(mem []byte, off, dirty uint64, restored gap) {
 // MallocAligned is [Shared.Malloc] with a base address that is a multiple of
 // align, as [Heap.MallocAligned].
 func (s *Shared) MallocAligned(size, align int) ([]byte, error) {
-	return s.mallocAligned(size, align, s.seats[seat()].Load())
+	return s.mallocAligned(size, align, nil)
 }
 
 func (s *Shared) mallocAligned(size, align int, o *shard) ([]byte, error) {

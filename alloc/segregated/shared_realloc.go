@@ -9,13 +9,13 @@ import (
 // under the lock where the neighbour allows it. Contents are copied without a
 // lock. Nobody else may use b meanwhile.
 func (s *Shared) Realloc(b []byte, size int) ([]byte, error) {
-	return s.realloc(b, size, 1, s.seats[seat()].Load())
+	return s.realloc(b, size, 1, nil)
 }
 
 // ReallocAligned is [Shared.Realloc] with a base address that is a multiple of
 // align afterwards, as [Heap.ReallocAligned].
 func (s *Shared) ReallocAligned(b []byte, size, align int) ([]byte, error) {
-	return s.realloc(b, size, align, s.seats[seat()].Load())
+	return s.realloc(b, size, align, nil)
 }
 
 func (s *Shared) realloc(b []byte, size, align int, o *shard) ([]byte, error) {

@@ -54,6 +54,7 @@ func TestSharedCur(t *testing.T) {
 // who ask for more.
 func TestSharedIdleShard(t *testing.T) {
 	s := freshSharedIn(t, 64<<20, &arena.Options{}, nil)
+	s.alone = true // no claims
 	idle := s.shards[0]
 	for i := range s.seats {
 		s.seats[i].Store(idle)
@@ -97,6 +98,7 @@ func listed(o *shard) (n int) {
 // whatever shards they have.
 func TestSharedFreedIsFound(t *testing.T) {
 	s := freshSharedIn(t, 64<<20, &arena.Options{}, nil)
+	s.alone = true // no claims
 	h := s.Handle()
 	var all [][]byte
 	for range 20_000 {
@@ -148,7 +150,7 @@ func TestSharedHandleGivesBack(t *testing.T) {
 		_, err := h.Malloc(10)
 		require.ErrorIs(t, err, alloc.ErrClosed)
 	}
-	require.Len(t, *s.owners.Load(), len(s.shards)+1)
+	require.Len(t, *s.owners.Load(), len(s.shards)+len(s.desks)+1)
 	s.Trim()
 	st := s.Stats()
 	require.Zero(t, st.LiveBlocks)

@@ -9,8 +9,9 @@ import (
 	"github.com/memlab-go/memlab/arena"
 )
 
-// This file is the small-size path of Shared: one compare-and-swap for a Malloc
-// and one for a Free, correct from any goroutine and without a lock.
+// This file is the small-size path of Shared: plain writes for a goroutine that has
+// a claim (shared_claim.go), else one compare-and-swap for a Malloc and one for a
+// Free, correct from any goroutine and without a lock.
 
 // sharedFast is what the small path reads. It changes rarely, so that all
 // cores keep it in their caches.
@@ -22,6 +23,7 @@ type sharedFast struct {
 	reach   atomic.Uintptr // bytes of data whose kinds and rows may be read; 0: every call takes the slow path
 	maxSize uintptr        // largest size that has a class
 	seats   [numSeats]atomic.Pointer[shard]
+	claims  [numSeats]atomic.Pointer[claim]
 	classOf [128]uint8 // by size in granules
 	classes [maxClasses]sharedClass
 }
@@ -47,53 +49,94 @@ func seat() uintptr {
 // It waits for nobody but for one call in some dozens, and but for sizes above
 // the largest class, which take a lock.
 func (s *Shared) Malloc(size int) ([]byte, error) {
-	if uintptr(size) <= s.maxSize {
-		ci := uintptr(s.classOf[uintptr(size+granule-1)/granule%128]) % maxClasses
-		at := &s.seats[seat()].Load().cur[ci]
-		if cur := at.Load(); cur&curMask != 0 && at.CompareAndSwap(cur, cur&(cur-1)) {
-			return s.take(cur, s.classes[ci].size, size), nil
+	var here byte
+	if uint(size) <= MaxClass {
+		g := (uint(size) + granule - 1) / granule
+		// SAFETY: the address is a number that says whose claim it may be.
+		k := s.claims[uintptr(unsafe.Pointer(&here))>>stackShift%numSeats].Load()
+		if canBias && atomic.LoadUintptr(&k.place) == uintptr(unsafe.Pointer(&here))>>stackShift {
+			hd := k.hand[g]
+			t := hd.turns
+			hd.turns = t + 1
+			if int64(atomic.LoadUint64(&hd.mine)) < 0 { // openBit
+				if a := hd.avail; a != 0 {
+					hd.avail = a & (a - 1)
+					p, n := hd.slots, hd.size
+					hd.turns = t
+					// SAFETY: the slot is free, lent to this claim, and holds size bytes.
+					return unsafe.Slice((*byte)(unsafe.Add(p, uintptr(bits.TrailingZeros64(a))*n)), size), nil
+				}
+			}
+			hd.turns = t
+		} else {
+			ci := s.classOf[g] % maxClasses
+			at := &s.seats[seat()].Load().cur[ci]
+			if cur := at.Load(); cur&curMask != 0 && at.CompareAndSwap(cur, cur&(cur-1)) {
+				return s.take(cur, s.classes[ci].size, size), nil
+			}
 		}
 	}
-	return s.mallocSlow(size)
+	return s.mallocSlow("malloc", size, &here)
 }
 
 // Free takes b back, as [Heap.Free] does and with the same panics, whichever
 // goroutine allocated it. Of several calls for one block at the same time
 // exactly one succeeds.
 func (s *Shared) Free(b []byte) {
-	// SAFETY: the address is compared first and used as an index only.
-	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(s.base)
-	if off-s.first < s.reach.Load() && !raceEnabled {
-		k := s.kind(off >> unitShift)
-		c := &s.classes[k>>8%maxClasses]
-		run := off>>unitShift - k&runIndex
-		x := uint64(off-run<<unitShift) * c.recip
-		bit := c.valid & (1 << (x >> 32 % 64))
-		w, row := s.word(run)
-		if w&bit != 0 && w>>classShift == c.tag && uint32(x) < uint32(c.recip) {
-			if w&heldBit != 0 && !s.handedOut(k>>8%maxClasses, run, bit) {
-				s.freeSlow(b)
-				return
-			}
-			n := freeOne(w, bit)
-			if w&biasBit == 0 && atomic.CompareAndSwapUint64(row, w, n) {
-				if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
-					s.freedEdge(c, run, w, n)
+	var here byte
+	// SAFETY: addresses are compared and used as an index only.
+	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	if canBias && uint(cap(b)) <= MaxClass {
+		k := s.claims[uintptr(unsafe.Pointer(&here))>>stackShift%numSeats].Load()
+		hd := k.hand[(uint(cap(b))+granule-1)/granule]
+		if atomic.LoadUintptr(&k.place) == uintptr(unsafe.Pointer(&here))>>stackShift {
+			if d := addr - uintptr(hd.slots); d < hd.bytes {
+				x := uint64(d) * hd.recip
+				bit, t := uint64(1)<<(x>>32%64), hd.turns
+				hd.turns = t + 1
+				a := hd.avail
+				if atomic.LoadUint64(&hd.mine)&^a&bit != 0 && uint32(x) < uint32(hd.recip) {
+					hd.avail = a | bit
+					hd.turns = t + 2
+					return
 				}
-				runtime.KeepAlive(s)
-				return
+				hd.turns = t
 			}
 		}
 	}
-	s.freeSlow(b)
+	if off := addr - uintptr(s.base); off-s.first >= s.reach.Load() || raceEnabled || !s.freeWord(off, &here) {
+		s.freeSlow(b)
+	}
 }
 
-// handedOut reports whether the slot, marked as used, of a run that is held is
-// one that the caller's shard has handed out. If not, others may have.
-func (s *Shared) handedOut(ci, run uintptr, bit uint64) bool {
-	cur := s.seats[seat()].Load().cur[ci].Load()
-	lent := cur & curMask << (cur & curWindow >> 32 * windowShift)
-	return cur>>(curShift-1) == uint64(run)<<1 && lent&bit == 0
+// freeWord frees the block at off by a compare-and-swap of its run's word if it is
+// one, and live.
+func (s *Shared) freeWord(off uintptr, here *byte) bool {
+	k := s.kind(off >> unitShift)
+	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
+	x := uint64(off-run<<unitShift) * c.recip
+	bit := c.valid & (1 << (x >> 32 % 64))
+	w, row := s.word(run)
+	if w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip) {
+		return false
+	}
+	if w&heldBit != 0 {
+		switch {
+		case w&biasBit != 0:
+			return s.freeClaimed(here, k>>8%maxClasses, run, bit)
+		case s.lent(c, run)&bit != 0:
+			return false
+		}
+	}
+	n := freeOne(w, bit)
+	if !atomic.CompareAndSwapUint64(row, w, n) {
+		return false
+	}
+	if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
+		s.freedEdge(c, run, w, n)
+	}
+	runtime.KeepAlive(s)
+	return true
 }
 
 // freedEdge does what the Free that has changed the word of a run from w to n

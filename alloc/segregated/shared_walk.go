@@ -53,8 +53,8 @@ func (s *Shared) Stats() alloc.Stats {
 	var frees, live uint64
 	for _, o := range *s.owners.Load() {
 		frees += o.frees.Load()
-		if o.hands != nil {
-			frees += o.hands.frees()
+		if hs := o.hands.Load(); hs != nil {
+			frees += hs.frees()
 		}
 	}
 	if !s.h.closed {
