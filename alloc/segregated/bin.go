@@ -33,6 +33,7 @@ func (h *Heap) link(g, n uint64) bool {
 		h.links(next, bin).prev = g
 	}
 	h.freeSpans++
+	h.freeSum += n
 	if h.sink != nil {
 		h.emitLinks(g, bin)
 		h.emitUnlink(links{next: next}, bin)
@@ -73,6 +74,7 @@ func (h *Heap) unlink(g, n uint64) bool {
 		l.next = next
 	}
 	h.freeSpans--
+	h.freeSum -= n
 	if h.hooked {
 		h.unlinked(g, bin)
 		if h.sink != nil {

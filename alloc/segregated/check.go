@@ -234,7 +234,7 @@ func (c *checker) run(p piece) uint64 {
 
 // bins compares the free lists with the walk: L5, L6, L8.
 func (c *checker) bins() {
-	seen := 0
+	seen, sum := 0, uint64(0)
 	for w, word := range c.hdr.binSet {
 		if has := c.hdr.wordSet>>w&1 != 0; has != (word != 0) {
 			c.report(6, "bins %d to %d: bit %v, word %#x", w*64, w*64+63, has, word)
@@ -252,6 +252,7 @@ func (c *checker) bins() {
 				break
 			}
 			delete(c.free, g)
+			sum += n
 			l := c.links(g, bin)
 			if l.prev != prev {
 				c.report(5, "free span %#x: previous link %#x, want %#x", g<<granuleShift, l.prev<<granuleShift, prev<<granuleShift)
@@ -262,8 +263,8 @@ func (c *checker) bins() {
 	for g := range c.free {
 		c.report(5, "free span %#x is in no bin", g<<granuleShift)
 	}
-	if seen != c.freeSpans {
-		c.report(8, "%d free spans in the bins, the counter says %d", seen, c.freeSpans)
+	if seen != c.freeSpans || sum != c.freeSum {
+		c.report(8, "%d free spans of %d granules in the bins, the counters say %d of %d", seen, sum, c.freeSpans, c.freeSum)
 	}
 }
 

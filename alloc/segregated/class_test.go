@@ -150,8 +150,8 @@ func TestOptionsAreCopied(t *testing.T) {
 	a, b := DefaultClasses(), DefaultClasses()
 	a[0] = 999
 	require.Equal(t, 16, b[0])
-	require.Equal(t, 256, b[len(b)-1])
-	require.Len(t, b, 16)
+	require.Equal(t, 1024, b[len(b)-1])
+	require.Len(t, b, 48)
 }
 
 // TestSmallestRegion: New says how large a region has to be, and one of that

@@ -6,7 +6,8 @@
 //
 //   - [Heap], made by [New], for one goroutine; [Options] with its size classes,
 //     byte limit, mode, zeroing and event sink;
-//   - runs (run.go) and the fast paths of Malloc and Free (small_unsafe.go);
+//   - runs (run.go), how sparse ones become spans (dissolve.go), and the fast
+//     paths of Malloc and Free (small_unsafe.go);
 //   - spans: marks (span.go), bins of free ones (bin.go), taking, splitting and
 //     joining (fit.go), the top (top.go), short lists of what was freed last
 //     (quick.go);
@@ -33,7 +34,8 @@
 //     bit is set in the live word of the run. That is all.
 //  2. When no slot is at hand, what Free has returned to the current run is
 //     taken over; else the class's last partial run becomes current; else a run
-//     of up to 64 slots is cut from the best-fit space.
+//     of up to 64 slots is cut from the best-fit space, unless that would grow
+//     while there are many free spans that hold the block alone.
 //  3. A class has no runs before its blocks are many (twice the slots of a run
 //     live) or often asked for (4096 times); until then, and for sizes above
 //     the largest class, the block is a span: the one of exactly this size that
@@ -44,7 +46,9 @@
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
 //     the remainder is not 0 or the bit not set, it is a fault, and which one is
 //     found out then.
-//  5. A run that becomes empty goes back to the best-fit space. A freed span
+//  5. A run that becomes empty goes back to the best-fit space, and so does the
+//     free part of one that is sparse, before the data grows, if its class asks
+//     for no more: its live slots are spans from then on. A freed span
 //     waits in the quick list of its size (seven of each, of up to 64 KiB; 16
 //     KiB or 1/256 of the heap in all, 1/32 while they serve most requests) or is joined with its free neighbours at
 //     once; one that ends at the top lowers it.

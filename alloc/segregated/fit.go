@@ -25,15 +25,15 @@ func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
 
 // allocSpan returns a used span of n granules, or 0 if there is no room. It
 // takes the end of the span it finds, so that a large one with a large rest
-// keeps its place and, mostly, its bin. The quick lists are emptied first if
-// pages would have to be touched that were not.
+// keeps its place and, mostly, its bin. What is kept for speed is given up first
+// if pages would have to be touched that were not.
 func (h *Heap) allocSpan(n uint64) uint64 {
 	g, size := h.find(n)
 	if g == 0 {
 		if h.err != nil {
 			return 0
 		}
-		if h.top+n > h.hdr.dirty && h.flushQuick() {
+		if h.top+n > h.hdr.dirty && h.reclaim() {
 			return h.allocSpan(n)
 		}
 		if g = h.extend(n, anywhere()); g != 0 {
@@ -115,7 +115,9 @@ func (h *Heap) takeSmallEnd(g, size, n uint64) uint64 {
 // past its new end are left clear.
 func (h *Heap) resizeFree(g, old, n uint64) bool {
 	same := binOf(old) == binOf(n)
-	if !same && !h.unlink(g, old) {
+	if same {
+		h.freeSum += n - old
+	} else if !h.unlink(g, old) {
 		return false
 	}
 	h.clearRow((g+old)>>granuleBits - 1)
@@ -125,15 +127,21 @@ func (h *Heap) resizeFree(g, old, n uint64) bool {
 	return same || h.link(g, n)
 }
 
+// reclaim makes free spans of what the heap keeps for speed: freed spans in the
+// quick lists, sparse runs. It reports whether there was anything.
+func (h *Heap) reclaim() bool { return h.flushQuick() || h.dissolveIdle() }
+
 // reserveSpan finds n granules placed on a and leaves them without marks, so
-// that the caller can make them a span or a run; 0 if there is no room.
-func (h *Heap) reserveSpan(n uint64, a grid) uint64 {
+// that the caller can make them a span or a run; 0 if there is no room, or only
+// on pages that were not touched and fresh does not allow it.
+func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 	g, size := h.findAligned(n, a)
-	if g == 0 && h.err == nil && h.top+n > h.hdr.dirty && h.flushQuick() {
+	grows := h.top+n > h.hdr.dirty
+	if g == 0 && h.err == nil && grows && h.reclaim() {
 		g, size = h.findAligned(n, a)
 	}
 	switch {
-	case h.err != nil:
+	case h.err != nil || g == 0 && grows && !fresh:
 		return 0
 	case g == 0:
 		return h.extend(n, a)

@@ -146,7 +146,7 @@ func (h *Heap) takeSpan(n uint64, a grid) uint64 {
 	if a.align == 1 {
 		return h.quickOrFit(n)
 	}
-	g := h.reserveSpan(n, a)
+	g := h.reserveSpan(n, a, true)
 	if g != 0 {
 		h.markUsed(g, n)
 	}

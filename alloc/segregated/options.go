@@ -56,11 +56,14 @@ type Options struct {
 const MaxClass = 1024
 
 // DefaultClasses returns the size classes that nil Options.Classes stands for:
-// every multiple of 16 up to 256. Above, runs would hold more memory than they
-// save time: a program whose sizes shift leaves them half empty.
+// every multiple of 16 up to 512, of 32 up to 1024. Above, a run would hold
+// more memory than it saves time.
 func DefaultClasses() []int {
 	var c []int
-	for size := granule; size <= 256; size += granule {
+	for size := granule; size <= 512; size += granule {
+		c = append(c, size)
+	}
+	for size := 512 + 2*granule; size <= MaxClass; size += 2 * granule {
 		c = append(c, size)
 	}
 	return c

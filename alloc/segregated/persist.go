@@ -289,6 +289,7 @@ func (h *Heap) resume() error {
 			h.countSpan(p.n)
 		default:
 			h.freeSpans++
+			h.freeSum += p.n
 			if p.n < infoMin {
 				continue
 			}

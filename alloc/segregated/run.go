@@ -15,15 +15,23 @@ import "math/bits"
 // A class gets its first run when it is populous or busy: when classFull times
 // the slots of a run are live in the best-fit space, or after classBusy blocks
 // came from there. Until then a run would be mostly waste.
+//
+// While the heap is crowded with free spans that a run does not fit, but a block
+// does, blocks are put there instead, and the class asks again after classWait of
+// them: to grow by runs would leave the free spans to nobody. It is crowded when
+// one granule in crowded is free.
 const (
 	classFull = 2
 	classBusy = 4096
+	classWait = 8
+	crowded   = 64
 )
 
 // demand counts the blocks of a class that come from the best-fit space.
 type demand struct {
 	live  int32
 	total uint32
+	wait  uint32 // requests before the class asks for a run again
 }
 
 // wantsRun counts a request for class ci, which has no run, and reports
@@ -95,20 +103,38 @@ func (h *Heap) refill(ci uintptr) bool {
 		if c.cur == 0 && !h.wantsRun(ci) {
 			return false
 		}
-		if run = h.newRun(ci); run == 0 {
+		if run = h.fittingRun(ci); run == 0 {
 			return false
 		}
 	}
 	h.setCurrent(c, run)
+	h.dissolving.traces[ci%maxClasses].now++
 	c.avail = ^*c.live
 	return true
 }
 
-// newRun cuts a run of class ci from the best-fit space; 0 if there is no room,
-// or if it would lie where a link cannot name it.
-func (h *Heap) newRun(ci uintptr) uintptr {
+// fittingRun is newRun for a heap that may be crowded; 0 also if the block had
+// better be a span.
+func (h *Heap) fittingRun(ci uintptr) uintptr {
+	d := &h.demand[ci%maxClasses]
+	if d.wait > 0 {
+		d.wait--
+		return 0
+	}
+	n := uint64(h.classes[ci%maxClasses].size) >> granuleShift
+	run := h.newRun(ci, h.freeSum < (h.top-h.first)/crowded || h.nextBin(binOf(n)) == numBins)
+	if run == 0 {
+		d.wait = classWait
+	}
+	return run
+}
+
+// newRun cuts a run of class ci from the best-fit space, with fresh also from
+// pages that were not touched; 0 if there is no room, or if it would lie where a
+// link cannot name it.
+func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 	c := &h.classes[ci]
-	g := h.reserveSpan(uint64(c.units)*unitGranules, onUnit())
+	g := h.reserveSpan(uint64(c.units)*unitGranules, onUnit(), fresh)
 	if g == 0 {
 		return 0
 	}

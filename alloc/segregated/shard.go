@@ -363,7 +363,7 @@ func (s *Shared) newRun(o *shard, c *sharedClass) uintptr {
 	if s.h.refused() {
 		return 0
 	}
-	run := s.h.newRun(c.index)
+	run := s.h.newRun(c.index, true)
 	if run >= maxSharedRun {
 		s.h.dropRun(c.index, run)
 		return 0

@@ -132,11 +132,11 @@ func freeSlots(w uint64) int { return bits.OnesCount64(^w & slotMask) }
 func countOf(w uint64) uint64 { return w & countMask >> countShift }
 
 // SharedClasses returns the size classes that nil Options.Classes stands for in
-// [NewShared]: every multiple of 16 up to 256, eight a doubling up to 1024. What
-// is larger is allocated under a lock, so there are more classes than in a Heap.
+// [NewShared]: every multiple of 16 up to 512, of 64 up to 1024. What
+// is larger is allocated under a lock.
 func SharedClasses() []int {
-	c := DefaultClasses()
-	for size := 272; size <= 512; size += 16 {
+	var c []int
+	for size := granule; size <= 512; size += granule {
 		c = append(c, size)
 	}
 	for size := 576; size <= MaxClass; size += 64 {

@@ -1,0 +1,112 @@
+package segregated
+
+import "math/bits"
+
+// A run that is half empty for good wastes what its class no longer asks for.
+// As blocks are multiples of granules and have no headers, such a run can become
+// spans where it lies: its live slots used ones, which are freed like any others,
+// the rest free ones, which join with their neighbours. No block moves.
+//
+// The heap looks for such runs before the data grows by pages that were not
+// touched, once in dissolveEvery granules: in the classes that have not taken up
+// a run since the look before, and no more than a few at a time, so that what it
+// costs is in proportion to the growth that it may spare.
+//
+// A heap in a file keeps its runs: there is no order of single words in which a
+// run can become spans that leaves a readable heap at each step (see rebuild.go).
+const (
+	dissolveEvery = 4 << 10 >> granuleShift
+	dissolveLooks = 64 // runs looked at each time
+	dissolveRuns  = 16 // runs dissolved each time
+	dissolveFree  = 4  // those of which at least one slot in so many is free
+)
+
+// dissolveState says how far the search for runs to dissolve has come.
+type dissolveState struct {
+	top    uint64  // the top when the heap looked last
+	class  uintptr // less 1: the class to look at next
+	traces [maxClasses]classTrace
+}
+
+// classTrace is what the search knows of a class.
+type classTrace struct {
+	now, before uint32 // how many runs it has taken up: until now, until the last look
+	next        uint32 // the partial run to look at next; 0: the first
+}
+
+// dissolveIdle dissolves sparse runs of idle classes and reports whether there
+// were any.
+func (h *Heap) dissolveIdle() bool {
+	d := &h.dissolving
+	if h.durable || h.shared != nil || h.top-d.top < dissolveEvery {
+		return false
+	}
+	d.top = h.top
+	looks, runs := dissolveLooks, dissolveRuns
+	for range h.hdr.classes {
+		ci := d.class%uintptr(h.hdr.classes) + 1
+		if t := &d.traces[ci%maxClasses]; t.now == t.before {
+			h.dissolveClass(ci, &looks, &runs)
+		} else {
+			t.before = t.now
+		}
+		if looks == 0 || runs == 0 || h.err != nil {
+			break
+		}
+		d.class++
+	}
+	return runs < dissolveRuns
+}
+
+// dissolveClass dissolves the sparse runs of class ci, as far as it may look.
+func (h *Heap) dissolveClass(ci uintptr, looks, runs *int) {
+	c, t := &h.classes[ci%maxClasses], &h.dissolving.traces[ci%maxClasses]
+	run := uintptr(t.next)
+	if run == 0 || run == c.cur || !h.isRun(ci, run) || h.units[run].live == ^uint64(0) {
+		run = uintptr(h.hdr.partial[ci%maxClasses]) // it is on the list no more
+	}
+	for ; run != 0 && *looks > 0 && *runs > 0 && h.err == nil; *looks-- {
+		if !h.isRun(ci, run) {
+			h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
+			return
+		}
+		next := uintptr(h.units[run].bound & nextRun)
+		if free := bits.OnesCount64(^h.units[run].live); free*dissolveFree >= c.numSlots() {
+			h.dissolve(ci, run)
+			*runs--
+		}
+		run = next
+	}
+	t.next = uint32(run)
+}
+
+// dissolve makes spans of the partial run of class ci: used ones of its live
+// slots, free ones of the rest.
+func (h *Heap) dissolve(ci, run uintptr) {
+	if !h.unlinkRun(ci, run) {
+		return
+	}
+	c := &h.classes[ci%maxClasses]
+	live := h.units[run].live &^ c.empty
+	for i := range c.units {
+		h.clearRow(uint64(run + i))
+	}
+	h.hdr.runs[ci%maxClasses]--
+	h.demand[ci%maxClasses].live += int32(bits.OnesCount64(live))
+	h.demand[ci%maxClasses].total = 0
+	g, n := uint64(run)<<granuleBits, uint64(c.size)>>granuleShift
+	for w := live; w != 0; w &= w - 1 {
+		h.markUsed(g+uint64(bits.TrailingZeros64(w))*n, n)
+	}
+	at := g
+	for w := live; w != 0; w &= w - 1 {
+		next := g + uint64(bits.TrailingZeros64(w))*n
+		if next > at {
+			h.freeRange(at, next-at)
+		}
+		at = next + n
+	}
+	if end := g + uint64(c.units)*unitGranules; at < end {
+		h.freeRange(at, end-at)
+	}
+}
