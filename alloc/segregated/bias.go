@@ -1,6 +1,7 @@
 package segregated
 
 import (
+	"iter"
 	"runtime"
 	"sync/atomic"
 )
@@ -93,8 +94,8 @@ func (s *Shared) unbias(c *sharedClass, run uintptr) {
 // unbiasAll is unbias with the owner's mutex held.
 func (s *Shared) unbiasAll(hs *hands) {
 	any := false
-	for ci := range hs.of {
-		if hd := &hs.of[ci]; atomic.LoadUint64(&hd.mine)&slotMask != 0 {
+	for hd := range hs.all() {
+		if atomic.LoadUint64(&hd.mine)&slotMask != 0 {
 			atomic.StoreUint64(&hd.mine, openBit)
 			any = true
 		}
@@ -104,10 +105,21 @@ func (s *Shared) unbiasAll(hs *hands) {
 	}
 	hs.pauseBias()
 	hs.await()
-	for ci := range hs.of {
-		if run := hs.of[ci].run; run != 0 {
-			_, row := s.word(run)
+	for hd := range hs.all() {
+		if hd.run != 0 {
+			_, row := s.word(hd.run)
 			atomic.AndUint64(row, ^uint64(biasBit))
+		}
+	}
+}
+
+// all returns an iterator over the hands.
+func (hs *hands) all() iter.Seq[*hand] {
+	return func(yield func(*hand) bool) {
+		for ci := range hs.of {
+			if !yield(&hs.of[ci][0]) || !yield(&hs.of[ci][1]) {
+				return
+			}
 		}
 	}
 }
@@ -116,8 +128,8 @@ func (s *Shared) unbiasAll(hs *hands) {
 // mine, and has finished what it had begun before.
 func (hs *hands) await() {
 	barrier()
-	for ci := range hs.of {
-		for atomic.LoadUint64(&hs.of[ci].turns)%2 != 0 {
+	for hd := range hs.all() {
+		for atomic.LoadUint64(&hd.turns)%2 != 0 {
 			runtime.Gosched()
 		}
 	}

@@ -24,7 +24,6 @@ func TestBiasedRace(t *testing.T) {
 	s := freshSharedIn(t, 16<<20, &arena.Options{}, nil)
 	h := s.Handle()
 	defer h.Close()
-	hd := &h.hands.of[s.classFor(48).index]
 	var turn, done atomic.Int64
 	var b []byte
 	var theirs error
@@ -38,6 +37,7 @@ func TestBiasedRace(t *testing.T) {
 	biased, won := 0, 0
 	for i := int64(1); i <= int64(rounds); i++ {
 		b = must(t, h, 48)
+		hd := h.now[48/granule]
 		_, row := s.word(hd.run)
 		bias(s, h, hd)
 		turn.Store(i)

@@ -61,9 +61,9 @@
 //
 // s.Malloc(40) in one goroutine, and s.Free of the block in another:
 //
-//  1. Where the goroutine's stack is says whether it has a claim. If so, it has a
-//     run of the class for itself, and a word with the slots of it at hand: the
-//     lowest one is taken by a plain write. That is all.
+//  1. Where the goroutine's stack is says whether it has a claim. If so, it has one or
+//     two runs of the class for itself, and a word with the slots at hand of each:
+//     the lowest slot of the first is taken by a plain write. That is all.
 //  2. Without a claim, the address of the stack chooses a shard, one of four for each
 //     processor. The shard has a word for each class: the number of a run, and 32
 //     bits for slots of it at hand. A compare-and-swap takes the lowest one. As run
@@ -82,7 +82,7 @@
 //     somewhere, makes b a live block, and a compare-and-swap of the word clears
 //     the bit. Of two frees of one block one fails to, and finds the bit clear.
 //     Nobody else is told: the owner finds the slot when it needs one. If the run
-//     is the one that the goroutine's own claim has at hand, it sets the slot's bit
+//     is one that the goroutine's own claim has at hand, it sets the slot's bit
 //     in its own word instead, by a plain write; others who free slots of that run
 //     put an end to this, for a time (bias.go).
 //  5. A free that found the run full puts it on its owner's list; one that left
@@ -147,9 +147,10 @@
 // touched, at any multiple of 16. Damage that is proven makes the heap refuse
 // all further work with [alloc.ErrCorrupt].
 //
-// A Shared holds runs of up to 49 slots or 32 KiB for each shard and class in use,
-// of which pages that were never touched are not resident; it has more classes
-// than a Heap, from the first block on, since what has no class takes the lock.
+// A Shared holds a run of up to 49 slots or 32 KiB for each shard and class in use,
+// two for each claim or handle, of which pages that were never touched are not
+// resident; it has more classes than a Heap, from the first block on, since what has
+// no class takes the lock.
 // Small programs are tighter in a Heap. A goroutine that calls from depths of its
 // stack that are more than 2 KiB apart is taken for several; a block that passes from
 // one to another costs a compare-and-swap. Its check-and-free of a slot is exact

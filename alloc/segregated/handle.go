@@ -22,7 +22,7 @@ type Handle struct {
 }
 
 // Handle returns a handle for one goroutine at a time. Close it when it is not
-// needed any more: what it has at hand, at most one run of each class and its
+// needed any more: what it has at hand, at most two runs of each class and its
 // lists, goes back then. Handles cost some KiB each and need no limit of their
 // number. One of a closed heap has nothing to give.
 func (s *Shared) Handle() *Handle {
@@ -45,7 +45,8 @@ func (s *Shared) Handle() *Handle {
 		s.owners.Store(&owners)
 	}
 	h := &Handle{o: o, handleFast: handleFast{s: s, base: uintptr(s.base), low: uintptr(s.base) + s.first}}
-	h.setHands(o.hands.Load())
+	h.hands = o.hands.Load()
+	h.setHands(s, h.hands)
 	return h
 }
 
@@ -56,8 +57,13 @@ func (h *Handle) mallocSlow(size int) ([]byte, error) {
 	}
 	if h.s.hasClass(size) && !h.s.stopped.Load() {
 		c := h.s.classFor(size)
-		if hd := &h.hands.of[c.index]; hd.run != 0 && !h.o.mayBias() && h.s.lend(hd, false) {
-			return h.s.takeHand(hd, size), nil
+		now, other := h.now[c.size/granule], h.other[c.size/granule]
+		switch {
+		case now.run != 0 && !h.o.mayBias() && h.s.lend(now, false):
+			return h.s.takeHand(now, size), nil
+		case other.lent() != 0:
+			h.swap(h.s, c)
+			return h.s.takeHand(other, size), nil
 		}
 	}
 	return h.s.malloc("malloc", size, h.o)
@@ -126,7 +132,8 @@ func (h *Handle) Close() error {
 		return nil
 	}
 	h.closed = true
-	h.setHands(new(hands))
+	h.hands = new(hands)
+	h.setHands(h.s, h.hands)
 	h.low = outOfReach
 	s, o := h.s, h.o
 	s.reg.Lock()
@@ -135,7 +142,7 @@ func (h *Handle) Close() error {
 	defer o.mu.Unlock()
 	if !s.stopped.Load() {
 		for ci := range s.classes {
-			s.giveBack(o, &s.classes[ci])
+			s.giveBackAll(o, &s.classes[ci])
 		}
 		t := s.seats[seat()].Load()
 		t.mu.Lock()
@@ -152,16 +159,22 @@ func (h *Handle) Close() error {
 // mutex is held; nil if there is no room for another run.
 func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
 	hs := o.hands.Load()
-	hd := &hs.of[c.index]
-	for atomic.LoadUint64(&hd.avail) == 0 && (hd.run == 0 || !s.lend(hd, canBias && hs.pause.Load() == 0)) {
-		s.giveBack(o, c)
-		run := s.next(o, c)
-		if run == 0 {
-			return nil
+	now, other := hs.by.now[c.size/granule], hs.by.other[c.size/granule]
+	bias := canBias && hs.pause.Load() == 0
+	for now.lent() == 0 && (now.run == 0 || !s.lend(now, bias)) {
+		if other.lent() == 0 && (other.run == 0 || !s.lend(other, bias)) {
+			s.giveBack(o, c, other)
+			run := s.next(o, c)
+			if run == 0 {
+				return nil
+			}
+			s.hold(other, c, run)
+			continue
 		}
-		s.hold(hd, c, run)
+		hs.by.swap(s, c)
+		return s.takeHand(other, size)
 	}
-	return s.takeHand(hd, size)
+	return s.takeHand(now, size)
 }
 
 // takeHand hands out a slot of hd, which has one.
@@ -202,17 +215,25 @@ func (s *Shared) lend(hd *hand, bias bool) bool {
 	}
 }
 
-// giveBack takes the run out of the hand of class c, with the slots that were
-// not handed out.
-func (s *Shared) giveBack(o *shard, c *sharedClass) {
-	hd := &o.hands.Load().of[c.index]
+// giveBackAll takes the runs of class c out of the hands of o.
+func (s *Shared) giveBackAll(o *shard, c *sharedClass) {
+	hs := o.hands.Load()
+	for i := range hs.of[c.index] {
+		s.giveBack(o, c, &hs.of[c.index][i])
+	}
+}
+
+// giveBack takes the run out of a hand of class c, with the slots that were not
+// handed out. The hand has the run until the run's word has changed.
+func (s *Shared) giveBack(o *shard, c *sharedClass, hd *hand) {
 	run := hd.run
 	if run == 0 {
 		return
 	}
-	hd.run, hd.bytes = 0, 0
 	atomic.StoreUint64(&hd.mine, 0)
 	s.unhold(o, run, hd.lent())
+	atomic.StoreUintptr(&hd.run, 0)
+	hd.bytes = 0
 	hd.setAvailNow(0)
 	s.settleAt(o, c, run)
 }

@@ -7,8 +7,8 @@ import (
 	"unsafe"
 )
 
-// A hand is what a handle has of one class: a run, and which of its slots it may
-// hand out, all marked as used in the run's word. Only the handle's goroutine
+// A hand is one of the two that a handle has of each class: a run, and which of its
+// slots it may hand out, all marked as used in the run's word. Only the handle's goroutine
 // changes avail; others read it when they free a block of that run.
 type hand struct {
 	_     [0]atomic.Uint64 // aligns the words on 32 bits
@@ -19,7 +19,7 @@ type hand struct {
 	bytes uintptr          // of the run's slots, 0 if there is none
 	size  uintptr          // bytes of a slot
 	recip uint64           // of the class
-	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex
+	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex, atomically
 }
 
 // openBit is set in a hand's mine while slots may be handed out. Only the hands of
@@ -28,9 +28,33 @@ const openBit = 1 << 63
 
 // hands are those of all classes; the first one, of no class, stays empty.
 type hands struct {
-	of    [maxClasses]hand
+	of    [maxClasses][2]hand
 	pause atomic.Int32 // refills until runs may be biased again
 	bias  biasHistory
+	by    *bySize // where the goroutine finds them
+}
+
+// bySize has the hands by size in granules: those that Malloc takes slots of, and
+// the others, into which Free puts them as well. When the slots are used up the two
+// change places.
+type bySize struct {
+	now, other [MaxClass/granule + 1]*hand
+}
+
+// setHands makes hs the hands that are found.
+func (by *bySize) setHands(s *Shared, hs *hands) {
+	hs.by = by
+	for g := range by.now {
+		pair := &hs.of[s.classOf[g]%maxClasses]
+		by.now[g], by.other[g] = &pair[0], &pair[1]
+	}
+}
+
+// swap exchanges the hands of class c.
+func (by *bySize) swap(s *Shared, c *sharedClass) {
+	for g := int(c.size / granule); g >= 0 && uintptr(s.classOf[g]) == c.index; g-- {
+		by.now[g], by.other[g] = by.other[g], by.now[g]
+	}
 }
 
 // plainStores says that a word of 64 bits is written as one, so that whoever
@@ -59,28 +83,39 @@ func (hd *hand) setAvailNow(a uint64) { atomic.StoreUint64(&hd.avail, a) }
 // lent returns the slots at hand, from any goroutine.
 func (hd *hand) lent() uint64 { return atomic.LoadUint64(&hd.avail) }
 
+// lent returns the slots of a run of class ci that are at hand, from any goroutine.
+// Once the run is in no hand its word has changed, too.
+func (hs *hands) lent(ci, run uintptr) uint64 {
+	if hd := hs.holding(ci, run); hd != nil {
+		return hd.lent()
+	}
+	return 0
+}
+
+// holding returns the hand that has the run of class ci, nil if there is none.
+func (hs *hands) holding(ci, run uintptr) *hand {
+	for i := range hs.of[ci%maxClasses] {
+		if hd := &hs.of[ci%maxClasses][i]; atomic.LoadUintptr(&hd.run) == run {
+			return hd
+		}
+	}
+	return nil
+}
+
 // handleFast is what the small path of a handle reads.
 type handleFast struct {
 	s     *Shared
 	hands *hands
-	low   uintptr                     // address of the data; out of reach once the handle is closed
-	base  uintptr                     // address of the region
-	hand  [MaxClass/granule + 1]*hand // by size in granules
-}
-
-// setHands makes hs the hands that the small path looks at.
-func (h *handleFast) setHands(hs *hands) {
-	h.hands = hs
-	for g := range h.hand {
-		h.hand[g] = &hs.of[h.s.classOf[g]%maxClasses]
-	}
+	low   uintptr // address of the data; out of reach once the handle is closed
+	base  uintptr // address of the region
+	bySize
 }
 
 // Malloc is [Shared.Malloc] for the goroutine that uses the handle: mostly it
 // takes a slot that nobody else can have, with no atomic operation at all.
 func (h *Handle) Malloc(size int) ([]byte, error) {
 	if uint(size) <= MaxClass {
-		hd := h.hand[(uint(size)+granule-1)/granule]
+		hd := h.now[(uint(size)+granule-1)/granule]
 		if a := atomic.LoadUint64(&hd.avail); a != 0 {
 			setMask(&hd.avail, a&(a-1))
 			// SAFETY: the slot is free, lent to this handle, and holds size bytes.
@@ -94,25 +129,34 @@ func (h *Handle) Malloc(size int) ([]byte, error) {
 // Free is [Shared.Free]: b may come from any handle of the heap, or from the
 // heap itself.
 //
-// A block of the run that the handle itself has at hand is freed without an
+// A block of a run that the handle itself has at hand is freed without an
 // atomic operation if the run is biased; see bias.go. The capacity of b says
 // where it may be at hand, its address whether it is.
 func (h *Handle) Free(b []byte) {
 	// SAFETY: the address is compared and used as an index only.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	if canBias && uint(cap(b)) <= MaxClass {
-		hd := h.hand[(uint(cap(b))+granule-1)/granule]
-		if d := addr - uintptr(hd.slots); d < hd.bytes {
-			x := uint64(d) * hd.recip
-			bit, t := uint64(1)<<(x>>32%64), hd.turns
-			hd.turns = t + 1
-			a := hd.avail
-			if atomic.LoadUint64(&hd.mine)&^a&bit != 0 && uint32(x) < uint32(hd.recip) {
-				hd.avail = a | bit
-				hd.turns = t + 2
-				return
+		g := (uint(cap(b)) + granule - 1) / granule
+		hd := h.now[g]
+		d := addr - uintptr(hd.slots)
+		if d >= hd.bytes {
+			hd = h.other[g]
+			d = addr - uintptr(hd.slots)
+		}
+		if d < hd.bytes {
+			recip := hd.recip
+			x := uint64(d) * recip
+			if bit := uint64(1) << (x >> 32 % 64); uint32(x) < uint32(recip) {
+				t := hd.turns
+				hd.turns = t + 1
+				a := hd.avail
+				if atomic.LoadUint64(&hd.mine)&^a&bit != 0 {
+					hd.avail = a | bit
+					hd.turns = t + 2
+					return
+				}
+				hd.turns = t
 			}
-			hd.turns = t
 		}
 	}
 	if addr-h.low >= h.s.reach.Load() || !h.freeWord(addr) {
@@ -126,8 +170,8 @@ func (h *Handle) freeWord(addr uintptr) bool {
 	s, off := h.s, addr-h.base
 	k := s.kindNow(off >> unitShift)
 	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
-	hd := &h.hands.of[k>>8%maxClasses]
-	if raceEnabled && hd.run != run {
+	hd := h.hands.holding(k>>8, run)
+	if raceEnabled && hd == nil {
 		return false // the row may be a span's by now, and be written as such
 	}
 	x := uint64(off-run<<unitShift) * c.recip
@@ -136,13 +180,12 @@ func (h *Handle) freeWord(addr uintptr) bool {
 	if w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip) {
 		return false
 	}
-	if w&heldBit != 0 {
-		switch {
-		case w&biasBit != 0:
-			return hd.run == run && hd.freeBiased(bit)
-		case s.lent(c, run)&bit != 0:
-			return false
-		}
+	switch {
+	case w&heldBit == 0:
+	case w&biasBit != 0:
+		return hd != nil && hd.freeBiased(bit)
+	case hd != nil && hd.avail&bit != 0 || hd == nil && s.lent(c, run)&bit != 0:
+		return false
 	}
 	n := freeOne(w, bit)
 	if !atomic.CompareAndSwapUint64(row, w, n) {
@@ -171,8 +214,8 @@ func (hd *hand) freeBiased(bit uint64) bool {
 
 // frees returns how many blocks were freed by plain writes.
 func (hs *hands) frees() (n uint64) {
-	for ci := range hs.of {
-		n += atomic.LoadUint64(&hs.of[ci].turns) / 2
+	for hd := range hs.all() {
+		n += atomic.LoadUint64(&hd.turns) / 2
 	}
 	return n
 }
@@ -183,7 +226,8 @@ const outOfReach = ^uintptr(0)>>1 + 1
 
 // hold makes the run at unit run the one that hd takes slots from.
 func (s *Shared) hold(hd *hand, c *sharedClass, run uintptr) {
-	hd.run, hd.size, hd.recip, hd.bytes = run, c.size, c.recip, uintptr(c.numSlots())*c.size
+	atomic.StoreUintptr(&hd.run, run)
+	hd.size, hd.recip, hd.bytes = c.size, c.recip, uintptr(c.numSlots())*c.size
 	// SAFETY: the run lies in the region.
 	hd.slots = unsafe.Add(s.base, run<<unitShift)
 }

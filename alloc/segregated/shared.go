@@ -143,8 +143,10 @@ func (s *Shared) stop() {
 	for _, o := range *s.owners.Load() {
 		for ci := range o.cur {
 			o.cur[ci].Store(0)
-			if hs := o.hands.Load(); hs != nil {
-				hs.of[ci].stop()
+		}
+		if hs := o.hands.Load(); hs != nil {
+			for hd := range hs.all() {
+				hd.stop()
 			}
 		}
 	}

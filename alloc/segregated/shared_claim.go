@@ -31,19 +31,17 @@ import "sync/atomic"
 // too late, and still believes in the claim, finds the hands shut; these are never
 // used for another place.
 type claim struct {
-	hands hands                       // first, since each is a cache line
-	place uintptr                     // of stacks, see stackPlace; 0 when nobody may come in
-	home  uintptr                     // what place is else
-	o     *shard                      // a desk
-	hand  [MaxClass/granule + 1]*hand // by size in granules
+	hands hands   // first, since each is a cache line
+	place uintptr // of stacks, see stackPlace; 0 when nobody may come in
+	home  uintptr // what place is else
+	o     *shard  // a desk
+	bySize
 }
 
 // newClaim returns a claim of hands that hold nothing.
 func newClaim(s *Shared, o *shard, place uintptr) *claim {
 	k := &claim{o: o, place: place, home: place}
-	for g := range k.hand {
-		k.hand[g] = &k.hands.of[s.classOf[g]%maxClasses]
-	}
+	k.setHands(s, &k.hands)
 	k.hands.pauseBias()
 	return k
 }
@@ -140,12 +138,12 @@ func (s *Shared) freeDesk() *shard {
 // held, and so nobody is at work on the claim but by the small paths.
 func (s *Shared) withdraw(o *shard) {
 	hs := &o.claim.hands
-	for ci := range hs.of {
-		atomic.StoreUint64(&hs.of[ci].mine, 0)
+	for hd := range hs.all() {
+		atomic.StoreUint64(&hd.mine, 0)
 	}
 	hs.await()
 	for ci := range s.classes {
-		s.giveBack(o, &s.classes[ci])
+		s.giveBackAll(o, &s.classes[ci])
 	}
 }
 

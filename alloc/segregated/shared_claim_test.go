@@ -63,7 +63,7 @@ func earn(t *testing.T, s *Shared) *claim {
 			s.Free(b)
 		}
 		k := s.claims[stackPlace(&here)%numSeats].Load()
-		if k.hands.of[s.classFor(48).index].mine&slotMask != 0 {
+		if k.now[48/granule].mine&slotMask != 0 {
 			return k
 		}
 	}
@@ -78,7 +78,7 @@ func TestClaim(t *testing.T) {
 	inPlace(t, func() {
 		first := earn(t, s)
 		require.True(t, first != s.nobody)
-		hd := &first.hands.of[s.classFor(48).index]
+		hd := first.now[48/granule]
 		turns := hd.turns
 		b, _ := s.Malloc(48)
 		p, _ := s.placeAt(addrOf(b) - uintptr(s.base))
@@ -114,7 +114,7 @@ func TestClaimEnds(t *testing.T) {
 		require.Less(t, i, 1_000_000, "the claim does not end")
 		_ = must(t, s, 100+i%2*200)
 	}
-	require.Zero(t, k.hands.of[s.classFor(48).index].run)
+	require.Zero(t, k.now[48/granule].run)
 	require.Zero(t, k.place)
 	require.NoError(t, s.Check())
 

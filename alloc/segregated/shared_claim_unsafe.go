@@ -39,9 +39,9 @@ func (k *claim) enter(here *byte) bool {
 // here is the caller's.
 func (s *Shared) freeClaimed(here *byte, ci, run uintptr, bit uint64) bool {
 	k := s.claims[stackPlace(here)%numSeats].Load()
-	hd := &k.hands.of[ci]
+	hd := k.hands.holding(ci, run)
 	// SAFETY: as in stackPlace; nothing is called until the turn ends.
-	if atomic.LoadUintptr(&k.place) != uintptr(unsafe.Pointer(here))>>stackShift || hd.run != run {
+	if hd == nil || atomic.LoadUintptr(&k.place) != uintptr(unsafe.Pointer(here))>>stackShift || hd.run != run {
 		return false
 	}
 	t := hd.turns

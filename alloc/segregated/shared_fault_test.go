@@ -137,7 +137,7 @@ func warm(t *testing.T, u user) {
 			h.Free(b)
 		}
 	}
-	hd := &h.hands.of[h.s.classFor(48).index]
+	hd := h.now[48/granule]
 	w, _ := h.s.word(hd.run)
 	require.NotZero(t, w&biasBit, "the handle's run is not biased")
 }

@@ -78,8 +78,7 @@ func (s *Shared) release(p place) verdict {
 	}
 }
 
-// lent returns the slots that the owner of the given run, of class c, has at hand
-// for the class: no less than are of that run.
+// lent returns the slots of the given run, of class c, that its owner has at hand.
 func (s *Shared) lent(c *sharedClass, run uintptr) uint64 {
 	b := atomic.LoadUint64(s.bound(run))
 	if !c.isRun(b) {
@@ -87,7 +86,7 @@ func (s *Shared) lent(c *sharedClass, run uintptr) uint64 {
 	}
 	o := (*s.owners.Load())[b&ownerMask]
 	if hs := o.hands.Load(); hs != nil {
-		return hs.of[c.index%maxClasses].lent()
+		return hs.lent(c.index, run)
 	}
 	return atHand(o.cur[c.index%maxClasses].Load(), run)
 }
@@ -113,8 +112,7 @@ func (s *Shared) isLent(p place) bool {
 		}
 		return atHand(cur, p.run)&p.bit != 0
 	}
-	hd := &hs.of[p.c.index]
-	return hd.run == p.run && hd.lent()&p.bit != 0
+	return hs.lent(p.c.index, p.run)&p.bit != 0
 }
 
 // freeSlow is Free for spans, for bad blocks, for slots that a handle may have,

@@ -55,7 +55,7 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 		// SAFETY: the address is a number that says whose claim it may be.
 		k := s.claims[uintptr(unsafe.Pointer(&here))>>stackShift%numSeats].Load()
 		if canBias && atomic.LoadUintptr(&k.place) == uintptr(unsafe.Pointer(&here))>>stackShift {
-			hd := k.hand[g]
+			hd := k.now[g]
 			t := hd.turns
 			hd.turns = t + 1
 			if int64(atomic.LoadUint64(&hd.mine)) < 0 { // openBit
@@ -88,19 +88,28 @@ func (s *Shared) Free(b []byte) {
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	if canBias && uint(cap(b)) <= MaxClass {
 		k := s.claims[uintptr(unsafe.Pointer(&here))>>stackShift%numSeats].Load()
-		hd := k.hand[(uint(cap(b))+granule-1)/granule]
 		if atomic.LoadUintptr(&k.place) == uintptr(unsafe.Pointer(&here))>>stackShift {
-			if d := addr - uintptr(hd.slots); d < hd.bytes {
-				x := uint64(d) * hd.recip
-				bit, t := uint64(1)<<(x>>32%64), hd.turns
-				hd.turns = t + 1
-				a := hd.avail
-				if atomic.LoadUint64(&hd.mine)&^a&bit != 0 && uint32(x) < uint32(hd.recip) {
-					hd.avail = a | bit
-					hd.turns = t + 2
-					return
+			g := (uint(cap(b)) + granule - 1) / granule
+			hd := k.now[g]
+			d := addr - uintptr(hd.slots)
+			if d >= hd.bytes {
+				hd = k.other[g]
+				d = addr - uintptr(hd.slots)
+			}
+			if d < hd.bytes {
+				recip := hd.recip
+				x := uint64(d) * recip
+				if bit := uint64(1) << (x >> 32 % 64); uint32(x) < uint32(recip) {
+					t := hd.turns
+					hd.turns = t + 1
+					a := hd.avail
+					if atomic.LoadUint64(&hd.mine)&^a&bit != 0 {
+						hd.avail = a | bit
+						hd.turns = t + 2
+						return
+					}
+					hd.turns = t
 				}
-				hd.turns = t
 			}
 		}
 	}
