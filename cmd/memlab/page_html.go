@@ -104,7 +104,9 @@ func (j *pageJob) curves(ctx context.Context, fut *replace.Future, line *cli.Pro
 			c.Add(j.refs)
 			curve = c.Histogram().Curve()
 		case "OPT":
-			curve = replace.OPTCurve(fut).Curve()
+			c := replace.NewOPTCurve()
+			c.Add(j.refs)
+			curve = c.Histogram().Curve()
 		}
 		series := chart.Series{Name: s.String()}
 		at := sizes

@@ -2,9 +2,12 @@ package replace
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/vm"
 )
 
 // BenchmarkRun measures every policy on a real trace, numbered before.
@@ -47,9 +50,7 @@ func BenchmarkCurve(b *testing.B) {
 	})
 	b.Run("of=OPT", func(b *testing.B) {
 		for b.Loop() {
-			fut, err := NewFuture(refs)
-			require.NoError(b, err)
-			OPTCurve(fut)
+			NewOPTCurve().Add(refs)
 		}
 		perRef(b)
 	})
@@ -64,4 +65,23 @@ func BenchmarkCurve(b *testing.B) {
 		}
 		perRef(b)
 	})
+}
+
+// BenchmarkOPTCurve shows how the curve of OPT grows with the number of pages, which
+// a zipf trace goes to.
+func BenchmarkOPTCurve(b *testing.B) {
+	for _, pages := range []int{1 << 10, 1 << 12, 1 << 14, 1 << 16} {
+		rng := rand.New(rand.NewPCG(1, uint64(pages)))
+		zipf := rand.NewZipf(rng, 1.05, 4, uint64(pages-1))
+		refs := make([]Ref, 1<<21)
+		for i := range refs {
+			refs[i] = MakeRef(vm.PageID(zipf.Uint64()), false)
+		}
+		b.Run(fmt.Sprintf("pages=%d", pages), func(b *testing.B) {
+			for b.Loop() {
+				NewOPTCurve().Add(refs)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(refs)), "ns/ref")
+		})
+	}
 }

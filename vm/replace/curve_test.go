@@ -1,7 +1,7 @@
 package replace
 
 import (
-	"math"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -42,7 +42,10 @@ func TestCurvesEqualSimulations(t *testing.T) {
 		lru := NewLRUCurve()
 		lru.Add(refs[:1000])
 		lru.Add(refs[1000:])
-		curves := map[string]*Histogram{"LRU": lru.Histogram(), "OPT": OPTCurve(fut)}
+		opt := NewOPTCurve()
+		opt.Add(refs[:700])
+		opt.Add(refs[700:])
+		curves := map[string]*Histogram{"LRU": lru.Histogram(), "OPT": opt.Histogram()}
 		for name, h := range curves {
 			curve := h.Curve()
 			for n := 1; n <= pages+1; n++ {
@@ -181,44 +184,74 @@ func adversary(pages, rounds int) []Ref {
 	return refs
 }
 
-// TestOPTStackEqualsMattson compares the blocks with the list, reference by
-// reference, for blocks of every width and traces that are hard on them.
-func TestOPTStackEqualsMattson(t *testing.T) {
-	traces := map[string][]Ref{"adversary": adversary(61, 40), "local": randomTrace(5, 4000, 90), "few": randomTrace(6, 500, 3)}
-	rng := rand.New(rand.NewPCG(8, 8))
-	for range 3000 {
-		traces["uniform"] = append(traces["uniform"], MakeRef(vm.PageID(rng.IntN(70)), false))
+// checkLine checks the laws of the line of moments, and the tree and the list against
+// it.
+func checkLine(t *testing.T, c *OPTCurve) {
+	t.Helper()
+	pages, sizes, balance := map[vm.PageID]bool{}, map[uint32]bool{}, 0
+	look := func(e optPlace, page, mark uint32) {
+		if e.size != noSize {
+			require.False(t, sizes[e.size])
+			sizes[e.size] = true
+			require.Equal(t, mark, c.mark[e.size])
+			balance++
+		}
+		require.LessOrEqual(t, balance, 0)
+		if e.page != noPage {
+			require.False(t, pages[e.page])
+			pages[e.page] = true
+			require.Equal(t, page, c.at[e.page])
+			balance--
+		}
+	}
+	for i, e := range c.line {
+		look(e, uint32(i)+onLine, uint32(i)+onLine)
+	}
+	low := noSize
+	for i, e := range c.list {
+		require.NotEqual(t, optPlace{noPage, noSize}, e.optPlace)
+		look(e.optPlace, listed, listed)
+		low = min(low, e.size)
+		require.Equal(t, low, e.low, "list, place %d", i)
+	}
+	require.Len(t, pages, len(c.mark)-1)
+	require.Len(t, sizes, max(len(c.mark)-2, 0))
+	for b := range c.half {
+		require.Equal(t, c.rangeOf(uint32(b)), c.tree[c.half+b], "block %d", b)
+	}
+	for n := 1; n < c.half; n++ {
+		require.Equal(t, c.tree[2*n].and(c.tree[2*n+1]), c.tree[n], "node %d", n)
+	}
+}
+
+// TestOPTCurveEqualsMattson compares the line of moments with the stack, reference by
+// reference.
+func TestOPTCurveEqualsMattson(t *testing.T) {
+	traces := map[string][]Ref{
+		"adversary": adversary(61, 40), "local": randomTrace(5, 4000, 90), "many": randomTrace(7, 8000, 1500),
+		"drawn": numbers(0, 1, 2, 3, 2, 1, 0, 3, 3, 0),
+	}
+	for seed := range uint64(200) {
+		rng := rand.New(rand.NewPCG(seed, 8))
+		pages, refs := 1+rng.IntN(100), randomTrace(seed, 200, 1+rng.IntN(60))
+		for range 200 {
+			refs = append(refs, MakeRef(vm.PageID(rng.IntN(pages)), false))
+		}
+		traces[fmt.Sprint("seed ", seed)] = refs
 	}
 	for name, refs := range traces {
 		fut, err := NewFuture(refs)
 		require.NoError(t, err)
-		for _, width := range []int{1, 2, 3, 8, 64, 200} {
-			s, n := newOPTStackOf(fut.NumPages(), width), &naiveOPTStack{next: map[vm.PageID]uint32{}}
-			for i, r := range refs {
-				s.reference(r.Page(), fut.next[i])
-				n.reference(r.Page(), fut.next[i])
-				require.Equal(t, n.hist.Refs-n.hist.Cold, s.hist.Refs-s.hist.Cold)
-				if i%97 == 0 {
-					require.Equal(t, n.hist, s.hist, "%s, blocks of %d, reference %d", name, width, i)
-				}
-			}
-			require.Equal(t, n.hist, s.hist, "%s, blocks of %d", name, width)
-		}
-	}
-}
-
-// TestOPTCurveBound counts the steps on traces that exchange up to as many pages as
-// there are at each reference: they grow as the root of the number of pages.
-func TestOPTCurveBound(t *testing.T) {
-	for _, pages := range []int{1 << 10, 1 << 12, 1 << 14} {
-		refs := adversary(pages, 8)
-		fut, err := NewFuture(refs)
-		require.NoError(t, err)
-		s := newOPTStack(fut.NumPages())
+		c, n := NewOPTCurve(), &naiveOPTStack{next: map[vm.PageID]uint32{}}
 		for i, r := range refs {
-			s.reference(r.Page(), fut.next[i])
+			c.Add([]Ref{r})
+			n.reference(r.Page(), fut.next[i])
+			if i%97 == 0 || i < 10 {
+				require.Equal(t, n.hist, *c.Histogram(), "%s, reference %d", name, i)
+				checkLine(t, c)
+			}
 		}
-		root := math.Sqrt(float64(pages))
-		require.Less(t, float64(s.steps)/float64(len(refs)), 12*root, "%d pages", pages)
+		require.Equal(t, n.hist, *c.Histogram(), name)
+		checkLine(t, c)
 	}
 }

@@ -35,8 +35,8 @@
 // # Limits
 //
 // Time is counted in references. A simulation needs some bytes for every
-// distinct page (at most 2^31 pages), however long the trace; OPT and the
-// curves of OPT also need 8 bytes for every reference, since they look ahead.
+// distinct page (at most 2^31 pages), however long the trace, and so do the
+// curves; OPT also needs 8 bytes for every reference, since it looks ahead.
 //
 // # Concurrency
 //

@@ -82,8 +82,9 @@ func ExampleLRUCurve() {
 }
 
 func ExampleOPTCurve() {
-	future, _ := replace.NewFuture(number(1, 2, 3, 1, 2, 3, 1, 2, 3))
-	fmt.Println("misses by frames, from 0:", replace.OPTCurve(future).Curve())
+	curve := replace.NewOPTCurve()
+	curve.Add(number(1, 2, 3, 1, 2, 3, 1, 2, 3))
+	fmt.Println("misses by frames, from 0:", curve.Histogram().Curve())
 	// Output: misses by frames, from 0: [9 9 6 3]
 }
 

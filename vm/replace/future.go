@@ -14,7 +14,7 @@ const never = math.MaxUint32
 var ErrTooManyRefs = errors.New("replace: more than 2^32-2 references for a policy that looks ahead")
 
 // A Future is a whole trace with the time of the next use of every reference's
-// page: what [OPT] and [OPTCurve] need. It takes 8 bytes a reference and does
+// page: what [OPT] needs. It takes 8 bytes a reference and does
 // not change, so that any number of simulations may share it.
 type Future struct {
 	refs  []Ref

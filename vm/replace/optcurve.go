@@ -1,280 +1,402 @@
 package replace
 
-import (
-	"math/bits"
+import "github.com/memlab-go/memlab/vm"
 
-	"github.com/memlab-go/memlab/vm"
-)
-
-// OPTCurve returns the stack distances of [OPT] on f: the misses of the best
-// policy for every memory size in one pass.
+// An OPTCurve measures the stack distances of [OPT]: the misses of the best policy
+// for every memory size in one pass. It does not look ahead: which page OPT evicts
+// depends on the future, whether a reference hits does not (Bilardi, Ekanadham and
+// Pattnaik, Optimal on-line computation of stack distances for MIN and OPT, Computing
+// Frontiers 2017). O(log pages) a reference, amortized, and memory for the pages only.
 //
-// OPT has the inclusion property, so the pages of all memories form one stack:
-// the first n places are what n frames hold (Mattson and others 1970). A
-// reference to the page at place d puts it on top; the page from the top is
-// carried down: at each place above d the page used sooner stays and the one
-// used later goes on, and the last one fills place d.
+// A page is kept from one reference to the next if there is no moment between them when
+// the memory is full of others that are kept too. So of the past there counts, for each
+// memory size, the last moment when it was full: a hit is a reference to a page that was
+// used since. As the paper shows, it need not be known which size has which of these
+// moments until a reference asks for it; till then a size may stand where the last
+// reference of that distance was. So there is a line of moments, the latest on the
+// right; this is how it looks after a b c d c:
 //
-// With P pages a reference may make P exchanges, so the places are divided into
-// blocks of some √P. A page that is carried through a whole block leaves it as
-// the latest of them all, so a block keeps its pages in a heap, and those that came
-// in on a list, and sorts out who stands where only when a reference goes to one of
-// its pages. Blocks that hold nobody later than the page carried are skipped by a
-// tree over the latest use of each block. So a reference costs O(√P log P), and
-// O(log P) where few blocks change hands, as in real programs' traces, which have
-// 0.3 to 1.2 exchanges a reference. (That all is in O(log P) is known for LRU
-// only: the places of OPT are the shape of a Greene-Kleitman partition.)
-func OPTCurve(f *Future) *Histogram {
-	s := newOPTStack(f.NumPages())
-	for t, r := range f.refs {
-		s.reference(r.Page(), f.next[t])
-	}
-	return &s.hist
+//	page     a   b       d   c    whose last reference it was
+//	mark             3   4   2    the distance whose last reference it was (1: none; first references: the number of pages)
+//	balance  0  -1  -1   0   0    marks up to here less pages before
+//
+// Laws: every page is there, and every size from 2 to their number; no balance is above 0.
+//
+// A reference to a page looks for the first place behind it with a page and a balance of
+// 0, a tight one. The smallest mark up to there is its distance: 3 for b, whose tight
+// place is that of d. Page and mark are taken from their places and put at the right end.
+//
+// A tree holds for each range of places the marks less the pages, the highest balance from
+// its beginning, and the smallest mark. The last places, which most references go to,
+// stand in a short list instead, without empty ones. When the line is full, it is closed
+// up.
+type OPTCurve struct {
+	hist Histogram
+	last vm.PageID  // the page referenced last
+	at   []uint32   // by page: 0: never referenced; listed; else its place plus 2
+	mark []uint32   // by size, from 2 to the number of pages: listed, or the place of its mark plus 2
+	line []optPlace // in blocks of optBlock
+	now  uint32     // next place, the first of a block
+	tree []optRange // of blocks: node 1 is the root, block b is leaf half+b
+	half int
+	list []optListed // the places behind those on the line
 }
 
-// An optUse is a page with its next use above it, so that numbers compare as uses:
-// the larger is the later. Of pages that are never used again any may be the later.
-type optUse uint64
-
-func newOPTUse(p vm.PageID, next uint32) optUse { return optUse(next)<<32 | optUse(p) }
-
-func (u optUse) page() vm.PageID { return vm.PageID(uint32(u)) }
-
-// optStack is the stack, without the page on top.
-type optStack struct {
-	hist   Histogram
-	size   int // pages in the stack
-	top    optUse
-	block  []uint32 // by page: its block + 1; 0: not in the stack
-	blocks []optBlock
-	width  int      // places of a block
-	late   []uint32 // tree: latest next use of a block; node 1 is the root, block i is leaf half+i
-	half   int
-	steps  int // places and heap elements looked at, for the test of the bound
+// An optListed is a place of the list.
+type optListed struct {
+	optPlace
+	low   uint32 // the smallest mark of the list up to here, or noSize
+	lowAt uint32 // the index of its place
 }
 
-// An optBlock is width places; the last one may be partly filled.
-//
-// While came is empty, order says who stands where. A page that is carried through
-// joins came, and the latest of the block goes on: the pages of the block are those
-// of heap, and who stands where follows from order and came (settle).
-type optBlock struct {
-	order  []optUse // by place
-	came   []optUse // carried in since
-	heap   []optUse // the pages, the latest first; nil: those of order
-	passes int      // pages carried through since heap was nil
+// An optPlace is a moment of the past that counts.
+type optPlace struct {
+	page vm.PageID // whose last reference it is, or noPage
+	size uint32    // whose mark it has, or noSize
 }
 
-// A block is passed place by place that often before it gets a heap: those on top
-// are changed by nearly every reference. And it is settled when that many times its
-// places have come in.
+// optRange is what the tree holds of a range of places.
+type optRange struct {
+	sum  int32  // marks less pages
+	peak int32  // the highest balance, from 0 before the range
+	low  uint32 // the smallest mark, or noSize
+}
+
 const (
-	plainPasses = 4
-	mostCame    = 4
+	noSize   = ^uint32(0)
+	listed   = 1
+	onLine   = 2
+	optBlock = 8  // places
+	optList  = 32 // places of the list, beyond which the first block goes on the line
 )
 
-func newOPTStack(pages int) *optStack {
-	return newOPTStackOf(pages, max(64, 1<<(bits.Len(uint(pages))/2)))
-}
-
-// newOPTStackOf is newOPTStack with blocks of so many places.
-func newOPTStackOf(pages, width int) *optStack {
-	s := &optStack{block: make([]uint32, pages), width: width}
-	n := (pages + width - 1) / width
-	for s.half = 1; s.half < n; s.half *= 2 {
-	}
-	s.blocks, s.late = make([]optBlock, s.half), make([]uint32, 2*s.half)
-	return s
-}
-
-// reference takes one reference to p, whose next use is at time next.
-func (s *optStack) reference(p vm.PageID, next uint32) {
-	use := newOPTUse(p, next)
-	switch b := int(s.block[p]) - 1; {
-	case s.size > 0 && s.top.page() == p:
-		s.hist.count(1)
-	case b >= 0:
-		at := s.place(b, p)
-		s.hist.count(b*s.width + at + 2) // and the one on top
-		s.settleAt(b, at, s.carry(s.top, b))
-	default:
-		s.hist.count(0)
-		if s.size > 0 {
-			b := (s.size - 1) / s.width
-			c := s.carry(s.top, b)
-			s.settle(b)
-			s.blocks[b].order = append(s.blocks[b].order, optUse(p)) // used before anybody: now
-			s.settleAt(b, len(s.blocks[b].order)-1, c)
-		}
-		s.size++
-	}
-	s.block[p] = 0
-	s.top = use
-}
-
-// carry takes c down through the blocks before b and returns who arrives there.
-func (s *optStack) carry(c optUse, b int) optUse {
-	for i := s.laterBlock(0, b, c); i < b; i = s.laterBlock(i+1, b, c) {
-		c = s.through(i, c)
-	}
+// NewOPTCurve returns an empty OPTCurve.
+func NewOPTCurve() *OPTCurve {
+	c := &OPTCurve{last: noPage, mark: make([]uint32, 1), list: make([]optListed, 0, optList+1)}
+	c.resize(1 << 8)
 	return c
 }
 
-// through carries c through the whole block i, which holds a later page: that one
-// goes on.
-func (s *optStack) through(i int, c optUse) optUse {
-	b := &s.blocks[i]
-	s.block[c.page()] = uint32(i) + 1
-	s.steps++
-	if b.passes++; b.heap == nil && b.passes <= plainPasses {
-		s.steps += len(b.order)
-		late := optUse(0)
-		for k, u := range b.order {
-			if u > c {
-				b.order[k], c = c, u
+// Histogram returns what was measured so far. It changes with further use.
+func (c *OPTCurve) Histogram() *Histogram { return &c.hist }
+
+// Add takes further references.
+func (c *OPTCurve) Add(refs []Ref) {
+	for _, r := range refs {
+		p := r.Page()
+		if p == c.last {
+			c.hist.count(1)
+			continue
+		}
+		growTo(&c.at, int(p)+1)
+		if !c.alternate(p) {
+			c.reference(p)
+		}
+		c.last = p
+	}
+}
+
+// alternate is reference for two pages in turn, which many references are: only they
+// change places.
+func (c *OPTCurve) alternate(p vm.PageID) bool {
+	n := len(c.list)
+	if n < 2 || c.list[n-1].size != 2 || c.list[n-2].optPlace != (optPlace{p, noSize}) {
+		return false
+	}
+	c.list[n-2].page, c.list[n-1].page = c.last, p
+	c.hist.count(2)
+	return true
+}
+
+// reference takes a reference to p, which is not the last one again.
+func (c *OPTCurve) reference(p vm.PageID) {
+	var d uint32
+	from := len(c.list)
+	switch at := c.at[p]; at {
+	case 0:
+		c.mark = append(c.mark, listed)
+		c.hist.count(0)
+		if d = uint32(len(c.mark) - 1); d == 1 { // the first page of all; there is no mark of size 1
+			d = noSize
+		}
+	case listed:
+		d, from = c.fromList(p)
+		c.hist.count(int(d))
+	default:
+		d, from = c.fromLine(at - onLine)
+		c.hist.count(int(d))
+	}
+	c.at[p] = listed
+	c.list = append(c.list, optListed{optPlace: optPlace{p, d}})
+	c.tidy(from)
+	if len(c.list) > optList {
+		c.store()
+	}
+}
+
+// fromList takes p, which is in the list, and the mark of its distance away. It returns
+// that, and the index of the first place of the list that changed.
+func (c *OPTCurve) fromList(p vm.PageID) (d uint32, from int) {
+	i := len(c.list) - 1
+	tight, balance := i, 0 // of what is behind
+	for ; c.list[i].page != p; i-- {
+		e := &c.list[i]
+		if e.page != noPage {
+			if balance == 0 {
+				tight = i
 			}
-			late = max(late, b.order[k])
+			balance--
 		}
-		s.setLate(i, uint32(late>>32))
-		return c
-	}
-	if b.heap == nil {
-		s.steps += len(b.order)
-		b.heap = append(make([]optUse, 0, s.width), b.order...)
-		for k := len(b.heap)/2 - 1; k >= 0; k-- {
-			sink(b.heap, k)
+		if e.size != noSize {
+			balance++
 		}
 	}
-	latest := b.heap[0]
-	b.heap[0] = c
-	sink(b.heap, 0)
-	b.came = append(b.came, c)
-	s.setLate(i, uint32(b.heap[0]>>32))
-	if len(b.came) >= mostCame*s.width {
-		s.settle(i)
+	c.list[i].page = noPage
+	d, m := c.smallestListed(tight)
+	if m < 0 {
+		was := c.unmark(d)
+		c.mend(was, was)
+		return d, i
 	}
-	return latest
+	c.list[m].size = noSize
+	return d, min(i, m)
 }
 
-// place returns where p stands in block b.
-func (s *optStack) place(b int, p vm.PageID) int {
-	s.settle(b)
-	for at, u := range s.blocks[b].order {
-		if u.page() == p {
-			return at
-		}
-	}
-	panic("replace: a page is not in its block")
+// unmark takes the mark of size d off the line, for the list, and returns its place,
+// of which the tree does not know yet.
+func (c *OPTCurve) unmark(d uint32) uint32 {
+	i := c.mark[d] - onLine
+	c.line[i].size = noSize
+	c.mark[d] = listed
+	return i
 }
 
-// settle works out who stands where in block i. Those that came were carried past
-// each place in turn, where the one used soonest stays: the soonest of all that came
-// and the one who was there.
-func (s *optStack) settle(i int) {
-	b := &s.blocks[i]
-	if len(b.came) == 0 {
-		return
+// smallestListed returns the smallest mark up to index i of the list, and its index;
+// -1 if it is on the line.
+func (c *OPTCurve) smallestListed(i int) (d uint32, m int) {
+	if e := &c.list[i]; e.low < c.tree[1].low {
+		return e.low, int(e.lowAt)
 	}
-	s.steps += len(b.came) + len(b.order)
-	h := b.came // a heap, the soonest first
-	for k := len(h)/2 - 1; k >= 0; k-- {
-		rise(h, k)
-	}
-	for at, u := range b.order {
-		if u > h[0] {
-			b.order[at], h[0] = h[0], u
-			rise(h, 0)
-		}
-	}
-	b.came = b.came[:0]
+	return c.tree[1].low, -1
 }
 
-// settleAt carries c to place at of the settled block b, whose page, the soonest of
-// all, has left it.
-func (s *optStack) settleAt(b, at int, c optUse) {
-	s.block[c.page()] = uint32(b) + 1
-	if use := uint32(c >> 32); use > s.late[s.half+b] {
-		s.setLate(b, use)
+// tidy takes empty places out of the list, from index i on, and finds the smallest
+// marks anew.
+func (c *OPTCurve) tidy(i int) {
+	low, at := noSize, uint32(0)
+	if i > 0 {
+		low, at = c.list[i-1].low, c.list[i-1].lowAt
 	}
-	s.steps += at + 1
-	order := s.blocks[b].order
-	for k, u := range order[:at] {
-		if u > c {
-			order[k], c = c, u
+	to := i
+	for _, e := range c.list[i:] {
+		if e.size < low {
+			low, at = e.size, uint32(to)
+		}
+		c.list[to] = optListed{e.optPlace, low, at}
+		if uint32(e.page)&e.size != noSize { // not empty
+			to++
 		}
 	}
-	order[at] = c
-	s.blocks[b].heap, s.blocks[b].passes = nil, 0
+	c.list = c.list[:to]
 }
 
-// setLate notes the latest use of block i.
-func (s *optStack) setLate(i int, use uint32) {
-	n := s.half + i
-	s.late[n] = use
-	for n > 1 {
-		n /= 2
-		m := max(s.late[2*n], s.late[2*n+1])
-		if s.late[n] == m {
-			return
-		}
-		s.late[n] = m
+// fromLine is fromList for the page at place i of the line.
+func (c *OPTCurve) fromLine(i uint32) (d uint32, from int) {
+	m := -1
+	if tight, ok := c.tight(i + 1); ok {
+		d = c.smallest(tight)
+	} else {
+		d, m = c.smallestListed(c.tightListed())
 	}
+	c.line[i].page = noPage
+	if m < 0 {
+		c.mend(i, c.unmark(d))
+		return d, len(c.list)
+	}
+	c.mend(i, i)
+	c.list[m].size = noSize
+	return d, m
 }
 
-// laterBlock returns the first block from i on, below b, that holds a page used
-// later than c, or b.
-func (s *optStack) laterBlock(i, b int, c optUse) int {
-	if i >= b {
-		return b
-	}
-	use, n := uint32(c>>32), s.half+i
-	for s.late[n] <= use { // to the next range on the right
-		for n&1 == 1 {
-			n /= 2
+// tightListed returns the index of the first tight place in the list.
+func (c *OPTCurve) tightListed() int {
+	balance := c.tree[1].sum
+	for i, e := range c.list {
+		if e.size != noSize {
+			balance++
 		}
-		if n == 0 {
-			return b
+		if e.page != noPage {
+			if balance == 0 {
+				return i
+			}
+			balance--
 		}
-		n++
 	}
-	for n < s.half {
-		if n *= 2; s.late[n] <= use {
+	return len(c.list) - 1
+}
+
+// tight returns the first tight place of the line from i on, or one before it that is as
+// good, with no mark between; and false if there is none.
+func (c *OPTCurve) tight(i uint32) (uint32, bool) {
+	if i == c.now {
+		return 0, false
+	}
+	n, end := c.half+int(i/optBlock), c.half+int((c.now-1)/optBlock)
+	balance := c.tree[1].sum - c.tree[n].sum // before the block
+	for k, e := n, end; k != e; k, e = k/2, e/2 {
+		if k&1 == 0 {
+			balance -= c.tree[k+1].sum
+		}
+	}
+	if at, ok := c.tightIn(i/optBlock, i, balance); ok {
+		return at, true
+	}
+	for balance += c.tree[n].sum; ; n, end = n/2, end/2 {
+		if n == end {
+			return 0, false
+		}
+		if n&1 == 0 {
+			if n++; balance+c.tree[n].peak == 0 {
+				break
+			}
+			balance += c.tree[n].sum
+		}
+	}
+	for n < c.half {
+		if n *= 2; balance+c.tree[n].peak != 0 {
+			balance += c.tree[n].sum
 			n++
 		}
 	}
-	return min(n-s.half, b)
+	return c.tightIn(uint32(n-c.half), 0, balance)
 }
 
-// sink restores a heap with the latest first, of which element i may be too soon.
-func sink(h []optUse, i int) {
-	u := h[i]
-	for {
-		kid := 2*i + 1
-		if kid+1 < len(h) && h[kid+1] > h[kid] {
-			kid++
+// tightIn is tight for the places of block b.
+func (c *OPTCurve) tightIn(b, i uint32, balance int32) (uint32, bool) {
+	for k, e := range c.block(b) {
+		if e.size != noSize {
+			balance++
 		}
-		if kid >= len(h) || h[kid] <= u {
-			h[i] = u
-			return
+		if at := b*optBlock + uint32(k); balance == 0 && at >= i {
+			return at, true
 		}
-		h[i] = h[kid]
-		i = kid
+		if e.page != noPage {
+			balance--
+		}
+	}
+	return 0, false
+}
+
+// smallest returns the smallest mark up to place i of the line.
+func (c *OPTCurve) smallest(i uint32) uint32 {
+	low := noSize
+	for _, e := range c.line[i&^(optBlock-1) : i+1] {
+		low = min(low, e.size)
+	}
+	for n := c.half + int(i/optBlock); n > 1 && low > 2; n /= 2 {
+		if n&1 == 1 {
+			low = min(low, c.tree[n-1].low)
+		}
+	}
+	return low
+}
+
+// store moves the first block of the list to the line.
+func (c *OPTCurve) store() {
+	if int(c.now) == len(c.line) {
+		c.closeUp()
+	}
+	for i, e := range c.list[:optBlock] {
+		c.put(c.now+uint32(i), e.optPlace)
+	}
+	c.mend(c.now, c.now)
+	c.now += optBlock
+	c.list = append(c.list[:0], c.list[optBlock:]...)
+	c.tidy(0)
+}
+
+// put writes e to place i of the line.
+func (c *OPTCurve) put(i uint32, e optPlace) {
+	c.line[i] = e
+	if e.page != noPage {
+		c.at[e.page] = i + onLine
+	}
+	if e.size != noSize {
+		c.mark[e.size] = i + onLine
 	}
 }
 
-// rise restores a heap with the soonest first, of which element i may be too late.
-func rise(h []optUse, i int) {
-	u := h[i]
-	for {
-		kid := 2*i + 1
-		if kid+1 < len(h) && h[kid+1] < h[kid] {
-			kid++
+// block returns the places of block b.
+func (c *OPTCurve) block(b uint32) []optPlace { return c.line[b*optBlock : (b+1)*optBlock] }
+
+// mend mends the tree after changes at the places i and j.
+func (c *OPTCurve) mend(i, j uint32) {
+	a, b := c.half+int(i/optBlock), c.half+int(j/optBlock)
+	for ra, rb := c.rangeOf(i/optBlock), c.rangeOf(j/optBlock); ; {
+		if a == b && ra == c.tree[a] {
+			return // nothing changes further up
 		}
-		if kid >= len(h) || h[kid] >= u {
-			h[i] = u
+		c.tree[a], c.tree[b] = ra, rb
+		if a, b = a/2, b/2; a == 0 {
 			return
 		}
-		h[i] = h[kid]
-		i = kid
+		ra = c.tree[2*a].and(c.tree[2*a+1])
+		if rb = ra; a != b {
+			rb = c.tree[2*b].and(c.tree[2*b+1])
+		}
+	}
+}
+
+// rangeOf looks at the places of block b.
+func (c *OPTCurve) rangeOf(b uint32) optRange {
+	r := optRange{low: noSize}
+	for _, e := range c.block(b) {
+		if e.size != noSize {
+			r.sum++
+		}
+		r.low = min(r.low, e.size)
+		r.peak = max(r.peak, r.sum)
+		if e.page != noPage {
+			r.sum--
+		}
+	}
+	return r
+}
+
+// and returns what there is to say of r and s, which follows it, together.
+func (r optRange) and(s optRange) optRange {
+	return optRange{r.sum + s.sum, max(r.peak, r.sum+s.peak), min(r.low, s.low)}
+}
+
+// closeUp moves what is on the line together, at the front of a line that is at least
+// twice as long.
+func (c *OPTCurve) closeUp() {
+	old := c.line
+	c.resize(4 * len(c.mark))
+	for _, e := range old {
+		if e != (optPlace{noPage, noSize}) {
+			c.put(c.now, e)
+			c.now++
+		}
+	}
+	c.now = (c.now + optBlock - 1) &^ (optBlock - 1)
+	for b := range c.half {
+		c.tree[c.half+b] = c.rangeOf(uint32(b))
+	}
+	for n := c.half - 1; n > 0; n-- {
+		c.tree[n] = c.tree[2*n].and(c.tree[2*n+1])
+	}
+}
+
+// resize makes an empty line of n places or more.
+func (c *OPTCurve) resize(n int) {
+	for c.half = 1; c.half*optBlock < n; c.half *= 2 {
+	}
+	c.line, c.tree, c.now = make([]optPlace, c.half*optBlock), make([]optRange, 2*c.half), 0
+	for i := range c.line {
+		c.line[i] = optPlace{noPage, noSize}
+	}
+	for i := range c.tree {
+		c.tree[i].low = noSize
 	}
 }
