@@ -66,6 +66,37 @@ func newHugeRig(t *testing.T, c hugeCase) *hugeRig {
 	return r
 }
 
+// TestHugePagesWhereverMemoryBegins: blocks of frames are aligned in physical
+// addresses, so memory may begin at any page.
+func TestHugePagesWhereverMemoryBegins(t *testing.T) {
+	const size = 2 << 20
+	for _, base := range []vm.PhysAddr{0, page, 0x8000_1000, 0x8010_0000} {
+		mem, err := vm.NewMemory(make([]byte, 3*size+5*page), base)
+		require.NoError(t, err)
+		k, err := vm.NewKernel(mem, 0, &vm.KernelOptions{HugePage: size, StackSize: 16 * page, NewTable: func(src vm.FrameSource) (vm.Mapper, error) {
+			return pagetable.New(mem, &pagetable.X86_64, &pagetable.Options{Frames: src})
+		}})
+		require.NoError(t, err)
+		s, err := k.NewSpace()
+		require.NoError(t, err)
+		_, err = s.Mmap(size, size, vm.PermR|vm.PermW, nil)
+		require.NoError(t, err)
+		for i := size/page - 1; i >= 0; i-- {
+			_, err := s.Write(size+vm.VirtAddr(i*page), []byte{byte(i)})
+			require.NoError(t, err)
+		}
+		require.Equal(t, []vm.VirtAddr{size}, s.HugePages(), "memory at %v", base)
+		require.Zero(t, k.Stats().PromoteFails)
+		require.NoError(t, k.Check())
+		for i := range size / page {
+			b := []byte{0}
+			_, err := s.Read(size+vm.VirtAddr(i*page), b)
+			require.NoError(t, err)
+			require.Equal(t, byte(i), b[0])
+		}
+	}
+}
+
 func (r *hugeRig) at(i int) vm.VirtAddr { return r.va + vm.VirtAddr(i*page) }
 
 // demoted checks that the huge page has just become small ones, and that the

@@ -45,20 +45,35 @@ func newPool(p Policy, q Quota) *pool {
 }
 
 // fifo is the policy of pages that belong to no space under local replacement:
-// those that only a file's page cache has.
-type fifo struct{ queue []PageID }
+// those that only a file's page cache has. The pages are a circle of links, node 0 its
+// head, the node of page p one above its number. O(1).
+type fifo struct{ links []fifoLink }
 
-func (f *fifo) Hit(PageID, bool)        {}
-func (f *fifo) Insert(p PageID, _ bool) { f.queue = append(f.queue, p) }
+type fifoLink struct{ prev, next uint32 }
+
+func (f *fifo) Hit(PageID, bool) {}
+
+func (f *fifo) Insert(p PageID, _ bool) {
+	n := uint32(p) + 1
+	if missing := int(n) + 1 - len(f.links); missing > 0 {
+		f.links = append(f.links, make([]fifoLink, missing)...)
+	}
+	last := f.links[0].prev
+	f.links[n] = fifoLink{last, 0}
+	f.links[last].next, f.links[0].prev = n, n
+}
+
 func (f *fifo) Remove(p PageID) {
-	f.queue = slices.DeleteFunc(f.queue, func(q PageID) bool { return q == p })
+	l := f.links[uint32(p)+1]
+	f.links[l.prev].next, f.links[l.next].prev = l.next, l.prev
 }
 
 func (f *fifo) Victim(PageID) (v PageID, ok bool) {
-	if len(f.queue) == 0 {
+	if len(f.links) == 0 || f.links[0].next == 0 {
 		return 0, false
 	}
-	v, f.queue = f.queue[0], f.queue[1:]
+	v = PageID(f.links[0].next - 1)
+	f.Remove(v)
 	return v, true
 }
 

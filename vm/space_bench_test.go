@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/memlab-go/memlab/vm"
+	"github.com/memlab-go/memlab/vm/replace"
 	"github.com/stretchr/testify/require"
 )
 
@@ -48,6 +49,34 @@ func BenchmarkFork(b *testing.B) {
 				}
 				child.Destroy()
 			}
+		})
+	}
+}
+
+// BenchmarkCloseFile closes a file whose pages only its page cache has, under local
+// replacement: the time for each page does not grow with the file.
+func BenchmarkCloseFile(b *testing.B) {
+	for _, n := range []int{256, 16384} {
+		b.Run(fmt.Sprintf("pages=%d", n), func(b *testing.B) {
+			l := newLab(b, n+128, labOptions{local: func() (vm.Policy, vm.Quota) { return replace.NewFIFO(), replace.FixedQuota(n) }})
+			disk := &memDevice{b: make([]byte, n*page)}
+			for b.Loop() {
+				b.StopTimer()
+				f, err := l.k.OpenFile(disk, uint64(n*page))
+				require.NoError(b, err)
+				s := l.space(b)
+				va, err := s.Mmap(0, uint64(n*page), vm.PermR, &vm.MapOptions{File: f})
+				require.NoError(b, err)
+				for i := range n {
+					_, err := s.Read(va+vm.VirtAddr(i*page), make([]byte, 1))
+					require.NoError(b, err)
+				}
+				s.Destroy()
+				require.Equal(b, n, f.Cached())
+				b.StartTimer()
+				require.NoError(b, f.Close())
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(n), "ns/page")
 		})
 	}
 }

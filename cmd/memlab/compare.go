@@ -226,19 +226,33 @@ func (c *comparison) writeFigures(w io.Writer) error {
 	case c.flags.json:
 		return cli.WriteJSON(w, c.json())
 	case c.flags.bench:
-		fmt.Fprint(w, replay.BenchHeader)
-		for _, x := range c.cells {
-			if err := x.result.WriteBench(w); err != nil {
-				return err
-			}
-		}
-		return nil
+		return c.writeBench(w)
 	default:
 		if err := c.writeTables(w); err != nil || !c.flags.vm.on {
 			return err
 		}
 		return c.writeVM(w)
 	}
+}
+
+// writeBench writes benchmark lines of all cells.
+func (c *comparison) writeBench(w io.Writer) error {
+	fmt.Fprint(w, replay.BenchHeader)
+	if c.flags.vm.on {
+		fmt.Fprint(w, paging.BenchHeader)
+	}
+	for _, x := range c.cells {
+		if err := x.result.WriteBench(w); err != nil {
+			return err
+		}
+		if x.vm == nil {
+			continue
+		}
+		if err := x.vm.WriteBench(w, x.result.Alloc, x.result.Trace); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // verdict lists what went wrong and returns the exit code. A measurement that

@@ -265,6 +265,26 @@ func TestCompareVM(t *testing.T) {
 	require.NotContains(t, out, `"vm`)
 }
 
+// TestCompareVMBench: the lines for benchstat have the simulated machines too.
+func TestCompareVMBench(t *testing.T) {
+	a := writeTrace(t, "one.rep", soundTrace)
+	code, out, errs := memlab("compare", "-vm", "-vm-huge", "-bench", "-html", "", "-alloc", "tlsf,go", "-reps", "1", a)
+	require.Equal(t, exitOK, code, errs)
+	require.Regexp(t, `(?m)^Unit TLB-misses better=lower assume=exact$`, out)
+	for _, line := range []string{
+		`BenchmarkReplay/alloc=tlsf/trace=one/heap=warm 8 [\d.]+ ns/op`,
+		`BenchmarkPaging/alloc=tlsf/trace=one/machine=ample 8 \d+ TLB-misses \d+ walks \d+ page-faults \d+ peak-pages [\d.]+ mean-pages`,
+		`BenchmarkPaging/alloc=tlsf/trace=one/machine=tight 8 \d+ TLB-misses \d+ page-faults \d+ swap-ins \d+ swap-outs`,
+		`BenchmarkPaging/alloc=tlsf/trace=one/machine=huge 8 \d+ TLB-misses \d+ walks`,
+	} {
+		require.Regexp(t, "(?m)^"+line+"$", out)
+	}
+	require.NotContains(t, out, "BenchmarkPaging/alloc=go", "Go's heap reports nothing")
+
+	_, out, _ = memlab("compare", "-bench", "-html", "", "-alloc", "tlsf", "-reps", "1", a)
+	require.NotContains(t, out, "TLB")
+}
+
 // TestCompareVMFlags: what makes no sense is refused before anything is measured.
 func TestCompareVMFlags(t *testing.T) {
 	for _, flags := range []string{"-vm-tlb x", "-vm-memory 0", "-vm-memory -1", "-vm-policy OPT", "-vm-policy nonsense", "-vm-uses -1"} {
