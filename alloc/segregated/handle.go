@@ -168,7 +168,7 @@ func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
 			if run == 0 {
 				return nil
 			}
-			s.hold(other, c, run)
+			s.hold(hs, other, c, run)
 			continue
 		}
 		hs.by.swap(s, c)
@@ -232,7 +232,7 @@ func (s *Shared) giveBack(o *shard, c *sharedClass, hd *hand) {
 	}
 	atomic.StoreUint64(&hd.mine, 0)
 	s.unhold(o, run, hd.lent())
-	atomic.StoreUintptr(&hd.run, 0)
+	o.hands.Load().setRun(c, hd, 0)
 	hd.bytes = 0
 	hd.setAvailNow(0)
 	s.settleAt(o, c, run)

@@ -19,7 +19,7 @@ type hand struct {
 	bytes uintptr          // of the run's slots, 0 if there is none
 	size  uintptr          // bytes of a slot
 	recip uint64           // of the class
-	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex, atomically
+	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex
 }
 
 // openBit is set in a hand's mine while slots may be handed out. Only the hands of
@@ -29,7 +29,8 @@ const openBit = 1 << 63
 // hands are those of all classes; the first one, of no class, stays empty.
 type hands struct {
 	of    [maxClasses][2]hand
-	pause atomic.Int32 // refills until runs may be biased again
+	runs  [maxClasses][2]atomic.Uintptr // in them: others look here, and leave a hand that is at work alone
+	pause atomic.Int32                  // refills until runs may be biased again
 	bias  biasHistory
 	by    *bySize // where the goroutine finds them
 }
@@ -94,12 +95,24 @@ func (hs *hands) lent(ci, run uintptr) uint64 {
 
 // holding returns the hand that has the run of class ci, nil if there is none.
 func (hs *hands) holding(ci, run uintptr) *hand {
-	for i := range hs.of[ci%maxClasses] {
-		if hd := &hs.of[ci%maxClasses][i]; atomic.LoadUintptr(&hd.run) == run {
-			return hd
-		}
+	runs := &hs.runs[ci%maxClasses]
+	switch run {
+	case runs[0].Load():
+		return &hs.of[ci%maxClasses][0]
+	case runs[1].Load():
+		return &hs.of[ci%maxClasses][1]
 	}
 	return nil
+}
+
+// setRun says that hd has the run of class c at hand.
+func (hs *hands) setRun(c *sharedClass, hd *hand, run uintptr) {
+	i := 0
+	if hd == &hs.of[c.index][1] {
+		i = 1
+	}
+	hs.runs[c.index][i].Store(run)
+	hd.run = run
 }
 
 // handleFast is what the small path of a handle reads.
@@ -225,8 +238,8 @@ func (hs *hands) frees() (n uint64) {
 const outOfReach = ^uintptr(0)>>1 + 1
 
 // hold makes the run at unit run the one that hd takes slots from.
-func (s *Shared) hold(hd *hand, c *sharedClass, run uintptr) {
-	atomic.StoreUintptr(&hd.run, run)
+func (s *Shared) hold(hs *hands, hd *hand, c *sharedClass, run uintptr) {
+	hs.setRun(c, hd, run)
 	hd.size, hd.recip, hd.bytes = c.size, c.recip, uintptr(c.numSlots())*c.size
 	// SAFETY: the run lies in the region.
 	hd.slots = unsafe.Add(s.base, run<<unitShift)

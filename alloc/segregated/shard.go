@@ -17,15 +17,15 @@ import (
 //
 // What counts is the run's word; lists say only where to look.
 type shard struct {
+	hands atomic.Pointer[hands]     // of a handle or a claim, nil if the shard is for all
 	cur   [maxClasses]atomic.Uint64 // slots at hand of the current run, see shared_word.go; 0 if none
 	frees atomic.Uint64             // that the words of runs have passed on
 	_     [64]byte
 
 	mu      sync.Mutex
 	id      uint64
-	hands   atomic.Pointer[hands] // of a handle or a claim, nil if the shard is for all
-	claim   *claim                // whose hands they are, nil if a handle's
-	closed  bool                  // the handle is
+	claim   *claim // whose hands they are, nil if a handle's
+	closed  bool   // the handle is
 	lists   [maxClasses]runList
 	runs    int    // owned
 	empties int    // of these, those that were seen empty and are listed

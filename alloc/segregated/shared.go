@@ -35,16 +35,15 @@ type Shared struct {
 	closed  atomic.Bool
 	stopped atomic.Bool // closed, or the central heap is damaged: no more slots
 
-	shards []*shard                 // taken before mu, in the order of owners
-	desks  []*shard                 // as many, for claims
-	owners atomic.Pointer[[]*shard] // shards, desks, and the ones of handles, by their number in a run's second word
-	reg    sync.Mutex               // guards the change of owners, idle and claims; taken first
-	idle   []*shard                 // of handles that were closed
-	turn   atomic.Uint32            // whom the next visit is to
-	tries  [numSeats]atomic.Uint64  // how often who has asked for a run, see wantsClaim
-	desk   int                      // desk that is looked at when all are taken
-	alone  bool                     // no more claims: the system has no barrier
-	nobody *claim                   // that there is none
+	shards []*shard                // taken before mu, in the order of owners
+	desks  []*shard                // as many, for claims
+	reg    sync.Mutex              // guards the change of owners, idle and claims; taken first
+	idle   []*shard                // of handles that were closed
+	turn   atomic.Uint32           // whom the next visit is to
+	tries  [numSeats]atomic.Uint64 // how often who has asked for a run, see wantsClaim
+	desk   int                     // desk that is looked at when all are taken
+	alone  bool                    // no more claims: the system has no barrier
+	nobody *claim                  // that there is none
 }
 
 // NewShared is [New] for a heap that many goroutines share. Options are the same,

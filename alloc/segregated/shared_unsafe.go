@@ -16,12 +16,13 @@ import (
 // sharedFast is what the small path reads. It changes rarely, so that all
 // cores keep it in their caches.
 type sharedFast struct {
-	base    unsafe.Pointer // of the region
-	kindTab unsafe.Pointer // of the kinds
-	unitTab unsafe.Pointer // of the units
-	first   uintptr        // bytes from base to the data
-	reach   atomic.Uintptr // bytes of data whose kinds and rows may be read; 0: every call takes the slow path
-	maxSize uintptr        // largest size that has a class
+	base    unsafe.Pointer           // of the region
+	kindTab unsafe.Pointer           // of the kinds
+	unitTab unsafe.Pointer           // of the units
+	first   uintptr                  // bytes from base to the data
+	reach   atomic.Uintptr           // bytes of data whose kinds and rows may be read; 0: every call takes the slow path
+	maxSize uintptr                  // largest size that has a class
+	owners  atomic.Pointer[[]*shard] // shards, desks, and the ones of handles, by their number in a run's second word
 	seats   [numSeats]atomic.Pointer[shard]
 	claims  [numSeats]atomic.Pointer[claim]
 	classOf [128]uint8 // by size in granules
