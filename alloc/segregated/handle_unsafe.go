@@ -197,7 +197,7 @@ func (h *Handle) freeWord(addr uintptr) bool {
 	case w&heldBit == 0:
 	case w&biasBit != 0:
 		return hd != nil && hd.freeBiased(bit)
-	case hd != nil && hd.avail&bit != 0 || hd == nil && s.lent(c, run)&bit != 0:
+	case hd != nil && hd.lent()&bit != 0 || hd == nil && s.lent(c, run)&bit != 0:
 		return false
 	}
 	n := freeOne(w, bit)
