@@ -33,6 +33,9 @@ func TestSharedMisuse(t *testing.T) {
 					m.proper()
 					m.improper()
 				}
+				if canBias && hasBarrier() {
+					require.Positive(t, m.plainFrees())
+				}
 				m.leave()
 			})
 		}
@@ -80,6 +83,7 @@ func (m *mob) all(f func(*member)) {
 
 // proper lets the members allocate, move and free, and collects what is live.
 func (m *mob) proper() {
+	m.rebias()
 	m.all(func(p *member) {
 		for range 200 {
 			if err := p.step(); err != nil {
@@ -97,6 +101,31 @@ func (m *mob) proper() {
 	}
 	require.NoError(m.t, m.s.Check())
 	require.Equal(m.t, len(m.live), m.s.Stats().LiveBlocks)
+}
+
+// rebias ends the pause after which runs are biased again: the mob would not let
+// it pass.
+func (m *mob) rebias() {
+	if !canBias || !hasBarrier() {
+		return
+	}
+	for _, o := range *m.s.owners.Load() {
+		if hs := o.hands.Load(); hs != nil {
+			hs.pause.Store(0)
+		}
+	}
+}
+
+// plainFrees returns how many blocks the mob has freed by plain writes.
+func (m *mob) plainFrees() (n uint64) {
+	for _, o := range *m.s.owners.Load() {
+		o.mu.Lock()
+		if hs := o.hands.Load(); hs != nil {
+			n += hs.frees()
+		}
+		o.mu.Unlock()
+	}
+	return n
 }
 
 // step is a proper call.
