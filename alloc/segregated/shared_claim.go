@@ -95,10 +95,12 @@ func (s *Shared) makeClaim(here *byte) {
 			return
 		}
 		defer old.o.mu.Unlock()
-		if !old.o.isIdle() {
-			return
+		if old.o.claim == old { // else somebody has just ended it
+			if !old.o.isIdle() {
+				return
+			}
+			s.endClaim(old.o)
 		}
-		s.endClaim(old.o)
 	}
 	if s.stopped.Load() {
 		return
@@ -126,7 +128,10 @@ func (s *Shared) freeDesk() *shard {
 	if !o.mu.TryLock() {
 		return nil
 	}
-	if o.isIdle() {
+	switch {
+	case o.claim == nil: // somebody has just ended it
+		return o
+	case o.isIdle():
 		s.endClaim(o)
 		return o
 	}
@@ -154,9 +159,7 @@ func (s *Shared) endClaim(o *shard) {
 	s.withdraw(o)
 	atomic.StoreUintptr(&k.place, 0)
 	for i := range s.claims {
-		if s.claims[i].Load() == k {
-			s.claims[i].Store(s.nobody)
-		}
+		s.claims[i].CompareAndSwap(k, s.nobody)
 	}
 	o.frees.Add(k.hands.frees())
 	o.hands.Store(nil)
