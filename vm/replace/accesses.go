@@ -12,6 +12,10 @@ type nearHitter interface {
 	// write. It calls nothing, so that all it needs stays in registers: on a real
 	// program's trace nearly every reference is one of these.
 	nearHits(n *near, accs []Access) (taken int, writes int64)
+
+	// where returns what nearHits is to find beside the resident page p: something
+	// that does not change while p stays.
+	where(p vm.PageID) uint32
 }
 
 // RunAccesses is [Pages.Refs] and [Sim.Run] in one, for traces that only one
@@ -74,7 +78,7 @@ func (s *Sim) notNear(h nearHitter, t *Pages, a Access) {
 	if st := s.state[p]; st != 0 {
 		st |= inNear | uint8(a&1)<<1
 		s.state[p] = st
-		s.near.put(a, p, st)
+		s.near.put(a, st, h.where(p))
 		h.Hit(p, write)
 		return
 	}

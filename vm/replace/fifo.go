@@ -86,3 +86,6 @@ func (f *FIFO) nearHits(n *near, accs []Access) (taken int, writes int64) {
 	}
 	return len(accs), writes
 }
+
+// where implements nearHitter.
+func (f *FIFO) where(vm.PageID) uint32 { return 0 }

@@ -99,7 +99,7 @@ func (l *LRU) nearHits(n *near, accs []Access) (taken int, writes int64) {
 			break
 		}
 		writes += int64(a & 1)
-		at := uint32(e.page) + 1
+		at := e.where
 		if at == mru {
 			continue
 		}
@@ -113,3 +113,6 @@ func (l *LRU) nearHits(n *near, accs []Access) (taken int, writes int64) {
 	}
 	return taken, writes
 }
+
+// where implements nearHitter: its node.
+func (l *LRU) where(p vm.PageID) uint32 { return uint32(p) + 1 }

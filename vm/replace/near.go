@@ -22,10 +22,11 @@ const (
 	nearSlots = 1 << nearBits
 )
 
-// nearSlot is an access that may be a write if one was before, and its page.
+// nearSlot is an access that may be a write if one was before, and where the policy has
+// its page.
 type nearSlot struct {
-	key  Access
-	page vm.PageID
+	key   Access
+	where uint32
 }
 
 // home returns the slot of the page of a.
@@ -52,9 +53,9 @@ func (n *near) of(t *Pages) *near {
 // only if the page is dirty.
 func (s *nearSlot) holds(a Access) bool { return s.key^a <= s.key&1 }
 
-// put brings a page in: the resident page p, which is that of a and has state st.
-func (n *near) put(a Access, p vm.PageID, st uint8) {
-	n.slots[home(a)] = nearSlot{a&^1 | Access(st&dirty)>>1, p}
+// put brings the resident page of a in, which has state st.
+func (n *near) put(a Access, st uint8, where uint32) {
+	n.slots[home(a)] = nearSlot{a&^1 | Access(st&dirty)>>1, where}
 }
 
 // drop takes p out, if it is there.
@@ -68,8 +69,8 @@ func (n *near) drop(p vm.PageID) {
 	}
 }
 
-// leaveNear has the cache cleared before it is used again: pages come and go without
-// its being told.
+// leaveNear has the cache cleared before it is used again: pages come, go and change
+// places without its being told.
 func (s *Sim) leaveNear() {
 	if s.near != nil {
 		s.near.pages = nil

@@ -22,10 +22,11 @@ func checkNear(t require.TestingT, s *Sim) (held int) {
 			continue // void
 		}
 		held++
-		require.Equal(t, uint64(e.key>>1), n.pages.Page(e.page), "slot %d", i)
-		require.True(t, s.Contains(e.page), "page %d is near but not resident", e.page)
+		p := n.pages.Number(uint64(e.key >> 1))
+		require.True(t, s.Contains(p), "page %d is near but not resident", p)
+		require.Equal(t, s.policy.(nearHitter).where(p), e.where, "page %d", p)
 		if e.key&1 != 0 {
-			require.True(t, s.Dirty(e.page), "page %d is clean, but its slot lets writes pass", e.page)
+			require.True(t, s.Dirty(p), "page %d is clean, but its slot lets writes pass", p)
 		}
 	}
 	return held
@@ -135,6 +136,25 @@ func TestNearOfOtherPages(t *testing.T) {
 	require.EqualValues(t, 6, s.Counts().Misses)
 	checkNear(t, s)
 	checkSim(t, s)
+}
+
+// TestNearAfterPins has two pages change places while they are pinned.
+func TestNearAfterPins(t *testing.T) {
+	for _, policy := range []string{"FIFO", "LRU", "CLOCK"} {
+		p, err := New(policy, Config{Frames: 4})
+		require.NoError(t, err)
+		s := NewSim(p, 4)
+		var pages Pages
+		for range 2 {
+			require.NoError(t, s.RunAccesses(&pages, []Access{MakeAccess(7, false), MakeAccess(8, false), MakeAccess(9, true)}))
+		}
+		require.Equal(t, 3, checkNear(t, s))
+		require.True(t, s.Pin(0) && s.Pin(1) && s.Unpin(0) && s.Unpin(1))
+		checkNear(t, s)
+		require.NoError(t, s.RunAccesses(&pages, []Access{MakeAccess(8, false), MakeAccess(9, true), MakeAccess(7, true)}))
+		checkNear(t, s)
+		checkSim(t, s)
+	}
 }
 
 // TestNearTrials follows when RunAccesses looks into the cache: as long as most is

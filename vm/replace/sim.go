@@ -269,6 +269,7 @@ func (s *Sim) Pin(p vm.PageID) bool {
 		s.state[p] |= pinned
 		s.pins++
 		s.policy.Remove(p)
+		s.leaveNear()
 	}
 	return true
 }
