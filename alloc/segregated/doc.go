@@ -32,10 +32,9 @@
 //  1. 40 rounds up to 48 bytes, the third size class. Its current run has slots
 //     at hand: the lowest of them is taken out of a word of the class, and its
 //     bit is set in the live word of the run. That is all.
-//  2. When no slot is at hand, what Free has returned to the current run is
-//     taken over; else the class's last partial run becomes current; else a run
-//     of up to 64 slots is cut from the best-fit space, unless that would grow
-//     while there are many free spans that hold the block alone.
+//  2. When no slot is at hand, the class's last partial run becomes current; else
+//     a run of up to 64 slots is cut from the best-fit space, unless that would
+//     grow while there are many free spans that hold the block alone.
 //  3. A class has no runs before its blocks are many (twice the slots of a run
 //     live) or often asked for (4096 times); until then, and for sizes above
 //     the largest class, the block is a span: the one of exactly this size that
@@ -45,7 +44,7 @@
 //  4. Free(b) subtracts the region's base from b's address, reads what its unit
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
 //     the remainder is not 0 or the bit not set, it is a fault, and which one is
-//     found out then.
+//     found out then. A slot of the current run is at hand again.
 //  5. A run that becomes empty goes back to the best-fit space, and so does the
 //     free part of one that is sparse, before the data grows, if its class asks
 //     for no more: its live slots are spans from then on. A freed span
