@@ -1,6 +1,9 @@
 package segregated
 
-import "sync/atomic"
+import (
+	"runtime"
+	"sync/atomic"
+)
 
 // A goroutine that calls a Shared often gets a claim: hands like those of a
 // [Handle], of which it takes slots, and into which it frees, without an atomic
@@ -46,6 +49,10 @@ func newClaim(s *Shared, o *shard, place uintptr) *claim {
 	return k
 }
 
+// canClaim says that what is said of stacks above is true, and that a claim can be
+// taken away. Of other compilers' stacks nothing is known.
+const canClaim = canBias && runtime.Compiler == "gc"
+
 // claimAfter is how often a goroutine has to ask for slots other than by the
 // small path, on the same place, to be given a claim.
 const claimAfter = 8
@@ -54,7 +61,7 @@ const claimAfter = 8
 // whether it is to have a claim. Goroutines with the same number overwrite each
 // other's count: those who come more often win.
 func (s *Shared) wantsClaim(place uintptr) bool {
-	if !canBias {
+	if !canClaim {
 		return false
 	}
 	v := &s.tries[place%numSeats]

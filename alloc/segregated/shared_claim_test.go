@@ -18,7 +18,7 @@ import (
 // claimed skips the test where there are no claims, and returns a heap.
 func claimed(t *testing.T) *Shared {
 	t.Helper()
-	if !canBias || !hasBarrier() {
+	if !canClaim || !hasBarrier() {
 		t.Skip("there are no claims here")
 	}
 	return freshSharedIn(t, 64<<20, &arena.Options{}, nil)

@@ -20,7 +20,7 @@ func stackPlace(here *byte) uintptr {
 // isClaimed reports whether there is a claim for the place of here.
 func (s *Shared) isClaimed(here *byte) bool {
 	k := s.claims[stackPlace(here)%numSeats].Load()
-	return canBias && k.home == stackPlace(here)
+	return canClaim && k.home == stackPlace(here)
 }
 
 // enter leaves nobody but the caller, whose variable here is, to use the claim, and

@@ -55,7 +55,7 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 		g := (uint(size) + granule - 1) / granule
 		// SAFETY: the address is a number that says whose claim it may be.
 		k := s.claims[uintptr(unsafe.Pointer(&here))>>stackShift%numSeats].Load()
-		if canBias && atomic.LoadUintptr(&k.place) == uintptr(unsafe.Pointer(&here))>>stackShift {
+		if canClaim && atomic.LoadUintptr(&k.place) == uintptr(unsafe.Pointer(&here))>>stackShift {
 			hd := k.now[g]
 			t := hd.turns
 			hd.turns = t + 1
@@ -87,7 +87,7 @@ func (s *Shared) Free(b []byte) {
 	var here byte
 	// SAFETY: addresses are compared and used as an index only.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	if canBias && uint(cap(b)) <= MaxClass {
+	if canClaim && uint(cap(b)) <= MaxClass {
 		k := s.claims[uintptr(unsafe.Pointer(&here))>>stackShift%numSeats].Load()
 		if atomic.LoadUintptr(&k.place) == uintptr(unsafe.Pointer(&here))>>stackShift {
 			g := (uint(cap(b)) + granule - 1) / granule
