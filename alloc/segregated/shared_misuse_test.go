@@ -33,8 +33,10 @@ func TestSharedMisuse(t *testing.T) {
 					m.proper()
 					m.improper()
 				}
-				if canBias && hasBarrier() {
-					require.Positive(t, m.plainFrees())
+				if frees := m.plainFrees(); way == "handle" && canBias && hasBarrier() {
+					require.Positive(t, frees)
+				} else {
+					t.Logf("%d plain frees by the claims that there are now", frees)
 				}
 				m.leave()
 			})
