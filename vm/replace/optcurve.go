@@ -67,7 +67,7 @@ const (
 	listed   = 1
 	onLine   = 2
 	optBlock = 8  // places
-	optList  = 32 // places of the list, beyond which the first block goes on the line
+	optList  = 64 // places of the list, beyond which the first block goes on the line
 )
 
 // NewOPTCurve returns an empty OPTCurve.
@@ -232,7 +232,7 @@ func (c *OPTCurve) tightListed() int {
 			balance--
 		}
 	}
-	return len(c.list) - 1
+	return len(c.list) - 1 // the last reference's, which always is
 }
 
 // tight returns the first tight place of the line from i on, or one before it that is as
