@@ -37,7 +37,8 @@ func (l *LRU) Pages() iter.Seq[vm.PageID] { return l.list.all(0) }
 
 // runBatch implements batcher. Node 0 is the head of the list; the node of a
 // page is one above its number. mru is the node at the back: a reference to it
-// moves nothing, which is what most references of real programs are.
+// moves nothing, which is what most references of real programs are. The head is
+// told of it at the end.
 func (l *LRU) runBatch(s *Sim, refs []Ref) int {
 	growTo(&l.list.nodes, len(s.state)+1)
 	state, nodes := s.state, l.list.nodes
@@ -81,8 +82,8 @@ func (l *LRU) runBatch(s *Sim, refs []Ref) int {
 		nodes[n] = ringNode{mru, 0}
 		nodes[mru].next = n
 		mru = n
-		nodes[0].prev = n
 	}
+	nodes[0].prev = mru
 	s.used, s.counts, l.list.size[0] = used, c, used
 	return taken
 }
@@ -109,8 +110,8 @@ func (l *LRU) nearHits(n *near, accs []Access) (taken int, writes int64) {
 		nodes[at] = ringNode{mru, 0}
 		nodes[mru].next = at
 		mru = at
-		nodes[0].prev = at
 	}
+	nodes[0].prev = mru
 	return taken, writes
 }
 
