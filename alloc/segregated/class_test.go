@@ -125,7 +125,7 @@ func TestOptionsRefused(t *testing.T) {
 		{"no multiple", "class 1 of 40 bytes", Options{Classes: []int{16, 40}}},
 		{"twice", "class 2 of 32 bytes", Options{Classes: []int{16, 32, 32}}},
 		{"descending", "class 1 of 16 bytes", Options{Classes: []int{32, 16}}},
-		{"too large", "class 0 of 1040 bytes", Options{Classes: []int{MaxClass + 16}}},
+		{"too large", "class 0 of 2064 bytes", Options{Classes: []int{MaxClass + 16}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			_, err := New(arena.FromBytes(make([]byte, 1<<20)), &tc.o)
@@ -150,8 +150,8 @@ func TestOptionsAreCopied(t *testing.T) {
 	a, b := DefaultClasses(), DefaultClasses()
 	a[0] = 999
 	require.Equal(t, 16, b[0])
-	require.Equal(t, 1024, b[len(b)-1])
-	require.Len(t, b, 48)
+	require.Equal(t, 2048, b[len(b)-1])
+	require.Len(t, b, 60)
 }
 
 // TestSmallestRegion: New says how large a region has to be, and one of that

@@ -46,7 +46,7 @@ const (
 
 const (
 	magic       = 0x6765732d6c6d656d // "memlseg" with its length, as a word
-	version     = 1
+	version     = 2
 	headerSize  = 4096
 	kindSize    = 2  // bytes of a kind
 	unitRow     = 16 // bytes of a unit
@@ -87,7 +87,7 @@ type header struct {
 	seed     uint64            // of the seals and canaries
 	pageSize uint32            // bytes
 	layout   uint32            // of blocks: layoutPlain, with layoutClears or without, or layoutRecords with the fill byte above
-	sizes    [maxClasses]uint8 // of the slots of class i, in units of 8 bytes
+	sizes    [maxClasses]uint8 // of the slots of class i, in granules
 }
 
 // unit is one row of the metadata: 16 bytes for each 1024 of data.

@@ -53,17 +53,23 @@ type Options struct {
 }
 
 // MaxClass is the largest size in bytes that Options.Classes may hold.
-const MaxClass = 1024
+const MaxClass = 2048
 
 // DefaultClasses returns the size classes that nil Options.Classes stands for:
-// every multiple of 16 up to 512, of 32 up to 1024. Above, a run would hold
-// more memory than it saves time.
+// every multiple of 16 up to 512, of 32 up to 1024, of 64 up to 1536 and of 128
+// up to 2048. Above, a run would hold more memory than it saves time.
 func DefaultClasses() []int {
 	var c []int
 	for size := granule; size <= 512; size += granule {
 		c = append(c, size)
 	}
-	for size := 512 + 2*granule; size <= MaxClass; size += 2 * granule {
+	for size := 512 + 2*granule; size <= 1024; size += 2 * granule {
+		c = append(c, size)
+	}
+	for size := 1024 + 4*granule; size <= 1536; size += 4 * granule {
+		c = append(c, size)
+	}
+	for size := 1536 + 8*granule; size <= MaxClass; size += 8 * granule {
 		c = append(c, size)
 	}
 	return c

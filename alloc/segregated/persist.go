@@ -46,7 +46,7 @@ func (h *Heap) describe(o Options) {
 	d := h.hdr
 	d.state, d.seed, d.pageSize = stateOpen, o.Seed, uint32(h.pageSize)
 	for i, size := range o.Classes {
-		d.sizes[i+1] = uint8(size / 8)
+		d.sizes[i+1] = uint8(size / granule)
 	}
 	switch {
 	case h.chk != nil:
@@ -164,7 +164,7 @@ func (h *Heap) believable() error {
 	}
 	last := 0
 	for i := range int(d.classes) {
-		size := int(d.sizes[i+1]) * 8
+		size := int(d.sizes[i+1]) * granule
 		if size <= last || size%granule != 0 || size > MaxClass {
 			return fmt.Errorf("%w: size class %d of %d bytes", alloc.ErrCorrupt, i, size)
 		}
@@ -178,7 +178,7 @@ func (h *Heap) ownOptions(o *Options, opts *Options) error {
 	d := h.hdr
 	var classes []int
 	for i := range int(d.classes) {
-		classes = append(classes, int(d.sizes[i+1])*8)
+		classes = append(classes, int(d.sizes[i+1])*granule)
 	}
 	if o != nil && o.Classes != nil && fmt.Sprint(classes) != fmt.Sprint(o.Classes) {
 		return fmt.Errorf("%w: size classes %v, not %v", ErrFormat, classes, o.Classes)

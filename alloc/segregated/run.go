@@ -14,17 +14,21 @@ import "math/bits"
 
 // A class gets its first run when it is populous or busy: when classFull times
 // the slots of a run are live in the best-fit space, or after classBusy blocks
-// came from there. Until then a run would be mostly waste.
+// came from there. Until then a run would be mostly waste; that of sizes above
+// classSmall bytes, which have fewer slots and of which there are more, still
+// would, so that classFullLarge times the slots have to be live.
 //
 // While the heap is crowded with free spans that a run does not fit, but a block
 // does, blocks are put there instead, and the class asks again after classWait of
 // them: to grow by runs would leave the free spans to nobody. It is crowded when
 // one granule in crowded is free.
 const (
-	classFull = 2
-	classBusy = 4096
-	classWait = 8
-	crowded   = 64
+	classFull      = 2
+	classFullLarge = 8
+	classSmall     = 256
+	classBusy      = 4096
+	classWait      = 8
+	crowded        = 64
 )
 
 // demand counts the blocks of a class that come from the best-fit space.
@@ -37,9 +41,13 @@ type demand struct {
 // wantsRun counts a request for class ci, which has no run, and reports
 // whether it is to have one.
 func (h *Heap) wantsRun(ci uintptr) bool {
-	d := &h.demand[ci]
+	c, d := &h.classes[ci], &h.demand[ci]
 	d.total++
-	return int(d.live) >= classFull*h.classes[ci].numSlots() || d.total >= classBusy
+	full := classFull
+	if c.size > classSmall {
+		full = classFullLarge
+	}
+	return int(d.live) >= full*c.numSlots() || d.total >= classBusy
 }
 
 // initSmall sets the classes up for the options and the region.

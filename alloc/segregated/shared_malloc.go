@@ -37,7 +37,7 @@ func (s *Shared) hasClass(size int) bool { return uintptr(size) <= s.maxSize && 
 
 // classFor returns the class of a size that has one.
 func (s *Shared) classFor(size int) *sharedClass {
-	return &s.classes[s.classOf[uintptr(size+granule-1)/granule%128]%maxClasses]
+	return &s.classes[s.classOf[uintptr(size+granule-1)/granule%uintptr(len(s.classOf))]%maxClasses]
 }
 
 // malloc finds a block of size bytes for owner o, nil if the goroutine's place says

@@ -19,7 +19,7 @@ import (
 // contract and know the sizes asked for.
 func TestSharedModes(t *testing.T) {
 	for _, o := range []Options{
-		{Mode: Checked}, {Mode: Guarded, Guard: GuardOptions{Every: 8, Mappings: 300}}, {ProfileRate: 1},
+		{Mode: Checked}, {Mode: Guarded, Seed: 1, Guard: GuardOptions{Every: 8, Mappings: 300}}, {ProfileRate: 1},
 	} {
 		t.Run(fmt.Sprintf("%v_%d", o.Mode, o.ProfileRate), func(t *testing.T) {
 			claims := []alloctest.Claim{alloctest.Detects, alloctest.Bounded}

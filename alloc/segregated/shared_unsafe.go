@@ -25,7 +25,7 @@ type sharedFast struct {
 	owners  atomic.Pointer[[]*shard] // shards, desks, and the ones of handles, by their number in a run's second word
 	seats   [numSeats]atomic.Pointer[shard]
 	claims  [numSeats]atomic.Pointer[claim]
-	classOf [128]uint8 // by size in granules
+	classOf [2 * MaxClass / granule]uint8 // by size in granules
 	classes [maxClasses]sharedClass
 }
 

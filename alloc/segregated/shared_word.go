@@ -139,7 +139,7 @@ func SharedClasses() []int {
 	for size := granule; size <= 512; size += granule {
 		c = append(c, size)
 	}
-	for size := 576; size <= MaxClass; size += 64 {
+	for size := 576; size <= 1024; size += 64 {
 		c = append(c, size)
 	}
 	return c
