@@ -32,9 +32,10 @@
 //  1. 40 rounds up to 48 bytes, the third size class. Its current run has slots
 //     at hand: the lowest of them is taken out of a word of the class, and its
 //     bit is set in the live word of the run. That is all.
-//  2. When no slot is at hand, the class's last partial run becomes current; else
-//     a run of up to 64 slots is cut from the best-fit space, unless that would
-//     grow while there are many free spans that hold the block alone.
+//  2. When no slot is at hand, what Free has returned to the current run is
+//     taken over; else the class's last partial run becomes current; else a run
+//     of up to 64 slots is cut from the best-fit space, unless that would grow
+//     while there are many free spans that hold the block alone.
 //  3. A class has no runs before its blocks are many (twice the slots of a run
 //     live) or often asked for (4096 times); until then, and for sizes above
 //     the largest class, the block is a span: the one of exactly this size that
@@ -44,13 +45,13 @@
 //  4. Free(b) subtracts the region's base from b's address, reads what its unit
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
 //     the remainder is not 0 or the bit not set, it is a fault, and which one is
-//     found out then. A slot of the current run is at hand again.
+//     found out then.
 //  5. A run that becomes empty goes back to the best-fit space, and so does the
 //     free part of one that is sparse, before the data grows, if its class asks
 //     for no more: its live slots are spans from then on. A freed span
-//     waits in the quick list of its size (seven of each, of up to 64 KiB; 16
-//     KiB or 1/256 of the heap in all, 1/32 while they serve most requests) or is joined with its free neighbours at
-//     once; one that ends at the top lowers it.
+//     waits in the quick list of its size (seven of each, of up to 64 KiB; 8 KiB
+//     or 1/256 of the heap in all, 1/32 while they serve most requests) or is
+//     joined with its free neighbours at once; one that ends at the top lowers it.
 //  6. Every 128 to 512 operations a sweep gives back the pages of free spans of
 //     8 KiB and more that have been free since the one before, and so far as
 //     there is credit for it: two pages for each that the heap grows by, and

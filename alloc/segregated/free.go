@@ -77,9 +77,6 @@ func (h *Heap) release(off uint64) {
 	c, run, slot := h.slotOf(off)
 	before := h.units[run].live
 	h.units[run].live = before &^ (1 << slot)
-	if run == uint64(c.cur) && !h.hooked {
-		c.avail |= 1 << slot
-	}
 	if (before == ^uint64(0) || before&^(1<<slot) == c.empty) && run != uint64(c.cur) {
 		h.runEdge(c, uintptr(run), before)
 	}

@@ -10,6 +10,11 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	ci := uintptr(0)
 	if uint(size) <= MaxClass {
 		ci = uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses
+		if c := &h.classes[ci]; c.cur != 0 && !h.hooked {
+			if c.avail = ^*c.live; c.avail != 0 { // what Free has returned meanwhile
+				return h.takeSlot(c, size), nil
+			}
+		}
 	}
 	if h.hooked || uint64(size) >= h.end { // negative ones too
 		return h.mallocRare(size)

@@ -25,7 +25,7 @@ const (
 	quickSlots   = 7
 	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
 	quickBuckets = exactBins + (12-7)<<subBinShift + 1
-	quickTotal   = 16 << 10 >> granuleShift // granules in all buckets, or if that is more
+	quickTotal   = 8 << 10 >> granuleShift // granules in all buckets, or if that is more
 	quickShare   = 256                      // one part in so many of the data
 	quickHits    = 32                       // the same, while most requests are served from the lists
 	quickSample  = 256                      // requests after which it is seen whether they are

@@ -27,8 +27,8 @@ type smallState struct {
 // class is a size class: runs of up to 64 slots of one size.
 //
 // A run's live word has a bit for each slot. Malloc takes slots of the current
-// run from avail, a copy of its free bits, to which Free adds: what was freed
-// last is still in the caches.
+// run from avail, a copy of the free bits made when the copy before was used
+// up, so that it does not wait for what Free has just written.
 type class struct {
 	avail uint64         // slots of the current run that Malloc may hand out
 	live  *uint64        // the run's live word
@@ -90,11 +90,7 @@ func (h *Heap) Free(b []byte) {
 		if uint32(x) < uint32(c.recip) && m&slot != 0 {
 			*live = m &^ slot
 			h.frees++
-			if run == c.cur {
-				c.avail |= slot
-				return
-			}
-			if m == ^uint64(0) || m&^slot == c.empty {
+			if (m == ^uint64(0) || m&^slot == c.empty) && run != c.cur {
 				h.runEdge(c, run, m)
 			}
 			return
