@@ -322,14 +322,15 @@ func (g *guards) remember(p uint64, f freedGuard) {
 	g.next = (g.next + 1) % recentGuards
 }
 
-// giveUp lets the core have the addresses of freed guarded blocks, the older
-// half of them, and reports whether it got any.
+// giveUp lets the core have the addresses of freed guarded blocks, the oldest
+// eighth of them, and reports whether it got any. Their pages are committed again:
+// those of more would be much at once.
 func (g *guards) giveUp() bool {
 	if g == nil {
 		return false
 	}
 	given := false
-	for range (len(g.freed) - g.head + 1) / 2 {
+	for range (len(g.freed) - g.head + 7) / 8 {
 		if !g.giveUpOne() {
 			break
 		}
