@@ -36,7 +36,8 @@
 //
 // Time is counted in references. A simulation needs some bytes for every
 // distinct page (at most 2^31 pages), however long the trace, and so do the
-// curves; OPT also needs 8 bytes for every reference, since it looks ahead.
+// curves (fewer than 2^29 pages); OPT also needs 8 bytes for every reference, since it
+// looks ahead.
 //
 // # Concurrency
 //
