@@ -21,13 +21,13 @@ type nearHitter interface {
 // RunAccesses is [Pages.Refs] and [Sim.Run] in one, for traces that only one
 // simulation takes: policies that do little on a hit spare the way over numbered
 // references while nearly everything hits. When several simulations take the same
-// trace, number it once instead.
+// trace, number it once instead. Errors are those of [Sim.Run]; pages behind the
+// access that failed may be numbered already. It panics like [Pages.Number].
 func (s *Sim) RunAccesses(t *Pages, accs []Access) error {
-	h, _ := s.policy.(nearHitter)
 	var buf [512]Ref
 	for len(accs) > 0 {
-		if h != nil && s.onEvict == nil && s.frames > 0 && s.pins == 0 && s.near.worthTrying() {
-			accs = accs[s.runNear(h, t, accs):]
+		if s.hitter != nil && s.onEvict == nil && s.frames > 0 && s.pins == 0 && s.near.worthTrying() {
+			accs = accs[s.runNear(s.hitter, t, accs[:min(len(accs), nearSpan)]):]
 			continue
 		}
 		n := min(len(accs), len(buf))

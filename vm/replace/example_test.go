@@ -55,6 +55,24 @@ func ExampleNewSim_policyOfOnesOwn() {
 	// Output: 9 <nil>
 }
 
+// counted is LRU that counts what it hears.
+type counted struct {
+	*replace.LRU
+	hits, loads int
+}
+
+func (c *counted) Hit(p vm.PageID, write bool)    { c.hits++; c.LRU.Hit(p, write) }
+func (c *counted) Insert(p vm.PageID, write bool) { c.loads++; c.LRU.Insert(p, write) }
+
+// A policy may embed another one and have some methods in place of its.
+func ExampleNewSim_embedding() {
+	lru := &counted{LRU: replace.NewLRU()}
+	sim := replace.NewSim(lru, 2)
+	err := sim.Run(number(1, 2, 1, 3, 1, 2))
+	fmt.Println(lru.hits, "hits,", lru.loads, "loads,", err)
+	// Output: 2 hits, 4 loads, <nil>
+}
+
 func ExampleNew() {
 	refs := number(7, 0, 1, 2, 0, 3, 0, 4, 2, 3, 0, 3, 2, 1, 2, 0, 1, 7, 0, 1)
 	future, _ := replace.NewFuture(refs)

@@ -185,4 +185,14 @@ func TestNearTrials(t *testing.T) {
 	require.Zero(t, s.near.wait)
 	require.Zero(t, s.near.far, "all is well again")
 	require.Equal(t, 8, checkNear(t, s))
+
+	long := make([]Access, 20*nearSpan)
+	for i := range long {
+		long[i] = MakeAccess(uint64(i%4), false)
+		if i%20 == 0 {
+			long[i] = MakeAccess(uint64(1000+i), false)
+		}
+	}
+	require.NoError(t, s.RunAccesses(&pages, long))
+	require.Zero(t, s.near.far, "one in twenty is lost, which is few, however many come at once")
 }

@@ -2,6 +2,7 @@ package replace
 
 import (
 	"fmt"
+	"reflect"
 
 	"github.com/memlab-go/memlab/vm"
 )
@@ -42,7 +43,8 @@ type Sim struct {
 	counts  Counts
 	trimmer vm.Trimmer   // policy, if it is one
 	launder vm.Launderer // policy, if it is one
-	batch   batcher      // policy, if it is one
+	batch   batcher      // policy, if it is one and has loops of its own
+	hitter  nearHitter   // policy, likewise
 	near    *near        // what RunAccesses looks into first
 	onEvict func(victim vm.PageID, dirty bool)
 }
@@ -64,8 +66,19 @@ func NewSim(p vm.Policy, frames int) *Sim {
 	s := &Sim{policy: p, frames: max(frames, 0)}
 	s.trimmer, _ = p.(vm.Trimmer)
 	s.launder, _ = p.(vm.Launderer)
-	s.batch, _ = p.(batcher)
+	if ofThisPackage(p) {
+		s.batch, _ = p.(batcher)
+		s.hitter, _ = p.(nearHitter)
+	}
 	return s
+}
+
+// ofThisPackage reports whether the type of p is one of ours. A struct elsewhere that
+// embeds one of them gets its loops too, which know nothing of the methods that the
+// struct has in place of others.
+func ofThisPackage(p vm.Policy) bool {
+	t := reflect.TypeOf(p)
+	return t != nil && t.Kind() == reflect.Pointer && t.Elem().PkgPath() == reflect.TypeFor[Sim]().PkgPath()
 }
 
 // Policy returns the policy.
