@@ -26,15 +26,15 @@ const (
 	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
 	quickBuckets = exactBins + (12-7)<<subBinShift + 1
 	quickTotal   = 8 << 10 >> granuleShift // granules in all buckets, or if that is more
-	quickShare   = 256                      // one part in so many of the data
-	quickHits    = 32                       // the same, while most requests are served from the lists
-	quickSample  = 256                      // requests after which it is seen whether they are
-	quickSmall   = 16                       // in a small heap at most one part in so many, if that is less
-	quickLeast   = 4 << 10 >> granuleShift  // but this much
-	quickPart    = 8                        // see keeps
-	quickTries   = 2                        // buckets looked at to make room for a span
-	quickBits    = 13                       // of an entry: the size; the rest is the start
-	_            = uint(quickMax - 1<<12)   // the last bucket is that of quickMax alone
+	quickShare   = 256                     // one part in so many of the data
+	quickHits    = 32                      // the same, while most requests are served from the lists
+	quickSample  = 256                     // requests after which it is seen whether they are
+	quickSmall   = 16                      // in a small heap at most one part in so many, if that is less
+	quickLeast   = 4 << 10 >> granuleShift // but this much
+	quickPart    = 8                       // see keeps
+	quickTries   = 2                       // buckets looked at to make room for a span
+	quickBits    = 13                      // of an entry: the size; the rest is the start
+	_            = uint(quickMax - 1<<12)  // the last bucket is that of quickMax alone
 	_            = uint(1<<12 - quickMax)
 )
 

@@ -71,14 +71,14 @@ func (h *Heap) initSmall(o Options) {
 const runBytes = 4 << 10
 
 // newClass returns the class of the given slot size: the fewest whole units
-// that are at least runBytes, have at most 64 slots, and waste below 1/8.
+// that are at least runBytes, have at most 64 slots, and waste below 1/16.
 func newClass(size uintptr) class {
 	c := class{size: size, recip: (1<<32 + uint64(size) - 1) / uint64(size)}
 	for c.units = 1; ; c.units++ {
 		slots := c.units * unitSize / size
 		next := (c.units + 1) * unitSize / size
 		waste := c.units*unitSize - min(slots, 64)*size
-		if next > 64 || c.units*unitSize >= runBytes && slots >= 8 && waste*8 < c.units*unitSize {
+		if next > 64 || c.units*unitSize >= runBytes && slots >= 8 && waste*16 < c.units*unitSize {
 			slots = min(slots, 64)
 			c.empty = ^(^uint64(0) >> (64 - slots))
 			return c
