@@ -27,6 +27,7 @@ type LFU struct {
 type lfuBucket struct {
 	count uint64
 	end   vm.PageID // the last page of the run
+	size  uint32    // pages in it
 }
 
 // NewLFU returns an empty LFU.
@@ -34,13 +35,12 @@ func NewLFU() *LFU { return &LFU{list: newRings(1)} }
 
 // Hit implements [vm.Policy].
 func (l *LFU) Hit(p vm.PageID, _ bool) {
-	old := l.bucket[p]
-	count := l.buckets[old].count
-	end := l.buckets[old].end
+	b := &l.buckets[l.bucket[p]]
+	count, end := b.count, b.end
 	after := l.next(end)
 	follows := after != noPage && l.buckets[l.bucket[after]].count == count+1
-	if end == p && !follows && (l.prev(p) == noPage || l.bucket[l.prev(p)] != old) {
-		l.buckets[old].count++ // alone in its bucket, which moves up with it
+	if b.size == 1 && !follows {
+		b.count++ // alone in its bucket, which moves up with it
 		return
 	}
 	at := end
@@ -58,8 +58,7 @@ func (l *LFU) Hit(p vm.PageID, _ bool) {
 	if !follows {
 		to = l.newBucket(count + 1)
 	}
-	l.bucket[p] = to
-	l.buckets[to].end = p
+	l.join(p, to)
 }
 
 // Insert implements [vm.Policy].
@@ -85,8 +84,7 @@ func (l *LFU) insert(p vm.PageID, count uint64) {
 	if !found {
 		to = l.newBucket(count)
 	}
-	l.bucket[p] = to
-	l.buckets[to].end = p
+	l.join(p, to)
 }
 
 // Victim implements [vm.Policy].
@@ -146,15 +144,20 @@ func (l *LFU) runBatch(s *Sim, refs []Ref) int {
 
 // leave takes p out of its bucket, not out of the list.
 func (l *LFU) leave(p vm.PageID) {
-	b := l.bucket[p]
-	if l.buckets[b].end != p {
-		return
+	i := l.bucket[p]
+	b := &l.buckets[i]
+	if b.size--; b.size == 0 {
+		l.free = append(l.free, i)
+	} else if b.end == p {
+		b.end = l.prev(p)
 	}
-	if q := l.prev(p); q != noPage && l.bucket[q] == b {
-		l.buckets[b].end = q
-		return
-	}
-	l.free = append(l.free, b)
+}
+
+// join makes p, which is in the list already, the last page of bucket i.
+func (l *LFU) join(p vm.PageID, i uint32) {
+	l.bucket[p] = i
+	l.buckets[i].end = p
+	l.buckets[i].size++
 }
 
 // newBucket returns a bucket for count.
@@ -162,7 +165,7 @@ func (l *LFU) newBucket(count uint64) uint32 {
 	if n := len(l.free); n > 0 {
 		b := l.free[n-1]
 		l.free = l.free[:n-1]
-		l.buckets[b].count = count
+		l.buckets[b] = lfuBucket{count: count}
 		return b
 	}
 	l.buckets = append(l.buckets, lfuBucket{count: count})

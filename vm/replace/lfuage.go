@@ -112,7 +112,7 @@ func (a *AgedLFU) halve() {
 		b := l.newBucket(counts[i])
 		for _, p := range mergeByTime(run, a.last) {
 			l.linkAfter(p, l.prev(noPage))
-			l.bucket[p], l.buckets[b].end = b, p
+			l.join(p, b)
 		}
 	}
 }
