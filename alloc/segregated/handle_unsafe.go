@@ -145,6 +145,9 @@ func (h *Handle) Malloc(size int) ([]byte, error) {
 // A block of a run that the handle itself has at hand is freed without an
 // atomic operation if the run is biased; see bias.go. The capacity of b says
 // where it may be at hand, its address whether it is.
+//
+// [Shared.Free] has the same steps for claims. They are written out in both: a
+// call costs what they spare, and there must be none between the two changes of turns.
 func (h *Handle) Free(b []byte) {
 	// SAFETY: the address is compared and used as an index only.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))

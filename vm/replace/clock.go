@@ -112,8 +112,8 @@ func (c *Clock) turn() int {
 		for ; hand+8 <= len(bit); hand += 8 {
 			b := bit[hand : hand+8]
 			w := binary.LittleEndian.Uint64(b)
-			if clear := w ^ ones; clear != 0 {
-				k := bits.TrailingZeros64(clear)
+			if zeros := w ^ ones; zeros != 0 {
+				k := bits.TrailingZeros64(zeros)
 				binary.LittleEndian.PutUint64(b, w>>k<<k)
 				return hand + k>>3
 			}

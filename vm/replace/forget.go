@@ -4,7 +4,8 @@ import "github.com/memlab-go/memlab/vm"
 
 // The policies that remember pages which have left memory are [vm.Forgetter]s:
 // what they remember of a page goes when its number is to name another one. Pages
-// that are resident, or not remembered, are left alone. O(1) each.
+// that are resident, or not remembered, are left alone, but that LRU-K forgets the
+// times of a resident page, too. O(1) each.
 
 // Forget implements [vm.Forgetter].
 func (a *ARC) Forget(p vm.PageID) {

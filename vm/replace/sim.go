@@ -50,7 +50,9 @@ type Sim struct {
 }
 
 // A batcher is a policy with a loop of its own over a batch of references, for
-// speed. It must do exactly what Sim.step would do with its methods.
+// speed. It must do exactly what Sim.Step would do with its methods. LFU, LFU-AGED and
+// MRU have runAny once more, with direct calls of theirs: those through an interface
+// take 2 to 5 ns longer a reference.
 type batcher interface {
 	// runBatch takes refs from the front and counts misses, evictions and
 	// write-backs in s; the other counters are the caller's. It returns how many
