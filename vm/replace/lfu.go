@@ -78,7 +78,9 @@ func (l *LFU) insert(p vm.PageID, count uint64) {
 		if l.buckets[b].count > count {
 			break
 		}
-		at, to, found = l.buckets[b].end, b, l.buckets[b].count == count
+		if at, to, found = l.buckets[b].end, b, l.buckets[b].count == count; found {
+			break
+		}
 	}
 	l.linkAfter(p, at)
 	if !found {
