@@ -2,6 +2,7 @@ package replace
 
 import (
 	"iter"
+	"math"
 
 	"github.com/memlab-go/memlab/vm"
 )
@@ -17,149 +18,195 @@ import (
 //	       └ count 1 ┘  └ count 5
 //	              ▲ end  ▲ end
 type LFU struct {
-	list    rings    // one list: fewest references first
-	bucket  []uint32 // by page: index into buckets
+	nodes   []lfuNode // node 0 is the head, that of a page is one above its number
 	buckets []lfuBucket
 	free    []uint32 // buckets not in use
 }
 
-// lfuBucket is the run of pages that have one count.
+// lfuNode is a page in the list, fewest references first. It is meaningless while
+// the page is not resident.
+type lfuNode struct {
+	prev, next uint32
+	bucket     uint32 // index into buckets
+}
+
+// lfuBucket is the run of pages that have one count. Bucket 0 is the head's, above all
+// others.
 type lfuBucket struct {
 	count uint64
-	end   vm.PageID // the last page of the run
-	size  uint32    // pages in it
+	end   uint32 // node of the last page of the run
+	size  uint32 // pages in it
 }
 
 // NewLFU returns an empty LFU.
-func NewLFU() *LFU { return &LFU{list: newRings(1)} }
+func NewLFU() *LFU {
+	return &LFU{nodes: make([]lfuNode, 1), buckets: []lfuBucket{{count: math.MaxUint64}}}
+}
 
 // Hit implements [vm.Policy].
 func (l *LFU) Hit(p vm.PageID, _ bool) {
-	b := &l.buckets[l.bucket[p]]
-	count, end := b.count, b.end
-	after := l.next(end)
-	follows := after != noPage && l.buckets[l.bucket[after]].count == count+1
+	n := uint32(p) + 1
+	b := &l.buckets[l.nodes[n].bucket]
+	above := l.nodes[l.nodes[b.end].next].bucket
+	follows := l.buckets[above].count == b.count+1
 	if b.size == 1 && !follows {
 		b.count++ // alone in its bucket, which moves up with it
 		return
 	}
-	at := end
-	to := uint32(0)
+	l.raise(n, above, follows)
+}
+
+// raise moves node n to the bucket of the next count: above, which follows its own in
+// the list, if that is the one, else a new one.
+func (l *LFU) raise(n, above uint32, follows bool) {
+	own := l.nodes[n].bucket
+	count, at := l.buckets[own].count, l.buckets[own].end
 	if follows {
-		to = l.bucket[after]
-		at = l.buckets[to].end
+		at = l.buckets[above].end
 	}
-	l.leave(p)
-	if at == p { // p was the end of its own bucket and stays where it is
-		at = l.prev(p)
+	if at == n { // it is the end of its own bucket and stays where it is
+		at = l.nodes[n].prev
 	}
-	l.list.remove(0, p)
-	l.linkAfter(p, at)
+	l.leave(n)
+	l.unlink(n)
 	if !follows {
-		to = l.newBucket(count + 1)
+		above = l.newBucket(count + 1)
 	}
-	l.join(p, to)
+	l.linkAfter(n, at)
+	l.join(n, above)
 }
 
 // Insert implements [vm.Policy].
 func (l *LFU) Insert(p vm.PageID, _ bool) {
-	l.list.grow(p)
-	growTo(&l.bucket, int(p)+1)
-	l.insert(p, 1)
+	growTo(&l.nodes, int(p)+2)
+	l.insert(uint32(p) + 1)
 }
 
-// insert puts p behind all pages with a count of at most that of the first run,
-// which must be the run of count, or its successor in order.
-func (l *LFU) insert(p vm.PageID, count uint64) {
-	at, to := noPage, uint32(0)
-	found := false
-	for q := l.next(noPage); q != noPage; q = l.next(at) { // at most two runs: counts 0 and 1
-		b := l.bucket[q]
-		if l.buckets[b].count > count {
-			break
-		}
-		if at, to, found = l.buckets[b].end, b, l.buckets[b].count == count; found {
-			break
-		}
+// insert puts node n behind the pages with a count of at most 1, which have at most two
+// buckets: 0, which only aged counts reach, and 1.
+func (l *LFU) insert(n uint32) {
+	at, to := uint32(0), l.nodes[l.nodes[0].next].bucket
+	if l.buckets[to].count == 0 {
+		at = l.buckets[to].end
+		to = l.nodes[l.nodes[at].next].bucket
 	}
-	l.linkAfter(p, at)
-	if !found {
-		to = l.newBucket(count)
+	if l.buckets[to].count == 1 {
+		at = l.buckets[to].end
+	} else {
+		to = l.newBucket(1)
 	}
-	l.join(p, to)
+	l.linkAfter(n, at)
+	l.join(n, to)
 }
 
 // Victim implements [vm.Policy].
 func (l *LFU) Victim(vm.PageID) (vm.PageID, bool) {
-	p := l.next(noPage)
-	if p == noPage {
+	n := l.nodes[0].next
+	if n == 0 {
 		return 0, false
 	}
-	l.Remove(p)
-	return p, true
+	l.leave(n)
+	l.unlink(n)
+	return vm.PageID(n - 1), true
 }
 
 // Remove implements [vm.Policy].
 func (l *LFU) Remove(p vm.PageID) {
-	l.leave(p)
-	l.list.remove(0, p)
+	l.leave(uint32(p) + 1)
+	l.unlink(uint32(p) + 1)
 }
 
 // Pages implements [vm.Lister]: fewest references first, then least recently
 // used first.
-func (l *LFU) Pages() iter.Seq[vm.PageID] { return l.list.all(0) }
+func (l *LFU) Pages() iter.Seq[vm.PageID] {
+	return func(yield func(vm.PageID) bool) {
+		for n := l.nodes[0].next; n != 0; n = l.nodes[n].next {
+			if !yield(vm.PageID(n - 1)) {
+				return
+			}
+		}
+	}
+}
 
 // Count returns how often the resident page p was referenced since its load.
-func (l *LFU) Count(p vm.PageID) uint64 { return l.buckets[l.bucket[p]].count }
+func (l *LFU) Count(p vm.PageID) uint64 { return l.buckets[l.nodes[p+1].bucket].count }
 
 // runBatch implements batcher.
 func (l *LFU) runBatch(s *Sim, refs []Ref) int {
-	state, writes := s.state, int64(0)
-	n := len(refs)
+	growTo(&l.nodes, len(s.state)+1)
+	state, c := s.state, s.counts
+	taken := len(refs)
 	for i, r := range refs {
 		p := r.Page()
 		if int(p) >= len(state) {
-			n = i
+			taken = i
 			break
 		}
-		writes += int64(r & 1)
+		c.Writes += int64(r & 1)
 		st := state[p]
 		state[p] = st | resident | uint8(r&1)<<1
 		if st != 0 {
 			l.Hit(p, false)
 			continue
 		}
-		s.counts.Misses++
+		c.Misses++
 		if s.used < s.frames {
 			s.used++
-		} else {
-			v, _ := l.Victim(p)
-			s.counts.Evictions++
-			s.counts.Writebacks += int64(state[v] >> 1)
-			state[v] = 0
+			l.insert(uint32(p) + 1)
+			continue
 		}
-		l.Insert(p, false)
+		v := l.replace(uint32(p)+1) - 1
+		c.Evictions++
+		c.Writebacks += int64(state[v] >> 1)
+		state[v] = 0
 	}
-	s.counts.Writes += writes
-	return n
+	s.counts = c
+	return taken
 }
 
-// leave takes p out of its bucket, not out of the list.
-func (l *LFU) leave(p vm.PageID) {
-	i := l.bucket[p]
-	b := &l.buckets[i]
+// replace is Victim and insert in one: node n for the one in front, which is returned.
+// There must be one.
+func (l *LFU) replace(n uint32) (victim uint32) {
+	head := &l.nodes[0]
+	victim = head.next
+	v := l.nodes[victim]
+	b := &l.buckets[v.bucket]
+	switch {
+	case b.count != 1:
+		l.leave(victim)
+		l.unlink(victim)
+		l.insert(n)
+	case b.end == victim: // alone: n takes its place
+		l.nodes[n] = v
+		l.nodes[v.next].prev = n
+		head.next, b.end = n, n
+	default: // its bucket keeps its size
+		head.next, l.nodes[v.next].prev = v.next, 0
+		end := &l.nodes[b.end]
+		l.nodes[n] = lfuNode{b.end, end.next, v.bucket}
+		l.nodes[end.next].prev = n
+		end.next, b.end = n, n
+	}
+	return victim
+}
+
+// leave takes node n out of its bucket, not out of the list.
+func (l *LFU) leave(n uint32) {
+	x := l.nodes[n]
+	b := &l.buckets[x.bucket]
 	if b.size--; b.size == 0 {
-		l.free = append(l.free, i)
-	} else if b.end == p {
-		b.end = l.prev(p)
+		l.free = append(l.free, x.bucket)
+	} else if b.end == n {
+		b.end = x.prev
 	}
 }
 
-// join makes p, which is in the list already, the last page of bucket i.
-func (l *LFU) join(p vm.PageID, i uint32) {
-	l.bucket[p] = i
-	l.buckets[i].end = p
-	l.buckets[i].size++
+// join makes node n, which is in the list already, the last of bucket i.
+func (l *LFU) join(n, i uint32) {
+	l.nodes[n].bucket = i
+	b := &l.buckets[i]
+	b.end = n
+	b.size++
 }
 
 // newBucket returns a bucket for count.
@@ -174,16 +221,15 @@ func (l *LFU) newBucket(count uint64) uint32 {
 	return uint32(len(l.buckets) - 1)
 }
 
-// next returns the page behind p, or noPage; next of noPage is the first.
-// Node 0 is the head and the node of a page is one above its number, so that
-// noPage and the head are the same node.
-func (l *LFU) next(p vm.PageID) vm.PageID { return vm.PageID(l.list.nodes[uint32(p)+1].next - 1) }
+// linkAfter puts node n behind node at.
+func (l *LFU) linkAfter(n, at uint32) {
+	next := l.nodes[at].next
+	l.nodes[n].prev, l.nodes[n].next = at, next
+	l.nodes[at].next, l.nodes[next].prev = n, n
+}
 
-// prev returns the page before p, or noPage.
-func (l *LFU) prev(p vm.PageID) vm.PageID { return vm.PageID(l.list.nodes[uint32(p)+1].prev - 1) }
-
-// linkAfter puts p behind at, or first if at is noPage.
-func (l *LFU) linkAfter(p, at vm.PageID) {
-	l.list.link(uint32(p)+1, uint32(at)+1, l.list.nodes[uint32(at)+1].next)
-	l.list.size[0]++
+// unlink takes node n out of the list.
+func (l *LFU) unlink(n uint32) {
+	x := l.nodes[n]
+	l.nodes[x.prev].next, l.nodes[x.next].prev = x.next, x.prev
 }

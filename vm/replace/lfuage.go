@@ -12,7 +12,7 @@ import (
 // halving. O(1), and O(resident pages) for a halving.
 type AgedLFU struct {
 	lfu      LFU
-	last     []uint64 // by page: time of its last reference
+	last     []uint64 // by node: time of its last reference
 	now      uint64
 	interval uint64
 	until    uint64 // references until the next halving, which comes before the one after
@@ -22,7 +22,7 @@ type AgedLFU struct {
 // least 1).
 func NewAgedLFU(interval int) *AgedLFU {
 	n := uint64(max(interval, 1))
-	return &AgedLFU{lfu: LFU{list: newRings(1)}, interval: n, until: n}
+	return &AgedLFU{lfu: *NewLFU(), interval: n, until: n}
 }
 
 // Hit implements [vm.Policy].
@@ -33,7 +33,7 @@ func (a *AgedLFU) Hit(p vm.PageID, write bool) {
 
 // Insert implements [vm.Policy].
 func (a *AgedLFU) Insert(p vm.PageID, write bool) {
-	growTo(&a.last, int(p)+1)
+	growTo(&a.last, int(p)+2)
 	a.tick(p)
 	a.lfu.Insert(p, write)
 }
@@ -48,89 +48,64 @@ func (a *AgedLFU) Remove(p vm.PageID) { a.lfu.Remove(p) }
 // first.
 func (a *AgedLFU) Pages() iter.Seq[vm.PageID] { return a.lfu.Pages() }
 
-// runBatch implements batcher.
+// runBatch implements batcher: that of LFU up to the next halving, which is left to Step.
 func (a *AgedLFU) runBatch(s *Sim, refs []Ref) int {
-	state, writes := s.state, int64(0)
-	n := len(refs)
-	for i, r := range refs {
-		p := r.Page()
-		if int(p) >= len(state) {
-			n = i
-			break
-		}
-		writes += int64(r & 1)
-		st := state[p]
-		state[p] = st | resident | uint8(r&1)<<1
-		if st != 0 {
-			a.Hit(p, false)
-			continue
-		}
-		s.counts.Misses++
-		if s.used < s.frames {
-			s.used++
-		} else {
-			v, _ := a.Victim(p)
-			s.counts.Evictions++
-			s.counts.Writebacks += int64(state[v] >> 1)
-			state[v] = 0
-		}
-		a.Insert(p, false)
+	growTo(&a.last, len(s.state)+1)
+	n := a.lfu.runBatch(s, refs[:min(uint64(len(refs)), a.until)])
+	for _, r := range refs[:n] {
+		a.now++
+		a.last[r.Page()+1] = a.now
 	}
-	s.counts.Writes += writes
+	a.until -= uint64(n)
 	return n
 }
 
 // tick counts a reference to p, halving before it when it is time.
 func (a *AgedLFU) tick(p vm.PageID) {
 	if a.until == 0 {
-		a.halve()
-		a.until = a.interval
+		a.age()
 	}
 	a.until--
 	a.now++
-	a.last[p] = a.now
+	a.last[p+1] = a.now
 }
 
-// halve rebuilds the list. Counts 2k and 2k+1 become k: two neighbouring runs,
-// each in order of last use, are merged into one.
-func (a *AgedLFU) halve() {
+// age halves all counts. Counts 2k and 2k+1 become k: two neighbouring runs, each in
+// order of last use, are merged into one.
+func (a *AgedLFU) age() {
+	a.until = a.interval
 	l := &a.lfu
-	var runs [][]vm.PageID // of equal new counts, in old order
-	var counts []uint64
-	for p := range l.list.all(0) {
-		c := l.Count(p) / 2
-		if n := len(counts); n == 0 || counts[n-1] != c {
-			counts = append(counts, c)
-			runs = append(runs, nil)
+	for first := l.nodes[0].next; first != 0; {
+		b := l.nodes[first].bucket
+		l.buckets[b].count /= 2
+		after := l.nodes[l.buckets[b].end].next
+		if above := l.nodes[after].bucket; above != 0 && l.buckets[above].count/2 == l.buckets[b].count {
+			a.merge(first, after)
 		}
-		runs[len(runs)-1] = append(runs[len(runs)-1], p)
-	}
-	old := *l
-	*l = LFU{list: newRings(1), bucket: old.bucket}
-	growTo(&l.list.nodes, len(old.list.nodes))
-	for i, run := range runs {
-		b := l.newBucket(counts[i])
-		for _, p := range mergeByTime(run, a.last) {
-			l.linkAfter(p, l.prev(noPage))
-			l.join(p, b)
-		}
+		first = l.nodes[l.buckets[b].end].next
 	}
 }
 
-// mergeByTime merges a run that consists of two rising ones.
-func mergeByTime(run []vm.PageID, last []uint64) []vm.PageID {
-	k := 1
-	for k < len(run) && last[run[k-1]] < last[run[k]] {
-		k++
-	}
-	x, y := run[:k], run[k:]
-	out := make([]vm.PageID, 0, len(run))
-	for len(x) > 0 && len(y) > 0 {
-		if last[x[0]] < last[y[0]] {
-			out, x = append(out, x[0]), x[1:]
-		} else {
-			out, y = append(out, y[0]), y[1:]
+// merge moves the pages of the bucket that begins with node y into the one right before
+// it, which begins with node x, in the order of their last references.
+func (a *AgedLFU) merge(x, y uint32) {
+	l := &a.lfu
+	to, from := l.nodes[x].bucket, l.nodes[y].bucket
+	for l.nodes[y].bucket == from {
+		next := l.nodes[y].next
+		for x != y && a.last[x] < a.last[y] {
+			x = l.nodes[x].next
 		}
+		l.leave(y)
+		if x == y { // younger than all of them
+			l.join(y, to)
+			x = next
+		} else {
+			l.unlink(y)
+			l.linkAfter(y, l.nodes[x].prev)
+			l.nodes[y].bucket = to
+			l.buckets[to].size++
+		}
+		y = next
 	}
-	return append(append(out, x...), y...)
 }

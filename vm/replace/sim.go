@@ -43,7 +43,8 @@ type Sim struct {
 	counts  Counts
 	trimmer vm.Trimmer   // policy, if it is one
 	launder vm.Launderer // policy, if it is one
-	batch   batcher      // policy, if it is one and has loops of its own
+	batch   batcher      // policy, if it is one and of this package
+	hits    hitRunner    // policy, likewise
 	hitter  nearHitter   // policy, likewise
 	near    *near        // what RunAccesses looks into first
 	onEvict func(victim vm.PageID, dirty bool)
@@ -54,11 +55,20 @@ type Sim struct {
 // MRU have runAny once more, with direct calls of theirs: those through an interface
 // take 2 to 5 ns longer a reference.
 type batcher interface {
-	// runBatch takes refs from the front and counts misses, evictions and
+	// runBatch takes refs from the front and counts writes, misses, evictions and
 	// write-backs in s; the other counters are the caller's. It returns how many
-	// it took: it stops at a page that has no place in s.state yet. There is at
-	// least one frame, and no page is pinned.
+	// it took: it stops at a page that has no place in s.state yet, and at a
+	// reference that it leaves to Step. There is at least one frame, and no page
+	// is pinned.
 	runBatch(s *Sim, refs []Ref) int
+}
+
+// A hitRunner is a policy with a loop of its own over hits, for speed.
+type hitRunner interface {
+	// runHits takes refs from the front up to one that misses, or trims, or that it
+	// leaves alone for another reason, with each does what Step would, but counts its
+	// writes only, and returns how many it took.
+	runHits(s *Sim, refs []Ref) int
 }
 
 // NewSim returns an empty memory of the given number of frames under p, which
@@ -70,6 +80,7 @@ func NewSim(p vm.Policy, frames int) *Sim {
 	s.launder, _ = p.(vm.Launderer)
 	if ofThisPackage(p) {
 		s.batch, _ = p.(batcher)
+		s.hits, _ = p.(hitRunner)
 		s.hitter, _ = p.(nearHitter)
 	}
 	return s
@@ -120,7 +131,7 @@ func (s *Sim) Run(refs []Ref) error {
 		case fast:
 			n = s.runAny(refs)
 		}
-		if n < len(refs) { // a page never seen, or no fast way
+		if n < len(refs) { // a page never seen, no fast way, or left to Step
 			if _, err := s.Step(refs[n]); err != nil {
 				return err
 			}
@@ -147,7 +158,15 @@ func (s *Sim) runAny(refs []Ref) int {
 	state, policy, trimmer := s.state, s.policy, s.trimmer
 	misses, writes := s.counts.Misses, int64(0)
 	n := len(refs)
-	for i, r := range refs {
+	for i := 0; i < n; i++ {
+		if s.hits != nil {
+			hits := s.hits.runHits(s, refs[i:])
+			s.counts.Resident += int64(hits) * int64(s.used)
+			if i += hits; i == n {
+				break
+			}
+		}
+		r := refs[i]
 		p := r.Page()
 		if int(p) >= len(state) {
 			n = i

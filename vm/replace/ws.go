@@ -1,10 +1,6 @@
 package replace
 
-import (
-	"iter"
-
-	"github.com/memlab-go/memlab/vm"
-)
+import "github.com/memlab-go/memlab/vm"
 
 // WorkingSet keeps exactly the pages referenced during the last Tau references
 // and evicts the others at once, memory full or not (Denning, The working set
@@ -13,47 +9,29 @@ import (
 //
 // It is a [vm.Trimmer].
 type WorkingSet struct {
-	list rings // least recently used in front
-	last []uint64
-	now  uint64
-	tau  uint64
+	recency
+	tau uint64
 }
 
 // NewWorkingSet returns an empty WorkingSet with a window of tau references (at
 // least 1).
 func NewWorkingSet(tau int) *WorkingSet {
-	return &WorkingSet{list: newRings(1), tau: uint64(max(tau, 1))}
+	return &WorkingSet{recency: newRecency(), tau: uint64(max(tau, 1))}
 }
-
-// Hit implements [vm.Policy].
-func (w *WorkingSet) Hit(p vm.PageID, _ bool) {
-	w.now++
-	w.last[p] = w.now
-	w.list.toBack(0, p)
-}
-
-// Insert implements [vm.Policy].
-func (w *WorkingSet) Insert(p vm.PageID, _ bool) {
-	w.list.grow(p)
-	growTo(&w.last, int(p)+1)
-	w.now++
-	w.last[p] = w.now
-	w.list.pushBack(0, p)
-}
-
-// Victim implements [vm.Policy].
-func (w *WorkingSet) Victim(vm.PageID) (vm.PageID, bool) { return w.list.popFront(0) }
 
 // Trim implements [vm.Trimmer]: pages not referenced for Tau references.
 func (w *WorkingSet) Trim() (vm.PageID, bool) {
-	if w.list.size[0] == 0 || w.now-w.last[w.list.front(0)] < w.tau {
+	if old := w.oldest(); old == endOfTime || w.now-old < w.tau {
 		return 0, false
 	}
 	return w.list.popFront(0)
 }
 
-// Remove implements [vm.Policy].
-func (w *WorkingSet) Remove(p vm.PageID) { w.list.remove(0, p) }
-
-// Pages implements [vm.Lister]: least recently used first.
-func (w *WorkingSet) Pages() iter.Seq[vm.PageID] { return w.list.all(0) }
+// runHits implements hitRunner: nothing is trimmed while the page in front is young.
+func (w *WorkingSet) runHits(s *Sim, refs []Ref) int {
+	old := w.oldest()
+	if old == endOfTime {
+		return 0
+	}
+	return w.hits(s, refs, old+w.tau)
+}
