@@ -161,20 +161,28 @@ func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
 	hs := o.hands.Load()
 	now, other := hs.by.now[c.size/granule], hs.by.other[c.size/granule]
 	bias := canBias && hs.pause.Load() == 0
-	for now.lent() == 0 && (now.run == 0 || !s.lend(now, bias)) {
-		if other.lent() == 0 && (other.run == 0 || !s.lend(other, bias)) {
-			s.giveBack(o, c, other)
-			run := s.next(o, c)
-			if run == 0 {
-				return nil
-			}
-			s.hold(hs, other, c, run)
-			continue
-		}
-		hs.by.swap(s, c)
-		return s.takeHand(other, size)
+	if now.lent() != 0 || now.run != 0 && s.lend(now, bias) {
+		return s.takeHand(now, size)
 	}
-	return s.takeHand(now, size)
+	if other.lent() == 0 && (other.run == 0 || !s.lend(other, bias)) && !s.replace(o, c, other, bias) {
+		return nil
+	}
+	hs.by.swap(s, c)
+	return s.takeHand(other, size)
+}
+
+// replace gives hd, a hand of class c, another run, of which it lends all that is
+// free; it reports whether there is one. What the hand has is lent before the
+// owner's mutex is released: to who frees its last block meanwhile, a run that has
+// lent nothing is nobody's.
+func (s *Shared) replace(o *shard, c *sharedClass, hd *hand, bias bool) bool {
+	s.giveBack(o, c, hd)
+	run := s.next(o, c)
+	if run == 0 {
+		return false
+	}
+	s.hold(o.hands.Load(), hd, c, run)
+	return s.lend(hd, bias)
 }
 
 // takeHand hands out a slot of hd, which has one.

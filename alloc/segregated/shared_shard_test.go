@@ -297,3 +297,43 @@ func TestSharedChangingWord(t *testing.T) {
 	wg.Wait()
 	s.Free(b)
 }
+
+// TestSharedRefillRace: while a handle gets another run, somebody frees a block of the
+// run that it has used up. The handle may find that block first; the other run is
+// its own all the same, so that nobody lists it again.
+func TestSharedRefillRace(t *testing.T) {
+	if raceEnabled {
+		t.Skip("with the race detector a free takes the lock that the test holds")
+	}
+	s := freshSharedIn(t, 64<<20, &arena.Options{}, nil)
+	h := s.Handle()
+	c := s.classFor(500)
+	full := make([][]byte, 2*c.numSlots())
+	for i := range full {
+		full[i] = must(t, h, 500)
+	}
+	now, other := h.now[c.size/granule], h.other[c.size/granule]
+	old := other.run
+	s.mu.Lock() // keeps the handle from getting a run
+	got := make(chan []byte)
+	go func() {
+		b, _ := h.Malloc(500)
+		got <- b
+	}()
+	for w, _ := s.word(old); w&heldBit != 0; w, _ = s.word(old) { // given back for another
+		runtime.Gosched()
+	}
+	for _, b := range full {
+		if off := addrOf(b) - uintptr(s.base); off>>unitShift-now.run < c.units {
+			s.Free(b)
+			break
+		}
+	}
+	s.mu.Unlock()
+	require.NotNil(t, <-got)
+	for _, hd := range []*hand{now, other} {
+		w, _ := s.word(hd.run)
+		require.NotZero(t, w&heldBit, "a hand has the run at %#x, and its word does not say so", hd.run<<unitShift)
+	}
+	require.NoError(t, s.Check())
+}
