@@ -13,7 +13,7 @@ import "math/bits"
 //
 // The lists hold at most quickTotal granules: in a small heap one part in
 // quickSmall of the data, but at least quickLeast; in a large one one part in
-// quickShare, or in quickHits while two of three requests are served from the
+// 1<<quickShare, or 1<<quickHits while two of three requests are served from the
 // lists. A span of more than one part in quickPart of that is kept only as long
 // as they stay below half of it. A span that would be too much is kept if one of
 // the next two buckets in turn can be emptied for it, which are spared when they
@@ -26,8 +26,8 @@ const (
 	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
 	quickBuckets = exactBins + (12-7)<<subBinShift + 1
 	quickTotal   = 8 << 10 >> granuleShift // granules in all buckets, or if that is more
-	quickShare   = 256                     // one part in so many of the data
-	quickHits    = 32                      // the same, while most requests are served from the lists
+	quickShare   = 8                       // one part in 1<<quickShare of the data
+	quickHits    = 5                       // the same, while most requests are served from the lists
 	quickSample  = 256                     // requests after which it is seen whether they are
 	quickSmall   = 16                      // in a small heap at most one part in so many, if that is less
 	quickLeast   = 4 << 10 >> granuleShift // but this much
@@ -106,7 +106,7 @@ func (q *quickLists) fit(data uint64) {
 	if q.share == 0 {
 		q.share = quickShare
 	}
-	q.most = max(min(quickTotal, max(quickLeast, data/quickSmall)), data/q.share)
+	q.most = max(min(quickTotal, max(quickLeast, data/quickSmall)), data>>(q.share&63))
 }
 
 // keeps reports whether a span of n granules is not too much to be kept.
