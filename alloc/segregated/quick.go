@@ -12,30 +12,33 @@ import "math/bits"
 // than it asked for, by less than 1/8, as a whole.
 //
 // The lists hold at most quickTotal granules: in a small heap one part in
-// quickSmall of the data, but at least quickLeast; in a large one one part in
+// quickSmall of the data, but at least quickLeast, and quickTinyMost as long as all
+// its data is less than quickTiny; in a large one one part in
 // 1<<quickShare, or 1<<quickHits while two of three requests are served from the
 // lists. A span of more than one part in quickPart of that is kept only as long
 // as they stay below half of it. A span that would be too much is kept if one of
 // the next two buckets in turn can be emptied for it, which are spared when they
 // were of use since their last turn. Before the data would grow by pages that
-// were not touched all buckets are emptied, and by each sweep those that were of
-// no use since the one before.
+// were not touched all buckets are emptied, but while it is tiny, and by each sweep
+// those that were of no use since the one before.
 
 const (
-	quickSlots   = 7
-	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
-	quickBuckets = exactBins + (12-7)<<subBinShift + 1
-	quickTotal   = 8 << 10 >> granuleShift // granules in all buckets, or if that is more
-	quickShare   = 8                       // one part in 1<<quickShare of the data
-	quickHits    = 5                       // the same, while most requests are served from the lists
-	quickSample  = 256                     // requests after which it is seen whether they are
-	quickSmall   = 16                      // in a small heap at most one part in so many, if that is less
-	quickLeast   = 4 << 10 >> granuleShift // but this much
-	quickPart    = 8                       // see keeps
-	quickTries   = 2                       // buckets looked at to make room for a span
-	quickBits    = 13                      // of an entry: the size; the rest is the start
-	_            = uint(quickMax - 1<<12)  // the last bucket is that of quickMax alone
-	_            = uint(1<<12 - quickMax)
+	quickSlots    = 7
+	quickMax      = 64 << 10 >> granuleShift // granules, the largest that is kept
+	quickBuckets  = exactBins + (12-7)<<subBinShift + 1
+	quickTotal    = 8 << 10 >> granuleShift // granules in all buckets, or if that is more
+	quickShare    = 8                       // one part in 1<<quickShare of the data
+	quickHits     = 5                       // the same, while most requests are served from the lists
+	quickSample   = 256                     // requests after which it is seen whether they are
+	quickSmall    = 16                      // in a small heap at most one part in so many, if that is less
+	quickLeast    = 4 << 10 >> granuleShift // but this much
+	quickTiny     = 256 << 10 >> granuleShift
+	quickTinyMost = 64 << 10 >> granuleShift
+	quickPart     = 8                      // see keeps
+	quickTries    = 2                      // buckets looked at to make room for a span
+	quickBits     = 13                     // of an entry: the size; the rest is the start
+	_             = uint(quickMax - 1<<12) // the last bucket is that of quickMax alone
+	_             = uint(1<<12 - quickMax)
 )
 
 // quickEntry is a span that is kept: its start and its size in granules.
@@ -107,6 +110,9 @@ func (q *quickLists) fit(data uint64) {
 		q.share = quickShare
 	}
 	q.most = max(min(quickTotal, max(quickLeast, data/quickSmall)), data>>(q.share&63))
+	if data < quickTiny {
+		q.most = quickTinyMost
+	}
 }
 
 // keeps reports whether a span of n granules is not too much to be kept.
