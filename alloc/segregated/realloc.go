@@ -278,18 +278,25 @@ func (h *Heap) moved(off, to uint64, old, size int) []byte {
 const remapMin = 256 << 10
 
 // remap is move for large blocks: the new one lies in its first page as the old
-// one does, so that whole pages can be moved; the ends are copied.
+// one does, so that whole pages can be moved; the ends are copied. Pages that the new
+// place has are given up for those that are moved, and somebody touches them again
+// where these were: that takes credit, as in a sweep.
 func (h *Heap) remap(off uint64, old, size int) ([]byte, error) {
 	if uint64(size) >= h.end {
 		return nil, h.badSize("realloc", size)
 	}
 	pg := h.pageGranules
 	n := (uint64(size) + granule - 1) >> granuleShift
+	dirty := h.hdr.dirty << granuleShift
+	h.restored = gap{}
 	to, err := h.mallocSpan("realloc", size, n, grid{align: pg, bias: -(off >> granuleShift) & (pg - 1)})
 	if err != nil {
 		return nil, err
 	}
-	if !h.carry(to, off, old) {
+	resident := to+uint64(old) <= dirty && h.restored.size() == 0
+	if resident && !h.afford(uint64(old)/h.pageSize) {
+		h.copy(to, off, old)
+	} else if !h.carry(to, off, old) {
 		return nil, h.err
 	}
 	return h.moved(off, to, old, size), nil

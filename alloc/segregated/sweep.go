@@ -84,6 +84,11 @@ func (h *Heap) pay(pages uint64) uint64 {
 	return pages
 }
 
+// afford reports whether there is credit for all of so many pages, and takes it then.
+func (h *Heap) afford(pages uint64) bool {
+	return (pages <= h.credit || pages >= hugePages) && h.pay(pages) == pages
+}
+
 // giveBack decommits the whole pages of the idle part of a free span that are
 // not given back yet. The gap of a span is one range: it grows at either end.
 func (h *Heap) giveBack(in *spanInfo) {
