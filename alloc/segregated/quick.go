@@ -198,6 +198,17 @@ func (h *Heap) emptyUnused() {
 	}
 }
 
+// largest returns the size of the largest span in the lists.
+func (q *quickLists) largest() (n uint64) {
+	for i := range q.bucket {
+		b := &q.bucket[i]
+		for _, e := range b.span[:min(b.n, quickSlots)] {
+			n = max(n, e.size())
+		}
+	}
+	return n
+}
+
 // flushQuick frees the spans of all buckets and reports whether there were any.
 func (h *Heap) flushQuick() bool {
 	if h.quick.total == 0 {
