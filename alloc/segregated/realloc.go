@@ -204,7 +204,7 @@ func (h *Heap) shrinkSpan(g, old, n uint64) {
 }
 
 // growSpan grows the used span at g from old to n granules, into the top or
-// the free span after it, if either has room.
+// the free span after it, also one in a quick list, if it has room.
 func (h *Heap) growSpan(g, old, n uint64) bool {
 	end, more := g+old, n-old
 	if end == h.top {
@@ -217,8 +217,11 @@ func (h *Heap) growSpan(g, old, n uint64) bool {
 		h.setTop(g + n)
 		return true
 	}
-	if !h.isFree(end) {
+	if !h.isFree(end) && !h.freeQuick(end) {
 		return false
+	}
+	if end == h.top { // what was freed has gone there
+		return h.growSpan(g, old, n)
 	}
 	size := h.spanSize(end)
 	if size < more {
