@@ -106,8 +106,11 @@ func (s *Shared) unbiasAll(hs *hands) {
 	hs.pauseBias()
 	hs.await()
 	for hd := range hs.all() {
-		if hd.run != 0 {
-			_, row := s.word(hd.run)
+		if hd.run == 0 {
+			continue
+		}
+		if w, row := s.word(hd.run); w&biasBit != 0 {
+			s.show(&s.classes[w>>classShift%maxClasses], hd.run, slotMask)
 			atomic.AndUint64(row, ^uint64(biasBit))
 		}
 	}

@@ -81,7 +81,9 @@
 //     bits for slots: that the slot's bit is set, and that it is not at hand
 //     somewhere, makes b a live block, and a compare-and-swap of the word clears
 //     the bit. Of two frees of one block one fails to, and finds the bit clear.
-//     Nobody else is told: the owner finds the slot when it needs one. If the run
+//     Nobody else is told: the owner finds the slot when it needs one. That it is not
+//     at hand, a word beside the run's says; only of slots lent lately the owner's own
+//     word has to. If the run
 //     is one that the goroutine's own claim has at hand, it sets the slot's bit
 //     in its own word instead, by a plain write; others who free slots of that run
 //     put an end to this, for a time (bias.go).
@@ -111,10 +113,11 @@
 //	                                                             used│    └ in a quick list
 //	                                                               free
 //
-// The rows of the runs of a Shared hold two words that say themselves what they
+// The rows of the runs of a Shared hold words that say themselves what they
 // are, and what only it knows, the shards, lies on the Go heap:
 //
 //	live    111 │ class │ held │ biased │ frees modulo 16 │ 49 slots
+//	next    111 │ 0 │ lends modulo 64 │ 49 slots that may be at hand
 //	bound   111 │ class │ on its owner's list │ owner
 //
 //	shard          a word for each class:  run │ 32 slots at hand     lists of runs with room

@@ -196,7 +196,7 @@ func (s *Shared) takeHand(hd *hand, size int) []byte {
 // reports whether there is anything. With bias, for which the owner's mutex is
 // held, the handle's goroutine may free slots of the run by plain writes from
 // then on. The hand has slots before they are marked as used: whoever sees one
-// marked sees that it is at hand.
+// marked sees that it is at hand, or may be.
 func (s *Shared) lend(hd *hand, bias bool) bool {
 	for {
 		w, row := s.word(hd.run)
@@ -205,6 +205,7 @@ func (s *Shared) lend(hd *hand, bias bool) bool {
 			return false
 		}
 		hd.setAvailNow(a)
+		s.show(&s.classes[w>>classShift%maxClasses], hd.run, a)
 		n := w | a | heldBit
 		if bias {
 			n |= biasBit

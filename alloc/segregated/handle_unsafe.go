@@ -186,8 +186,7 @@ func (h *Handle) freeWord(addr uintptr) bool {
 	s, off := h.s, addr-h.base
 	k := s.kindNow(off >> unitShift)
 	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
-	hd := h.hands.holding(k>>8, run)
-	if raceEnabled && hd == nil {
+	if raceEnabled && h.hands.holding(k>>8, run) == nil {
 		return false // the row may be a span's by now, and be written as such
 	}
 	x := uint64(off-run<<unitShift) * c.recip
@@ -196,18 +195,25 @@ func (h *Handle) freeWord(addr uintptr) bool {
 	if w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip) {
 		return false
 	}
-	switch {
-	case w&heldBit == 0:
-	case w&biasBit != 0:
-		return hd != nil && hd.freeBiased(bit)
-	case hd != nil && hd.lent()&bit != 0 || hd == nil && s.lent(c, run)&bit != 0:
-		return false
-	}
 	n := freeOne(w, bit)
+	if w&heldBit != 0 {
+		switch {
+		case w&biasBit != 0:
+			hd := h.hands.holding(c.index, run)
+			return hd != nil && hd.freeBiased(bit)
+		case c.units == 1 || atomic.LoadUint64(s.shown(run))&bit != 0:
+			return s.freeHeld(c, run, w, bit)
+		case !atomic.CompareAndSwapUint64(row, w, n):
+			return false
+		case n&countMask == 0:
+			s.countFrees()
+		}
+		return true
+	}
 	if !atomic.CompareAndSwapUint64(row, w, n) {
 		return false
 	}
-	if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
+	if n&countMask == 0 || isFull(w) || c.isEmpty(n) {
 		s.freedEdge(c, run, w, n)
 	}
 	runtime.KeepAlive(s)

@@ -11,8 +11,7 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	if uint(size) <= MaxClass {
 		ci = uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses
 		if c := &h.classes[ci]; c.cur != 0 && !h.hooked {
-			// What Free has returned meanwhile, else another run that has room.
-			if c.avail = ^*c.live; c.avail != 0 || h.takePartial(ci) {
+			if c.avail = ^*c.live; c.avail != 0 { // what Free has returned meanwhile
 				return h.takeSlot(c, size), nil
 			}
 		}

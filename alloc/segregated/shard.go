@@ -255,6 +255,7 @@ func (s *Shared) lendCur(at *atomic.Uint64, run uintptr) uint64 {
 			at.Store(uint64(run) << curShift)
 			return 0
 		}
+		s.show(&s.classes[w>>classShift%maxClasses], run, lent)
 		if atomic.CompareAndSwapUint64(row, w, w|lent|heldBit) {
 			at.Store(cur & (cur - 1))
 			return cur

@@ -91,6 +91,40 @@ func (s *Shared) lent(c *sharedClass, run uintptr) uint64 {
 	return atHand(o.cur[c.index%maxClasses].Load(), run)
 }
 
+// show tells those who free slots of the run, of class c, that these may be at hand
+// from now on; its owner is about to lend them.
+func (s *Shared) show(c *sharedClass, run uintptr, slots uint64) {
+	if c.units > 1 {
+		p := s.shown(run)
+		atomic.StoreUint64(p, showing(atomic.LoadUint64(p), slots))
+	}
+}
+
+// freeHeld frees the slot with the given bit of a run of c that may be at hand, and
+// whose word is w: that of a run that has lent slots, and is not biased. If it is not
+// at hand, those who free others need not look for a while.
+func (s *Shared) freeHeld(c *sharedClass, run uintptr, w, bit uint64) bool {
+	var p *uint64
+	var seen uint64
+	if c.units > 1 {
+		p = s.shown(run)
+		seen = atomic.LoadUint64(p)
+	}
+	lent := s.lent(c, run)
+	_, row := s.word(run)
+	n := freeOne(w, bit)
+	if lent&bit != 0 || !atomic.CompareAndSwapUint64(row, w, n) {
+		return false
+	}
+	if p != nil {
+		atomic.CompareAndSwapUint64(p, seen, seen&^(slotMask&^lent))
+	}
+	if n&countMask == 0 {
+		s.countFrees()
+	}
+	return true
+}
+
 // isLent reports whether the slot at p has been lent to an owner that has not
 // handed it out. The owner's mutex keeps it from taking another run meanwhile.
 func (s *Shared) isLent(p place) bool {

@@ -211,6 +211,12 @@ func TestSharedCheckFinds(t *testing.T) {
 			row.bound = 1
 			return func() { row.bound = 0 }
 		},
+		"L4: lent": func(s *Shared, u uintptr, c *sharedClass) func() {
+			p := s.shown(u)
+			old := *p
+			*p = 1
+			return func() { *p = old }
+		},
 		"L7": func(s *Shared, u uintptr, c *sharedClass) func() {
 			*s.bound(u) ^= listedBit
 			return func() { *s.bound(u) ^= listedBit }

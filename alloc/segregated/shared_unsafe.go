@@ -134,8 +134,8 @@ func (s *Shared) freeWord(off uintptr, here *byte) bool {
 		switch {
 		case w&biasBit != 0:
 			return s.freeClaimed(here, k>>8%maxClasses, run, bit)
-		case s.lent(c, run)&bit != 0:
-			return false
+		case c.units == 1 || atomic.LoadUint64(s.shown(run))&bit != 0:
+			return s.freeHeld(c, run, w, bit)
 		}
 	}
 	n := freeOne(w, bit)
@@ -153,12 +153,15 @@ func (s *Shared) freeWord(off uintptr, here *byte) bool {
 // leaves over: to keep count, and to settle the run.
 func (s *Shared) freedEdge(c *sharedClass, run uintptr, w, n uint64) {
 	if n&countMask == 0 {
-		s.seats[seat()].Load().frees.Add(countWraps)
+		s.countFrees()
 	}
 	if w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
 		s.settle(c, run)
 	}
 }
+
+// countFrees notes that the count in a run's word has begun again.
+func (s *Shared) countFrees() { s.seats[seat()].Load().frees.Add(countWraps) }
 
 // kind returns the kind of unit u, one of those that reach covers. It may be
 // read while another goroutine writes it: then nobody owns a block there, and
@@ -189,6 +192,13 @@ func (s *Shared) word(run uintptr) (w uint64, row *uint64) {
 func (s *Shared) bound(run uintptr) *uint64 {
 	// SAFETY: as in word.
 	return (*uint64)(unsafe.Add(s.unitTab, run*unitRow+unitRow/2))
+}
+
+// shown returns the word of the row that follows that of the run at unit run, which
+// has more than one unit.
+func (s *Shared) shown(run uintptr) *uint64 {
+	// SAFETY: as in word; the row is one of the run's.
+	return (*uint64)(unsafe.Add(s.unitTab, (run+1)*unitRow))
 }
 
 // setBases derives the base pointers from the central heap's view.

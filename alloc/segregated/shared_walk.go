@@ -4,6 +4,7 @@ import (
 	"iter"
 	"math/bits"
 	"slices"
+	"sync/atomic"
 
 	"github.com/memlab-go/memlab/alloc"
 )
@@ -30,7 +31,8 @@ func (s *Shared) snapshot() []alloc.Block {
 
 // Check is [Heap.Check], and for runs these laws:
 //
-//	L4  both words of a run's row are those of its class, slots that do not exist are used, and the rows that follow are clear
+//	L4  both words of a run's row are those of its class, slots that do not exist are used, the row
+//	    that follows has nothing but what was lent, the others are clear
 //	L7  a run's owner exists; a run is on its owner's list of the class exactly if its word says so, and not more than once
 //	L8  the owner counts its runs
 //
@@ -105,8 +107,10 @@ func (c *checker) checkRun(p piece) {
 		c.report(4, "run %#x: word %#x is not one of class %d", p.g<<granuleShift, w, p.class)
 	}
 	for i := uintptr(1); i < cl.units; i++ {
-		if c.units[u+i] != (unit{}) || c.kinds[u+i] != uint16(p.class<<8)|uint16(i) {
-			c.report(4, "row %d of the run %#x: %#x of kind %#x", i, p.g<<granuleShift, c.units[u+i], c.kinds[u+i])
+		row, kind := &c.units[u+i], c.kinds[u+i]
+		live := atomic.LoadUint64(&row.live)
+		if live != 0 && (i > 1 || !isShown(live)) || row.bound != 0 || kind != uint16(p.class<<8)|uint16(i) {
+			c.report(4, "row %d of the run %#x: %#x, %#x of kind %#x", i, p.g<<granuleShift, live, row.bound, kind)
 		}
 	}
 	b := *s.bound(u)

@@ -28,6 +28,17 @@ import "math/bits"
 //
 // The slots are those from 0 or from 17 on. While fill is set the owner is about
 // to lend slots, or to take them back, and its mutex must be waited for.
+//
+// Who frees a slot of a held run has to know that it was handed out, and had better
+// not read the owner's word, which changes with each Malloc. The row that follows
+// tells it for most slots, and lies in the same cache line, mostly:
+//
+//	next row.live  111 │ 0 │ lends 6 │ slots 49   bit clear: the slot is not at hand
+//
+// The owner sets the bits of what it lends, just before. Who finds the bit of a slot
+// set looks at the owner's word, and clears those that it does not find there, if
+// nothing was lent meanwhile: the lends field counts them modulo 64. Runs of one unit
+// have no such row.
 const (
 	maxRunSlots = 49
 	slotMask    = 1<<maxRunSlots - 1
@@ -40,6 +51,7 @@ const (
 	heldBit     = 1 << heldShift
 	classShift  = heldShift + 1
 	wordMagic   = 7 << 6 // above the class
+	shownCount  = 63 << countShift
 	listedBit   = 1 << 32
 	ownerMask   = 1<<32 - 1
 
@@ -50,6 +62,15 @@ const (
 	curMask      = 1<<32 - 1
 	windowShift  = maxRunSlots - 32
 )
+
+// showing is the word of the row that follows, which was old, when the slots are about
+// to be lent. Its class is none.
+func showing(old, slots uint64) uint64 {
+	return wordMagic<<classShift | (old+countOne)&shownCount | slots
+}
+
+// isShown reports whether w is such a word, or none yet.
+func isShown(w uint64) bool { return w == 0 || w>>classShift == wordMagic }
 
 // newCur returns the word of a shard that has some of the free slots of run at
 // hand, those of one window, and which.
