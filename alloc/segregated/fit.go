@@ -129,7 +129,9 @@ func (h *Heap) resizeFree(g, old, n uint64) bool {
 
 // reclaim makes free spans of what the heap keeps for speed: freed spans in the
 // quick lists, sparse runs. It reports whether there was anything.
-func (h *Heap) reclaim() bool { return h.flushQuick() || h.dissolveIdle() }
+func (h *Heap) reclaim() bool {
+	return h.top-h.first >= quickTiny && h.flushQuick() || h.dissolveIdle()
+}
 
 // reserveSpan finds n granules placed on a and leaves them without marks, so
 // that the caller can make them a span or a run; 0 if there is no room, or only

@@ -11,7 +11,8 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	if uint(size) <= MaxClass {
 		ci = uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses
 		if c := &h.classes[ci]; c.cur != 0 && !h.hooked {
-			if c.avail = ^*c.live; c.avail != 0 { // what Free has returned meanwhile
+			// What Free has returned meanwhile, else another run that has room.
+			if c.avail = ^*c.live; c.avail != 0 || h.takePartial(ci) {
 				return h.takeSlot(c, size), nil
 			}
 		}

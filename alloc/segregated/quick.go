@@ -10,31 +10,14 @@ import "math/bits"
 // The buckets are those of the bins: one for each size below exactBins
 // granules, eight a doubling above. There a request takes a span that is larger
 // than it asked for, by less than 1/8, as a whole.
-//
-// The lists hold at most quickTotal granules: in a small heap one part in
-// quickSmall of the data, but at least quickLeast; in a large one one part in
-// quickShare, or in quickHits while two of three requests are served from the
-// lists. A span of more than one part in quickPart of that is kept only as long
-// as they stay below half of it. A span that would be too much is kept if one of
-// the next two buckets in turn can be emptied for it, which are spared when they
-// were of use since their last turn. Before the data would grow by pages that
-// were not touched all buckets are emptied, and by each sweep those that were of
-// no use since the one before.
 
 const (
 	quickSlots   = 7
 	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
 	quickBuckets = exactBins + (12-7)<<subBinShift + 1
-	quickTotal   = 8 << 10 >> granuleShift // granules in all buckets, or if that is more
-	quickShare   = 256                     // one part in so many of the data
-	quickHits    = 32                      // the same, while most requests are served from the lists
-	quickSample  = 256                     // requests after which it is seen whether they are
-	quickSmall   = 16                      // in a small heap at most one part in so many, if that is less
-	quickLeast   = 4 << 10 >> granuleShift // but this much
-	quickPart    = 8                       // see keeps
-	quickTries   = 2                       // buckets looked at to make room for a span
-	quickBits    = 13                      // of an entry: the size; the rest is the start
-	_            = uint(quickMax - 1<<12)  // the last bucket is that of quickMax alone
+	quickTries   = 2                      // buckets looked at to make room for a span
+	quickBits    = 13                     // of an entry: the size; the rest is the start
+	_            = uint(quickMax - 1<<12) // the last bucket is that of quickMax alone
 	_            = uint(1<<12 - quickMax)
 )
 
@@ -56,9 +39,10 @@ type quickLists struct {
 	total  uint64 // granules in the buckets
 	most   uint64 // granules they may hold now
 	hand   uint64 // the bucket that is emptied next when there is too much
-	share  uint64 // quickShare or quickHits
+	share  uint64 // quickShare, quickHits or quickStill
 	hits   uint64 // requests of this sample that were served
 	misses uint64 // and those that were not
+	still  uint64 // operations since the data grew as never before, but for those when pages were given back
 	bucket [quickBuckets]quickBucket
 	filled [(quickBuckets + 63) / 64]uint64 // bit set: the bucket may hold spans
 	used   [(quickBuckets + 63) / 64]uint64 // bit set: a span was taken from it not long ago
@@ -67,11 +51,28 @@ type quickLists struct {
 // takeQuick returns a used span of n ≤ quickMax granules or a little more from
 // the quick lists, or 0.
 func (h *Heap) takeQuick(n uint64) uint64 {
+	q := &h.quick
 	i := binOf(n)
+	if g := h.takeFrom(i, n, quickMax); g != 0 {
+		q.hits++
+		return g
+	}
+	if q.share == quickStill {
+		if g := h.takeNear(i, n); g != 0 {
+			q.hits++
+			return g
+		}
+	}
+	q.misses++
+	return 0
+}
+
+// takeFrom takes the newest span of n to most granules out of bucket i.
+func (h *Heap) takeFrom(i int, n, most uint64) uint64 {
 	b := &h.quick.bucket[i]
 	for k := b.n - 1; k < quickSlots; k-- {
 		e := b.span[k]
-		if e.size() < n {
+		if e.size()-n > most-n {
 			continue
 		}
 		b.n--
@@ -80,38 +81,28 @@ func (h *Heap) takeQuick(n uint64) uint64 {
 		h.quick.used[i/64] |= 1 << (i % 64)
 		u, m := bit(e.start())
 		h.row(u).bound |= m
-		h.quick.hits++
 		return e.start()
 	}
-	h.quick.misses++
 	return 0
 }
 
-// adapt sets the part of the data that the lists may hold by how many requests
-// they served since the last time. What they hold too much goes bit by bit.
-func (q *quickLists) adapt(data uint64) {
-	if q.hits+q.misses < quickSample {
-		return
+// takeNear is takeFrom for the buckets behind that of n, i, as far as their spans are
+// larger by less than 1/8.
+func (h *Heap) takeNear(i int, n uint64) uint64 {
+	most := min(n+n>>3, quickMax)
+	for last := binOf(most); i < last; {
+		i++
+		if w := h.quick.filled[i/64] >> (i % 64); w == 0 {
+			i |= 63
+			continue
+		} else if i += bits.TrailingZeros64(w); i > last {
+			break
+		}
+		if g := h.takeFrom(i, n, most); g != 0 {
+			return g
+		}
 	}
-	q.share = quickShare
-	if q.hits > 2*q.misses {
-		q.share = quickHits
-	}
-	q.hits, q.misses = 0, 0
-	q.fit(data)
-}
-
-// fit sets what the lists may hold for so many granules of data.
-func (q *quickLists) fit(data uint64) {
-	if q.share == 0 {
-		q.share = quickShare
-	}
-	q.most = max(min(quickTotal, max(quickLeast, data/quickSmall)), data/q.share)
-}
-
-// keeps reports whether a span of n granules is not too much to be kept.
-func (q *quickLists) keeps(n uint64) bool {
-	return n <= quickMax && (n <= q.most/quickPart || n <= q.most/2-min(q.total, q.most/2))
+	return 0
 }
 
 // putQuick puts the used span [g, g+n) into its bucket and reports whether
@@ -180,6 +171,26 @@ func (h *Heap) emptyBucket(i uint64) {
 	}
 }
 
+// freeQuick frees the span that starts at g if it waits in a bucket, for its neighbour to
+// grow into, and reports whether it does.
+func (h *Heap) freeQuick(g uint64) bool {
+	if u, m := bit(g); g >= h.top || *h.kind(u) != kindBitmap || h.row(u).live&^h.row(u).bound&m == 0 {
+		return false
+	}
+	n := h.spanSize(g)
+	b := &h.quick.bucket[binOf(n)%quickBuckets]
+	for k := range b.span[:min(b.n, quickSlots)] {
+		if b.span[k] == newQuickEntry(g, n) {
+			b.n--
+			b.span[k] = b.span[b.n%quickSlots]
+			h.quick.total -= n
+			h.freeSpan(g, n)
+			return true
+		}
+	}
+	return false
+}
+
 // emptyUnused frees the spans of the buckets that were not used since the last
 // call.
 func (h *Heap) emptyUnused() {
@@ -190,6 +201,17 @@ func (h *Heap) emptyUnused() {
 		}
 		q.used[w] = 0
 	}
+}
+
+// largest returns the size of the largest span in the lists.
+func (q *quickLists) largest() (n uint64) {
+	for i := range q.bucket {
+		b := &q.bucket[i]
+		for _, e := range b.span[:min(b.n, quickSlots)] {
+			n = max(n, e.size())
+		}
+	}
+	return n
 }
 
 // flushQuick frees the spans of all buckets and reports whether there were any.

@@ -30,8 +30,8 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 	if h.kinds[off>>unitShift] >= kindRun {
 		return h.reallocSlot(b, off, size)
 	}
-	if off%granule == 0 && h.reallocSpan(off>>granuleShift, size) {
-		return h.block(off, size), nil
+	if off%granule == 0 && h.isUsed(off>>granuleShift) {
+		return h.reallocSpan(b, off, size)
 	}
 	return h.realloc(b, size, 1)
 }
@@ -50,35 +50,70 @@ func (h *Heap) reallocSlot(b []byte, off uint64, size int) ([]byte, error) {
 	if c.fits(size) {
 		return h.block(off, size), nil
 	}
-	to, err := h.Malloc(size)
-	if err != nil {
-		if e, ok := err.(*alloc.NoMemoryError); ok {
-			e.Op = "realloc"
-		}
-		return nil, err
-	}
-	copy(to, h.mem[off:][:c.size])
-	h.Free(b)
-	return to, nil
+	return h.reallocFar(b, h.mem[off:][:c.size], size, size)
 }
 
 // fits reports whether a slot of c stays the place of a block that is to have
 // size bytes.
 func (c *class) fits(size int) bool { return uintptr(size) <= c.size && uintptr(size) > c.size/2 }
 
-// reallocSpan is Realloc for the span at g if it is a used one that stays as it
-// is, or a large one that ends at the top and grows into what is committed: the
-// way of a buffer that is appended to.
-func (h *Heap) reallocSpan(g uint64, size int) bool {
-	if !h.isUsed(g) {
+// reallocSpan is Realloc for the used span at off.
+func (h *Heap) reallocSpan(b []byte, off uint64, size int) ([]byte, error) {
+	g, n := off>>granuleShift, (uint64(size)+granule-1)>>granuleShift
+	old := h.spanSize(g)
+	switch {
+	case old == 0 || uint64(size) >= h.end:
+		return h.realloc(b, size, 1)
+	case n <= old && old-n <= slack(n), h.growTop(g, old, n), h.resizeSpan(off, size):
+		if h.err == nil {
+			return h.block(off, size), nil
+		}
+	case old < remapMin>>granuleShift && h.err == nil:
+		want := size
+		if n-old <= slack(n) && h.limit == 0 {
+			want = int((n + slack(n)) << granuleShift) // it grows by little each time
+		}
+		return h.reallocFar(b, h.mem[off:][:old<<granuleShift], want, size)
+	}
+	return h.realloc(b, size, 1)
+}
+
+// reallocFar is Realloc for the live block b, whose contents are old, by Malloc of want
+// bytes and Free.
+func (h *Heap) reallocFar(b, old []byte, want, size int) ([]byte, error) {
+	to, err := h.Malloc(want)
+	if err != nil {
+		if e, ok := err.(*alloc.NoMemoryError); ok {
+			e.Op, e.Requested = "realloc", size
+		}
+		return nil, err
+	}
+	copy(to, old)
+	h.Free(b)
+	return to[:size:size], nil
+}
+
+// resizeSpan is resize; of damage that it meets h.err tells.
+func (h *Heap) resizeSpan(off uint64, size int) bool {
+	done := false
+	defer func() {
+		if !done {
+			h.caught(recover())
+		}
+	}()
+	ok := h.resize(off, size)
+	done = true
+	return ok
+}
+
+// growTop grows the used span at g from old to n granules if it is a large one that ends
+// at the top and grows into what is committed: the way of a buffer that is appended to.
+func (h *Heap) growTop(g, old, n uint64) bool {
+	if g+old != h.top || n <= old || old < largeMin || g+n > h.hdr.commit {
 		return false
 	}
-	n, old := (uint64(size)+granule-1)>>granuleShift, h.spanSize(g)
-	if n <= old {
-		return old-n <= slack(n)
-	}
-	if g+old != h.top || old < largeMin || uint64(size) >= h.end || g+n > h.hdr.commit {
-		return false
+	if h.limit == 0 {
+		n = min(n+slack(n), h.hdr.commit-g)
 	}
 	u, m := bit(h.top)
 	h.row(u).bound &^= m
@@ -169,7 +204,7 @@ func (h *Heap) shrinkSpan(g, old, n uint64) {
 }
 
 // growSpan grows the used span at g from old to n granules, into the top or
-// the free span after it, if either has room.
+// the free span after it, also one in a quick list, if it has room.
 func (h *Heap) growSpan(g, old, n uint64) bool {
 	end, more := g+old, n-old
 	if end == h.top {
@@ -182,8 +217,11 @@ func (h *Heap) growSpan(g, old, n uint64) bool {
 		h.setTop(g + n)
 		return true
 	}
-	if !h.isFree(end) {
+	if !h.isFree(end) && !h.freeQuick(end) {
 		return false
+	}
+	if end == h.top { // what was freed has gone there
+		return h.growSpan(g, old, n)
 	}
 	size := h.spanSize(end)
 	if size < more {
@@ -243,18 +281,25 @@ func (h *Heap) moved(off, to uint64, old, size int) []byte {
 const remapMin = 256 << 10
 
 // remap is move for large blocks: the new one lies in its first page as the old
-// one does, so that whole pages can be moved; the ends are copied.
+// one does, so that whole pages can be moved; the ends are copied. Pages that the new
+// place has are given up for those that are moved, and somebody touches them again
+// where these were: that takes credit, as in a sweep.
 func (h *Heap) remap(off uint64, old, size int) ([]byte, error) {
 	if uint64(size) >= h.end {
 		return nil, h.badSize("realloc", size)
 	}
 	pg := h.pageGranules
 	n := (uint64(size) + granule - 1) >> granuleShift
+	dirty := h.hdr.dirty << granuleShift
+	h.restored = gap{}
 	to, err := h.mallocSpan("realloc", size, n, grid{align: pg, bias: -(off >> granuleShift) & (pg - 1)})
 	if err != nil {
 		return nil, err
 	}
-	if !h.carry(to, off, old) {
+	resident := to+uint64(old) <= dirty && h.restored.size() == 0
+	if resident && !h.afford(uint64(old)/h.pageSize) {
+		h.copy(to, off, old)
+	} else if !h.carry(to, off, old) {
 		return nil, h.err
 	}
 	return h.moved(off, to, old, size), nil

@@ -99,26 +99,45 @@ func (h *Heap) refill(ci uintptr) bool {
 			return true
 		}
 	}
+	return h.takePartial(ci) || h.err == nil && h.takeNew(ci)
+}
+
+// takePartial makes the partial run that was listed last the current one of class ci
+// and reports whether there was one.
+func (h *Heap) takePartial(ci uintptr) bool {
 	run := uintptr(h.hdr.partial[ci%maxClasses])
-	if run != 0 {
-		if !h.isRun(ci, run) {
-			return h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
-		}
-		row := &h.units[run]
-		h.hdr.partial[ci%maxClasses] = uint32(row.bound)
-		row.bound = 0
-	} else {
-		if c.cur == 0 && !h.wantsRun(ci) {
-			return false
-		}
-		if run = h.fittingRun(ci); run == 0 {
-			return false
-		}
+	if run == 0 {
+		return false
 	}
+	if !h.isRun(ci, run) {
+		return h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
+	}
+	row := h.row(uint64(run))
+	h.hdr.partial[ci%maxClasses] = uint32(row.bound)
+	row.bound = 0
+	h.takeUp(ci, run)
+	return true
+}
+
+// takeNew makes a new run the current one of class ci, if the class is to have one.
+func (h *Heap) takeNew(ci uintptr) bool {
+	if h.classes[ci%maxClasses].cur == 0 && !h.wantsRun(ci) {
+		return false
+	}
+	run := h.fittingRun(ci)
+	if run == 0 {
+		return false
+	}
+	h.takeUp(ci, run)
+	return true
+}
+
+// takeUp makes run the current one of class ci.
+func (h *Heap) takeUp(ci, run uintptr) {
+	c := &h.classes[ci%maxClasses]
 	h.setCurrent(c, run)
 	h.dissolving.traces[ci%maxClasses].now++
 	c.avail = ^*c.live
-	return true
 }
 
 // fittingRun is newRun for a heap that may be crowded; 0 also if the block had
@@ -173,7 +192,7 @@ func (h *Heap) dropRun(ci, run uintptr) {
 // runEdge does what Free leaves over when a slot of a run that is not current
 // was freed and the live word was full, or has become empty.
 func (h *Heap) runEdge(c *class, run uintptr, before uint64) {
-	ci := uintptr(h.kinds[run]) >> 8
+	ci := uintptr(*h.kind(uint64(run))) >> 8
 	if before == ^uint64(0) {
 		if c.numSlots() > 1 {
 			h.linkRun(ci, run)
@@ -189,17 +208,18 @@ func (h *Heap) runEdge(c *class, run uintptr, before uint64) {
 // of the row's second word is the next run, the high half the one before,
 // which the first run of a list does not use.
 func (h *Heap) linkRun(ci, run uintptr) {
-	next := uintptr(h.hdr.partial[ci])
-	h.units[run].bound = uint64(next)
+	head := &h.hdr.partial[ci%maxClasses]
+	next := uintptr(*head)
+	h.row(uint64(run)).bound = uint64(next)
 	if next != 0 {
 		if !h.isRun(ci, next) {
 			h.fail("partial run %#x of class %d is not a run", next<<unitShift, ci)
 			return
 		}
-		row := &h.units[next]
+		row := h.row(uint64(next))
 		row.bound = row.bound&nextRun | uint64(run)<<32
 	}
-	h.hdr.partial[ci] = uint32(run)
+	*head = uint32(run)
 }
 
 // nextRun masks the next run in a row's second word.
@@ -207,24 +227,24 @@ const nextRun = 1<<32 - 1
 
 // unlinkRun takes a run off the list and reports whether the links were sound.
 func (h *Heap) unlinkRun(ci, run uintptr) bool {
-	w := h.units[run].bound
-	next, prev := uintptr(w&nextRun), uintptr(w>>32)
-	h.units[run].bound = 0
-	if uintptr(h.hdr.partial[ci]) == run {
-		h.hdr.partial[ci] = uint32(next)
+	row := h.row(uint64(run))
+	next, prev := uintptr(row.bound&nextRun), uintptr(row.bound>>32)
+	row.bound = 0
+	if head := &h.hdr.partial[ci%maxClasses]; uintptr(*head) == run {
+		*head = uint32(next)
 		return true
 	}
-	if !h.isRun(ci, prev) || uintptr(h.units[prev].bound&nextRun) != run {
+	if !h.isRun(ci, prev) || uintptr(h.row(uint64(prev)).bound&nextRun) != run {
 		return h.fail("partial run %#x: previous link %#x is damaged", run<<unitShift, prev<<unitShift)
 	}
 	if next != 0 {
-		if !h.isRun(ci, next) || uintptr(h.units[next].bound>>32) != run {
+		if !h.isRun(ci, next) || uintptr(h.row(uint64(next)).bound>>32) != run {
 			return h.fail("partial run %#x: next link %#x is damaged", run<<unitShift, next<<unitShift)
 		}
-		row := &h.units[next]
+		row := h.row(uint64(next))
 		row.bound = row.bound&nextRun | uint64(prev)<<32
 	}
-	row := &h.units[prev]
+	row = h.row(uint64(prev))
 	row.bound = row.bound&^nextRun | uint64(next)
 	return true
 }
@@ -232,5 +252,5 @@ func (h *Heap) unlinkRun(ci, run uintptr) bool {
 // isRun reports whether a run of class ci starts at the unit. It trusts
 // nothing about the unit.
 func (h *Heap) isRun(ci, run uintptr) bool {
-	return uint64(run) < h.hdr.top>>granuleBits && uintptr(h.kinds[run]) == ci<<8
+	return uint64(run) < h.top>>granuleBits && uintptr(*h.kind(uint64(run))) == ci<<8
 }

@@ -85,8 +85,9 @@ func (h *Heap) largestFree() int {
 }
 
 // largestSpan returns the size in bytes of the largest free span, given back or
-// not. O(spans in the highest bin that has any).
-func (h *Heap) largestSpan() (largest uint64) {
+// not, in a quick list or not. O(spans in the highest bin that has any).
+func (h *Heap) largestSpan() uint64 {
+	largest := h.quick.largest() << granuleShift
 	for bin := numBins - 1; bin > 0; bin-- {
 		if h.hdr.bins[bin] == 0 {
 			continue

@@ -9,8 +9,8 @@ package segregated
 // whole pages that have been free since the sweep before, and so with what lies
 // past the highest top since then. A block of soonPages and more goes back when
 // it is freed. After a sweep that found nothing to give back the next one waits
-// twice as long, up to idleEvery operations; without credit the heap looks again
-// after restEvery.
+// twice as long, up to idleEvery operations; without credit, and when nothing was given
+// back for long (see quickshare.go), the heap looks again after restEvery.
 //
 // So a program that grows and shrinks keeps little that it does not use; one
 // that does so over and over soon keeps its pages, and then pays at most one
@@ -35,23 +35,32 @@ func (h *Heap) tick() {
 	if ops < h.sweepAt {
 		return
 	}
-	h.quick.adapt(h.top - h.first)
-	h.earned += ops - h.lastTick
+	since := ops - h.lastTick
 	h.lastTick = ops
+	h.quick.adapt(h.top - h.first)
+	h.earned += since
 	h.credit += h.earned / opsPerPage
 	h.earned %= opsPerPage
-	if h.credit == 0 {
-		h.sweepAt = ops + restEvery
-		return
-	}
-	before := h.committed
-	h.sweep()
-	if h.committed < before {
-		h.pause = sweepEvery
-	} else {
-		h.pause = min(2*h.pause, idleEvery)
-	}
+	h.pause = h.sweepWithin(since)
 	h.sweepAt = ops + h.pause
+}
+
+// sweepWithin sweeps, if there is credit, and returns after how many operations to do so
+// again. There have been since of them since the last time.
+func (h *Heap) sweepWithin(since uint64) uint64 {
+	if h.credit != 0 {
+		before := h.committed
+		h.sweep()
+		if h.committed < before {
+			return sweepEvery
+		}
+	}
+	switch still := h.quick.rest(h.top-h.first, since); {
+	case still || h.credit == 0:
+		return restEvery
+	default:
+		return min(2*h.pause, idleEvery)
+	}
 }
 
 // sweep gives back what has been free since the sweep before, for as long as
@@ -82,6 +91,11 @@ func (h *Heap) pay(pages uint64) uint64 {
 	pages = min(pages, h.credit)
 	h.credit -= pages
 	return pages
+}
+
+// afford reports whether there is credit for all of so many pages, and takes it then.
+func (h *Heap) afford(pages uint64) bool {
+	return (pages <= h.credit || pages >= hugePages) && h.pay(pages) == pages
 }
 
 // giveBack decommits the whole pages of the idle part of a free span that are

@@ -34,7 +34,6 @@ func (h *Heap) setTop(g uint64) {
 	u, m := bit(g)
 	h.units[u].bound |= m
 	h.hdr.top, h.top = g, g
-	h.quick.fit(g - h.first)
 	if !h.hooked {
 		h.reach = uintptr(g << granuleShift)
 	}
@@ -44,8 +43,10 @@ func (h *Heap) setTop(g uint64) {
 		if g > h.hdr.highest {
 			h.credit += growPages * (g/h.pageGranules - h.hdr.highest/h.pageGranules)
 			h.hdr.highest = g
+			h.quick.stir()
 		}
 	}
+	h.quick.fit(g - h.first)
 }
 
 // lowerTop gives [g, top) to the top. gone, inside it, is forgotten.

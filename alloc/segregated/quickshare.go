@@ -1,0 +1,74 @@
+package segregated
+
+// How much the quick lists may hold: at most quickTotal, in a small heap one part in
+// quickSmall of the data, but at least quickLeast; in a large one one part in
+// 1<<quickShare, or 1<<quickHits while two of three requests are served from the lists.
+// A span of more than one part in quickPart of that is kept only as long as they stay
+// below half of it. A span that would be too much is kept if one of the next two buckets
+// in turn can be emptied for it, which are spared when they were of use since their last
+// turn. Before the data would grow by pages that were not touched all buckets are
+// emptied, and by each sweep those that were of no use since the one before.
+//
+// Two kinds of heaps do not miss what the lists hold. One whose data is tiny, less than
+// quickTiny, may keep quickTinyMost, and grows before it empties them. One that keeps
+// its pages anyhow, as it has not grown for stillOps operations, during which it gave no
+// pages back: the lists may have one part in 1<<quickStill of the data until it grows,
+// and serve a request also from the next buckets, with up to 1/8 more.
+const (
+	quickTotal    = 8 << 10 >> granuleShift // granules
+	quickShare    = 8
+	quickHits     = 5
+	quickStill    = 2
+	quickSample   = 256 // requests after which it is seen how many are served
+	quickSmall    = 16
+	quickLeast    = 4 << 10 >> granuleShift
+	quickTiny     = 256 << 10 >> granuleShift
+	quickTinyMost = 64 << 10 >> granuleShift
+	quickPart     = 8
+	stillOps      = 65536
+)
+
+// adapt sets the part of the data that the lists may hold by how many requests
+// they served since the last time. What they hold too much goes bit by bit.
+func (q *quickLists) adapt(data uint64) {
+	if q.hits+q.misses < quickSample {
+		return
+	}
+	if q.share != quickStill {
+		q.share = quickShare
+		if q.hits > 2*q.misses {
+			q.share = quickHits
+		}
+	}
+	q.hits, q.misses = 0, 0
+	q.fit(data)
+}
+
+// rest is told of operations during which no pages were given back, and reports whether
+// there were so many since the data grew that the lists may hold much.
+func (q *quickLists) rest(data, ops uint64) bool {
+	if q.still += ops; q.still >= stillOps {
+		q.share = quickStill
+		q.fit(data)
+	}
+	return q.share == quickStill
+}
+
+// stir is told that the data has grown as never before.
+func (q *quickLists) stir() { q.share, q.still = quickShare, 0 }
+
+// fit sets what the lists may hold for so many granules of data.
+func (q *quickLists) fit(data uint64) {
+	if q.share == 0 {
+		q.share = quickShare
+	}
+	q.most = max(min(quickTotal, max(quickLeast, data/quickSmall)), data>>(q.share&63))
+	if data < quickTiny {
+		q.most = quickTinyMost
+	}
+}
+
+// keeps reports whether a span of n granules is not too much to be kept.
+func (q *quickLists) keeps(n uint64) bool {
+	return n <= quickMax && (n <= q.most/quickPart || n <= q.most/2-min(q.total, q.most/2))
+}
