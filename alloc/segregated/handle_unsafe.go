@@ -149,75 +149,102 @@ func (h *Handle) Malloc(size int) ([]byte, error) {
 // [Shared.Free] has the same steps for claims. They are written out in both: a
 // call costs what they spare, and there must be none between the two changes of turns.
 func (h *Handle) Free(b []byte) {
+	if uint(cap(b)) > MaxClass {
+		h.freeWord(b)
+		return
+	}
 	// SAFETY: the address is compared and used as an index only.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	if canBias && uint(cap(b)) <= MaxClass {
-		g := (uint(cap(b)) + granule - 1) / granule
-		hd := h.now[g]
-		d := addr - uintptr(hd.slots)
+	g := (uint(cap(b)) + granule - 1) / granule
+	hd := h.now[g]
+	d := addr - uintptr(hd.slots)
+	if d >= hd.bytes {
+		hd = h.other[g]
+		d = addr - uintptr(hd.slots)
 		if d >= hd.bytes {
-			hd = h.other[g]
-			d = addr - uintptr(hd.slots)
-		}
-		if d < hd.bytes {
-			recip := hd.recip
-			x := uint64(d) * recip
-			if bit := uint64(1) << (x >> 32 % 64); uint32(x) < uint32(recip) {
-				t := hd.turns
-				hd.turns = t + 1
-				a := hd.avail
-				if atomic.LoadUint64(&hd.mine)&^a&bit != 0 {
-					hd.avail = a | bit
-					hd.turns = t + 2
-					return
-				}
-				hd.turns = t
-			}
+			h.freeWord(b)
+			return
 		}
 	}
-	if addr-h.low >= h.s.reach.Load() || !h.freeWord(addr) {
-		h.freeSlow(b)
+	recip := hd.recip
+	x := uint64(d) * recip
+	if uint32(x) >= uint32(recip) {
+		h.freeWord(b)
+		return
+	}
+	slot := x >> 32 % 64
+	if canBias {
+		t := hd.turns
+		hd.turns = t + 1
+		a := hd.avail
+		if atomic.LoadUint64(&hd.mine)&^a>>slot&1 != 0 {
+			hd.avail = a | 1<<slot
+			hd.turns = t + 2
+			return
+		}
+		hd.turns = t
+	}
+	h.freeOwn(b, hd, slot)
+}
+
+// freeOwn frees b, a slot of the run in hd, by a compare-and-swap of the run's word,
+// if the run is not biased. No run in a hand is to be settled.
+func (h *Handle) freeOwn(b []byte, hd *hand, slot uint64) {
+	s, bit := h.s, uint64(1)<<slot
+	w, row := s.word(hd.run)
+	n := freeOne(w, bit)
+	if w&bit == 0 || hd.lent()&bit != 0 || w&biasBit != 0 || s.reach.Load() == 0 || !atomic.CompareAndSwapUint64(row, w, n) {
+		h.freeWord(b)
+		return
+	}
+	if n&countMask == 0 {
+		s.countFrees()
 	}
 }
 
-// freeWord frees the block at addr by a compare-and-swap of its run's word if it
-// is one, and no other owner has the run at hand.
-func (h *Handle) freeWord(addr uintptr) bool {
+// freeWord frees b by a compare-and-swap of its run's word if it is a block of a run,
+// and no other owner has it at hand.
+func (h *Handle) freeWord(b []byte) {
+	// SAFETY: the address is compared and used as an index only.
+	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	if addr-h.low >= h.s.reach.Load() {
+		h.freeSlow(b)
+		return
+	}
 	s, off := h.s, addr-h.base
 	k := s.kindNow(off >> unitShift)
 	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
 	if raceEnabled && h.hands.holding(k>>8, run) == nil {
-		return false // the row may be a span's by now, and be written as such
+		h.freeSlow(b) // the row may be a span's by now, and be written as such
+		return
 	}
 	x := uint64(off-run<<unitShift) * c.recip
 	bit := c.valid & (1 << (x >> 32 % 64))
 	w, row := s.word(run)
-	if w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip) {
-		return false
-	}
 	n := freeOne(w, bit)
-	if w&heldBit != 0 {
-		switch {
-		case w&biasBit != 0:
-			hd := h.hands.holding(c.index, run)
-			return hd != nil && hd.freeBiased(bit)
-		case c.units == 1 || atomic.LoadUint64(s.shown(run))&bit != 0:
-			return s.freeHeld(c, run, w, bit)
-		case !atomic.CompareAndSwapUint64(row, w, n):
-			return false
-		case n&countMask == 0:
-			s.countFrees()
+	switch {
+	case w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip):
+	case w&heldBit != 0 && (w&biasBit != 0 || c.units == 1 || atomic.LoadUint64(s.shown(run))&bit != 0):
+		if h.freeHeld(c, run, w, bit) {
+			return
 		}
-		return true
+	case atomic.CompareAndSwapUint64(row, w, n):
+		if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
+			s.freedEdge(c, run, w, n)
+		}
+		runtime.KeepAlive(s)
+		return
 	}
-	if !atomic.CompareAndSwapUint64(row, w, n) {
-		return false
+	h.freeSlow(b)
+}
+
+// freeHeld frees a slot of a run that is biased, or may have the slot at hand.
+func (h *Handle) freeHeld(c *sharedClass, run uintptr, w, bit uint64) bool {
+	if w&biasBit == 0 {
+		return h.s.freeHeld(c, run, w, bit)
 	}
-	if n&countMask == 0 || isFull(w) || c.isEmpty(n) {
-		s.freedEdge(c, run, w, n)
-	}
-	runtime.KeepAlive(s)
-	return true
+	hd := h.hands.holding(c.index, run)
+	return hd != nil && hd.freeBiased(bit)
 }
 
 // freeBiased does what Free does first, for a slot of the run in hd: Free looks in

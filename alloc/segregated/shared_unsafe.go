@@ -85,11 +85,11 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 // exactly one succeeds.
 func (s *Shared) Free(b []byte) {
 	var here byte
-	// SAFETY: addresses are compared and used as an index only.
-	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	if canClaim && uint(cap(b)) <= MaxClass {
+		// SAFETY: addresses are compared and used as an index only.
 		k := s.claims[uintptr(unsafe.Pointer(&here))>>stackShift%numSeats].Load()
 		if atomic.LoadUintptr(&k.place) == uintptr(unsafe.Pointer(&here))>>stackShift {
+			addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 			g := (uint(cap(b)) + granule - 1) / granule
 			hd := k.now[g]
 			d := addr - uintptr(hd.slots)
@@ -100,12 +100,12 @@ func (s *Shared) Free(b []byte) {
 			if d < hd.bytes {
 				recip := hd.recip
 				x := uint64(d) * recip
-				if bit := uint64(1) << (x >> 32 % 64); uint32(x) < uint32(recip) {
+				if slot := x >> 32 % 64; uint32(x) < uint32(recip) {
 					t := hd.turns
 					hd.turns = t + 1
 					a := hd.avail
-					if atomic.LoadUint64(&hd.mine)&^a&bit != 0 {
-						hd.avail = a | bit
+					if atomic.LoadUint64(&hd.mine)&^a>>slot&1 != 0 {
+						hd.avail = a | 1<<slot
 						hd.turns = t + 2
 						return
 					}
@@ -114,39 +114,42 @@ func (s *Shared) Free(b []byte) {
 			}
 		}
 	}
-	if off := addr - uintptr(s.base); off-s.first >= s.reach.Load() || raceEnabled || !s.freeWord(off, &here) {
-		s.freeSlow(b)
-	}
+	s.freeWord(b, &here)
 }
 
-// freeWord frees the block at off by a compare-and-swap of its run's word if it is
-// one, and live.
-func (s *Shared) freeWord(off uintptr, here *byte) bool {
+// freeWord frees b by a compare-and-swap of its run's word if it is a block of a run;
+// here is a variable of the caller's.
+func (s *Shared) freeWord(b []byte, here *byte) {
+	// SAFETY: the address is compared and used as an index only.
+	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(s.base)
+	if off-s.first >= s.reach.Load() || raceEnabled {
+		s.freeSlow(b)
+		return
+	}
 	k := s.kind(off >> unitShift)
 	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
 	x := uint64(off-run<<unitShift) * c.recip
 	bit := c.valid & (1 << (x >> 32 % 64))
 	w, row := s.word(run)
-	if w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip) {
-		return false
-	}
-	if w&heldBit != 0 {
-		switch {
-		case w&biasBit != 0:
-			return s.freeClaimed(here, k>>8%maxClasses, run, bit)
-		case c.units == 1 || atomic.LoadUint64(s.shown(run))&bit != 0:
-			return s.freeHeld(c, run, w, bit)
-		}
-	}
 	n := freeOne(w, bit)
-	if !atomic.CompareAndSwapUint64(row, w, n) {
-		return false
+	switch {
+	case w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip):
+	case w&biasBit != 0:
+		if s.freeClaimed(here, c.index, run, bit) {
+			return
+		}
+	case w&heldBit != 0 && (c.units == 1 || atomic.LoadUint64(s.shown(run))&bit != 0):
+		if s.freeHeld(c, run, w, bit) {
+			return
+		}
+	case atomic.CompareAndSwapUint64(row, w, n):
+		if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
+			s.freedEdge(c, run, w, n)
+		}
+		runtime.KeepAlive(s)
+		return
 	}
-	if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
-		s.freedEdge(c, run, w, n)
-	}
-	runtime.KeepAlive(s)
-	return true
+	s.freeSlow(b)
 }
 
 // freedEdge does what the Free that has changed the word of a run from w to n
