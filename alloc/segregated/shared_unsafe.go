@@ -83,6 +83,10 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 // Free takes b back, as [Heap.Free] does and with the same panics, whichever
 // goroutine allocated it. Of several calls for one block at the same time
 // exactly one succeeds.
+//
+// A block of a run that the caller's claim has at hand is freed by a plain write if
+// the run is biased, else by a compare-and-swap during the turn, in which nobody
+// can take the claim away.
 func (s *Shared) Free(b []byte) {
 	var here byte
 	if canClaim && uint(cap(b)) <= MaxClass {
@@ -103,11 +107,22 @@ func (s *Shared) Free(b []byte) {
 				if slot := x >> 32 % 64; uint32(x) < uint32(recip) {
 					t := hd.turns
 					hd.turns = t + 1
-					a := hd.avail
-					if atomic.LoadUint64(&hd.mine)&^a>>slot&1 != 0 {
+					a, mine := hd.avail, atomic.LoadUint64(&hd.mine)
+					if mine&^a>>slot&1 != 0 {
 						hd.avail = a | 1<<slot
 						hd.turns = t + 2
 						return
+					}
+					if int64(mine) < 0 && a>>slot&1 == 0 { // openBit
+						w, row := s.word(hd.run)
+						n := freeOne(w, 1<<slot)
+						if w>>slot&1 != 0 && w&biasBit == 0 && atomic.CompareAndSwapUint64(row, w, n) {
+							hd.turns = t
+							if n&countMask == 0 {
+								s.countFrees()
+							}
+							return
+						}
 					}
 					hd.turns = t
 				}
