@@ -42,7 +42,8 @@ type quickLists struct {
 	share  uint64 // quickShare, quickHits or quickStill
 	hits   uint64 // requests of this sample that were served
 	misses uint64 // and those that were not
-	still  uint64 // operations since the data grew as never before, but for those when pages were given back
+	still  uint64 // operations since the data grew, but for those when pages were given back
+	stood  uint64 // most data that there was when it grew last
 	bucket [quickBuckets]quickBucket
 	filled [(quickBuckets + 63) / 64]uint64 // bit set: the bucket may hold spans
 	used   [(quickBuckets + 63) / 64]uint64 // bit set: a span was taken from it not long ago

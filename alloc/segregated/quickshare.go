@@ -18,14 +18,15 @@ const (
 	quickTotal    = 8 << 10 >> granuleShift // granules
 	quickShare    = 8
 	quickHits     = 5
-	quickStill    = 2
+	quickStill    = 3
 	quickSample   = 256 // requests after which it is seen how many are served
 	quickSmall    = 16
 	quickLeast    = 4 << 10 >> granuleShift
 	quickTiny     = 256 << 10 >> granuleShift
 	quickTinyMost = 64 << 10 >> granuleShift
 	quickPart     = 8
-	stillOps      = 65536
+	stillOps      = 32768
+	quickGrown    = 5 // it has grown when it is larger by one part in 1<<quickGrown
 )
 
 // adapt sets the part of the data that the lists may hold by how many requests
@@ -54,8 +55,12 @@ func (q *quickLists) rest(data, ops uint64) bool {
 	return q.share == quickStill
 }
 
-// stir is told that the data has grown as never before.
-func (q *quickLists) stir() { q.share, q.still = quickShare, 0 }
+// grown is told that there has never been so much data.
+func (q *quickLists) grown(data uint64) {
+	if data > q.stood+q.stood>>quickGrown {
+		q.share, q.still, q.stood = quickShare, 0, data
+	}
+}
 
 // fit sets what the lists may hold for so many granules of data.
 func (q *quickLists) fit(data uint64) {

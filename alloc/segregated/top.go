@@ -43,7 +43,7 @@ func (h *Heap) setTop(g uint64) {
 		if g > h.hdr.highest {
 			h.credit += growPages * (g/h.pageGranules - h.hdr.highest/h.pageGranules)
 			h.hdr.highest = g
-			h.quick.stir()
+			h.quick.grown(g - h.first)
 		}
 	}
 	h.quick.fit(g - h.first)
