@@ -25,7 +25,7 @@ const (
 	quickTiny     = 256 << 10 >> granuleShift
 	quickTinyMost = 64 << 10 >> granuleShift
 	quickPart     = 8
-	stillOps      = 32768
+	stillOps      = 65536
 	quickGrown    = 5 // it has grown when it is larger by one part in 1<<quickGrown
 )
 
