@@ -1,6 +1,7 @@
 package replace
 
 import (
+	"math/rand/v2"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -104,6 +105,43 @@ func TestBatchEqualsSteps(t *testing.T) {
 			for p := range vm.PageID(3 * frames) {
 				require.Equal(t, slow.Contains(p), fast.Contains(p))
 				require.Equal(t, slow.Dirty(p), fast.Dirty(p))
+			}
+		}
+	})
+}
+
+// TestBatchEqualsStepsAfterPins compares them where pages were pinned and unpinned
+// between the batches. OPT is left out: what it foresees are references, not pins.
+func TestBatchEqualsStepsAfterPins(t *testing.T) {
+	eachPolicy(t, func(t *testing.T, spec Spec) {
+		if spec.Info.Future {
+			t.SkipNow()
+		}
+		for seed := range uint64(100) {
+			const frames, batch = 6, 20
+			refs := randomTrace(seed, 10*batch, 9)
+			c := Config{Frames: frames / 3, Seed: 3} // short windows
+			if spec.Info.Param == "" {
+				c.Frames = frames
+			}
+			slow, fast := NewSim(spec.New(c), frames), NewSim(spec.New(c), frames)
+			rng := rand.New(rand.NewPCG(seed, 1))
+			for i := 0; i < len(refs); i += batch {
+				p, q := vm.PageID(rng.IntN(9)), vm.PageID(rng.IntN(9))
+				for _, s := range []*Sim{slow, fast} {
+					if s.Pin(p); i%(2*batch) != 0 {
+						s.Pin(q)
+						s.Unpin(q)
+						s.Unpin(p)
+					}
+				}
+				for _, r := range refs[i : i+batch] {
+					_, err := slow.Step(r)
+					require.NoError(t, err)
+				}
+				require.NoError(t, fast.Run(refs[i:i+batch]))
+				require.Equal(t, slow.Counts(), fast.Counts(), "seed %d, %d references", seed, i+batch)
+				checkSim(t, fast)
 			}
 		}
 	})

@@ -39,5 +39,11 @@ func (f *PFF) Trim() (vm.PageID, bool) {
 	return f.list.popFront(0)
 }
 
-// runHits implements hitRunner: hits trim nothing.
-func (f *PFF) runHits(s *Sim, refs []Ref) int { return f.hits(s, refs, endOfTime) }
+// runHits implements hitRunner: hits trim nothing, but the first one after an Unpin
+// that was taken for a fault.
+func (f *PFF) runHits(s *Sim, refs []Ref) int {
+	if f.oldest() < f.trimTo {
+		return 0
+	}
+	return f.hits(s, refs, endOfTime)
+}
