@@ -223,3 +223,90 @@ func TestMemoryOfOneWayServesAnother(t *testing.T) {
 		}
 	}
 }
+
+// TestNoMemoryIsTheLastWord drives heaps that are nearly full at random: what has
+// failed fails again after Trim, so that nothing that could have been given up was
+// kept, and what Calloc returns is zero whatever pages were given back and refused.
+func TestNoMemoryIsTheLastWord(t *testing.T) {
+	for seed := range uint64(150) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		o, region := &Options{}, 64<<10+rng.IntN(300<<10)
+		if seed%2 == 0 {
+			o.Classes = []int{}
+		}
+		if seed%3 == 0 {
+			o.Limit, region = 80<<10+rng.IntN(200<<10), 1<<20
+		}
+		tight := &tightHeap{Heap: fresh(t, region, o), rng: rng, most: 1 << (5 + rng.IntN(11))}
+		for range 1500 {
+			op := tight.op()
+			err := op()
+			if err == nil {
+				continue
+			}
+			require.ErrorIs(t, err, alloc.ErrNoMemory, "seed %d", seed)
+			require.NoError(t, tight.Check(), "seed %d", seed)
+			tight.Trim()
+			require.ErrorIs(t, op(), alloc.ErrNoMemory, "seed %d: after Trim", seed)
+			for range min(5, len(tight.live)) {
+				tight.drop(rng.IntN(len(tight.live)))
+			}
+		}
+		require.NoError(t, tight.Check(), "seed %d", seed)
+	}
+}
+
+// A tightHeap is a heap, its blocks, and the most bytes that one may have.
+type tightHeap struct {
+	*Heap
+	rng  *rand.Rand
+	live [][]byte
+	most int
+}
+
+// op returns a call that takes memory, or a Free, of blocks and sizes that are drawn.
+func (h *tightHeap) op() func() error {
+	size, i := h.rng.IntN(h.most), h.rng.IntN(max(1, len(h.live)))
+	switch k := h.rng.IntN(9); {
+	case k < 3 && len(h.live) > 0:
+		return func() error {
+			b, err := h.Realloc(h.live[i], size+1)
+			if err == nil {
+				fill(b, 0xEE)
+				h.live[i] = b
+			}
+			return err
+		}
+	case k < 5 && len(h.live) > 0:
+		return func() error { h.drop(i); return nil }
+	case k == 5:
+		return func() error {
+			b, err := h.Calloc(1, size)
+			if err != nil {
+				return err
+			}
+			return h.keep(b, filled(b, 0))
+		}
+	}
+	return func() error {
+		b, err := h.Malloc(size)
+		if err != nil {
+			return err
+		}
+		return h.keep(b, nil)
+	}
+}
+
+// keep fills a new block and returns err.
+func (h *tightHeap) keep(b []byte, err error) error {
+	fill(b, 0xEE)
+	h.live = append(h.live, b)
+	return err
+}
+
+// drop frees block i.
+func (h *tightHeap) drop(i int) {
+	h.Free(h.live[i])
+	h.live[i] = h.live[len(h.live)-1]
+	h.live = h.live[:len(h.live)-1]
+}

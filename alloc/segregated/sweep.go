@@ -161,8 +161,8 @@ func (h *Heap) Trim() int {
 // purge is Trim for a heap that has run out of memory; it reports whether it
 // is worth trying again.
 func (h *Heap) purge() bool {
-	top, spans := h.hdr.top, h.freeSpans
-	return h.Trim() > 0 || h.hdr.top != top || h.freeSpans != spans
+	top, free := h.hdr.top, h.freeSum
+	return h.Trim() > 0 || h.hdr.top != top || h.freeSum != free
 }
 
 // dropEmpty gives empty current runs back to the best-fit space.

@@ -55,6 +55,7 @@ func (h *Heap) lowerTop(g uint64, gone gap) {
 		// The system will not give the pages back: give up all above.
 		h.decommit(gap{gone.hi, h.hdr.commit})
 		h.hdr.commit, h.hdr.dirty = gone.lo, gone.lo
+		h.topPeak = min(h.topPeak, gone.lo) // so that to grow again makes it dirty
 	}
 	u, m := bit(h.hdr.top)
 	h.units[u].bound &^= m
