@@ -148,6 +148,27 @@ func TestDamagedHeader(t *testing.T) {
 	}
 }
 
+// TestDamagedCommit: a block at the top does not grow past the end of the region, and
+// nothing that lies there by the header's word is written.
+func TestDamagedCommit(t *testing.T) {
+	for _, commit := range []uint64{0, 1, 1 << 20, 1 << 40, 1 << 60, ^uint64(0)} {
+		mem := make([]byte, 512<<10+16)
+		mem = mem[-addrOf(mem)&15:]
+		h, err := New(arena.FromBytes(mem[:512<<10]), &Options{Classes: []int{}})
+		require.NoError(t, err)
+		low := must(t, h, 100<<10)
+		fill(low, 0)
+		top := must(t, h, 8192)
+		h.hdr.commit = commit
+		err = alloc.Try(func() { _, err = h.Realloc(top, 500<<10) })
+		var fault *alloc.Fault
+		if err != nil && !errors.As(err, &fault) {
+			require.ErrorIs(t, err, alloc.ErrNoMemory, "%#x", commit)
+		}
+		require.NoError(t, filled(low, 0), "%#x", commit)
+	}
+}
+
 // TestDamagedTables overwrites stretches of each table, and of the data with
 // the links in it, with noise, ones and zeros.
 func TestDamagedTables(t *testing.T) {

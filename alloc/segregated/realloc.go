@@ -73,7 +73,13 @@ func (h *Heap) reallocSpan(b []byte, off uint64, size int) ([]byte, error) {
 		if n-old <= slack(n) && h.limit == 0 {
 			want = int((n + slack(n)) << granuleShift) // it grows by little each time
 		}
-		return h.reallocFar(b, h.mem[off:][:old<<granuleShift], want, size)
+		to, err := h.reallocFar(b, h.mem[off:][:old<<granuleShift], want, size)
+		if err == nil {
+			return to, nil
+		}
+		if h.err == nil {
+			h.failed-- // once more: without slack, or in place, as nothing is kept for speed now
+		}
 	}
 	return h.realloc(b, size, 1)
 }
@@ -109,11 +115,12 @@ func (h *Heap) resizeSpan(off uint64, size int) bool {
 // growTop grows the used span at g from old to n granules if it is a large one that ends
 // at the top and grows into what is committed: the way of a buffer that is appended to.
 func (h *Heap) growTop(g, old, n uint64) bool {
-	if g+old != h.top || n <= old || old < largeMin || g+n > h.hdr.commit {
+	end := min(h.hdr.commit, h.end>>granuleShift) // not past the region, if the header is damaged
+	if g+old != h.top || n <= old || old < largeMin || g+n > end {
 		return false
 	}
 	if h.limit == 0 {
-		n = min(n+slack(n), h.hdr.commit-g)
+		n = min(n+slack(n), end-g)
 	}
 	u, m := bit(h.top)
 	h.row(u).bound &^= m

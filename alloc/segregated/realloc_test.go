@@ -177,6 +177,26 @@ func TestReallocFails(t *testing.T) {
 	}
 }
 
+// TestReallocNeedsNoSlack: a block that moves takes more than it needs only where
+// there is more, and a call that succeeds has not failed.
+func TestReallocNeedsNoSlack(t *testing.T) {
+	h := fresh(t, 256<<10, &Options{Classes: []int{}})
+	b := must(t, h, 20_000)
+	must(t, h, 16)
+	hole := must(t, h, 20_016)
+	exhaust(t, h, func() int { return 16 })
+	h.Free(hole)
+	failed := h.Stats().Failed
+	c, err := h.Realloc(b, 20_016)
+	require.NoError(t, err)
+	require.Equal(t, addrOf(hole), addrOf(c))
+	require.Equal(t, 20_016, h.Usable(c))
+	require.Equal(t, failed, h.Stats().Failed)
+	_, err = h.Realloc(c, 40_000)
+	require.ErrorIs(t, err, alloc.ErrNoMemory)
+	require.Equal(t, failed+1, h.Stats().Failed)
+}
+
 // TestReallocLarge moves blocks whose pages change their address, from every
 // position in a page, on each backing, and back into the hole they left.
 func TestReallocLarge(t *testing.T) {
