@@ -57,13 +57,15 @@ func (h *Handle) mallocSlow(size int) ([]byte, error) {
 	}
 	if h.s.hasClass(size) && !h.s.stopped.Load() {
 		c := h.s.classFor(size)
-		now, other := h.now[c.size/granule], h.other[c.size/granule]
+		now, hd := h.now[c.size/granule], h.other[c.size/granule]
 		switch {
 		case now.run != 0 && !h.o.mayBias() && h.s.lend(now, false):
-			return h.s.takeHand(now, size), nil
-		case other.lent() != 0:
+			hd = now
+		case hd.lent() != 0:
 			h.swap(h.s, c)
-			return h.s.takeHand(other, size), nil
+		}
+		if b := h.s.takeHand(hd, size); b != nil {
+			return b, nil
 		}
 	}
 	return h.s.malloc("malloc", size, h.o)
@@ -156,7 +158,7 @@ func (h *Handle) Close() error {
 }
 
 // takeLent returns a slot of class c for the handle that o belongs to, whose
-// mutex is held; nil if there is no room for another run.
+// mutex is held; nil if there is no room for another run, or the heap is closed.
 func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
 	hs := o.hands.Load()
 	now, other := hs.by.now[c.size/granule], hs.by.other[c.size/granule]
@@ -185,18 +187,23 @@ func (s *Shared) replace(o *shard, c *sharedClass, hd *hand, bias bool) bool {
 	return s.lend(hd, bias)
 }
 
-// takeHand hands out a slot of hd, which has one.
+// takeHand hands out a slot of hd; nil if it has none, as when the heap has just been
+// closed.
 func (s *Shared) takeHand(hd *hand, size int) []byte {
 	a := atomic.LoadUint64(&hd.avail)
+	if a == 0 {
+		return nil
+	}
 	setMask(&hd.avail, a&(a-1))
 	return s.slotAt(hd.run<<unitShift+uintptr(bits.TrailingZeros64(a))*hd.size, size)
 }
 
 // lend puts what was freed of the run into the hand, which has no slot, and
-// reports whether there is anything. With bias, for which the owner's mutex is
-// held, the handle's goroutine may free slots of the run by plain writes from
-// then on. The hand has slots before they are marked as used: whoever sees one
-// marked sees that it is at hand, or may be.
+// reports whether there was anything; in a heap that is closed the hand has nothing
+// all the same. With bias, for which the owner's mutex is held, the handle's
+// goroutine may free slots of the run by plain writes from then on. The hand has
+// slots before they are marked as used: whoever sees one marked sees that it is at
+// hand, or may be.
 func (s *Shared) lend(hd *hand, bias bool) bool {
 	for {
 		w, row := s.word(hd.run)

@@ -199,6 +199,9 @@ func (s *Shared) bury(dead []uint64) {
 	}
 	s.lock()
 	defer s.unlock()
+	if s.h.refused() {
+		return // what is in a heap that was closed meanwhile goes with it
+	}
 	for _, d := range dead {
 		s.h.dropRun(uintptr(d&0xff), uintptr(d>>8))
 	}

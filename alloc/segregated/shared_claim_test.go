@@ -257,3 +257,31 @@ func keep(got, b []byte, passed chan []byte) []byte {
 	passed <- b
 	return got
 }
+
+// TestCloseOvertakesReclaim: a Malloc that has seen the heap open, and looks for empty
+// runs in the claims when it is closed, does not give them back to what is gone.
+func TestCloseOvertakesReclaim(t *testing.T) {
+	s := claimed(t)
+	h := s.Handle()
+	inPlace(t, func() {
+		k := earn(t, s)
+		c := s.classFor(48)
+		hd := k.now[c.size/granule]
+		bs := make([][]byte, 0, 4*c.numSlots())
+		for len(bs) < c.numSlots() || hd.lent() != 0 {
+			b, _ := s.Malloc(48)
+			bs = append(bs, b)
+		}
+		for _, b := range bs { // nobody has a slot of the run, and it is in the hand
+			h.Free(b)
+		}
+		w, _ := s.word(hd.run)
+		require.True(t, c.isEmpty(w))
+	})
+	if err := s.Close(); err != nil {
+		require.ErrorIs(t, err, alloc.ErrLeak)
+	}
+	s.reclaim()
+	_, err := s.Malloc(48)
+	require.ErrorIs(t, err, alloc.ErrClosed)
+}

@@ -343,3 +343,36 @@ func TestSharedRefillRace(t *testing.T) {
 	}
 	require.NoError(t, s.Check())
 }
+
+// TestCloseOvertakesMalloc: a Malloc that has seen the heap open, and goes on when it
+// is closed, finds no slot, and gives nothing back to what is gone.
+func TestCloseOvertakesMalloc(t *testing.T) {
+	s := freshShared(t, 8<<20, nil)
+	h := s.Handle()
+	c := s.classFor(64)
+	var all [][]byte
+	for range 40 * c.numSlots() {
+		all = append(all, must(t, h, 64))
+	}
+	for _, b := range all {
+		s.Free(b)
+	}
+	for h.now[c.size/granule].lent() != 0 {
+		b := must(t, h, 64)
+		if h.now[c.size/granule].lent() == 0 {
+			s.Free(b) // so that the run has a slot to lend
+		}
+	}
+	if err := s.Close(); err != nil {
+		require.ErrorIs(t, err, alloc.ErrLeak)
+	}
+	require.Nil(t, s.mallocSlot(h.o, c, 64), "from the hands")
+	for _, o := range *s.owners.Load() {
+		require.Nil(t, s.mallocSlot(o, c, 64), "from a shard")
+		s.relieve(o, c)
+	}
+	_, err := h.Malloc(64)
+	require.ErrorIs(t, err, alloc.ErrClosed)
+	_, err = s.Malloc(64)
+	require.ErrorIs(t, err, alloc.ErrClosed)
+}
