@@ -18,7 +18,7 @@ import (
 //	L5  each bin holds exactly the free spans of its size, joined both ways
 //	L6  the bit of a bin is set ⇔ it has spans, that of a word of them ⇔ it has a bit
 //	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current
-//	L8  the counters agree: spans free, runs of a class, live blocks
+//	L8  the counters agree: spans free, runs of a class and live spans of its sizes, live blocks
 //	L9  the header is this heap's; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
 //
 // In the modes Checked and Guarded also, as [*alloc.Fault] each, O(bytes of
@@ -119,6 +119,7 @@ func (h *Heap) version() uint32 {
 func (c *checker) walk() {
 	live, quick, prevFree := uint64(0), uint64(0), false
 	var runs [maxClasses]uint32
+	var spans [maxClasses]int32
 	end := c.hdr.first
 	for p := range c.pieces() {
 		if p.bad != "" {
@@ -142,6 +143,9 @@ func (c *checker) walk() {
 			quick += p.n
 		case p.used:
 			live++
+			if ci := c.demandOf(p.n); ci != 0 {
+				spans[ci]++
+			}
 		default:
 			c.free[p.g] = p.n
 			if prevFree {
@@ -159,6 +163,11 @@ func (c *checker) walk() {
 	}
 	if runs != c.hdr.runs {
 		c.report(8, "runs by class are %v, the counters say %v", runs, c.hdr.runs)
+	}
+	for ci := range spans {
+		if spans[ci] != c.demand[ci].live {
+			c.report(8, "%d live spans have a size of class %d, the counter says %d", spans[ci], ci, c.demand[ci].live)
+		}
 	}
 }
 

@@ -141,7 +141,7 @@ func (h *Heap) takeCore(size uint64, a grid) uint64 {
 	if g == 0 {
 		return 0
 	}
-	h.countSpan(n)
+	h.countSpan(h.spanSize(g)) // one from a quick list may be larger
 	return g << granuleShift
 }
 

@@ -16,7 +16,7 @@ func (h *Heap) freeSlow(b []byte) {
 		n := h.spanSize(g)
 		if h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n) {
 			h.frees++
-			h.uncount(n)
+			h.demands(n, -1)
 			return
 		}
 		h.freeFar(b, g, n)
@@ -59,10 +59,18 @@ func (h *Heap) freeRare(b []byte) {
 	}
 }
 
-// uncount is the counterpart of countSpan.
-func (h *Heap) uncount(n uint64) {
-	if n<<granuleShift <= uint64(h.maxSize) {
-		h.demand[h.classOf[n%uint64(len(h.classOf))]%maxClasses].live--
+// demandOf returns the class of spans of n granules, 0 if there is none.
+func (h *Heap) demandOf(n uint64) uint8 {
+	if n<<granuleShift > uint64(h.maxSize) {
+		return 0
+	}
+	return h.classOf[n%uint64(len(h.classOf))] % maxClasses
+}
+
+// demands adds d to the live spans that have the class of n granules, if there is one.
+func (h *Heap) demands(n uint64, d int32) {
+	if ci := h.demandOf(n); ci != 0 {
+		h.demand[ci].live += d
 	}
 }
 
@@ -89,7 +97,7 @@ func (h *Heap) releaseSpan(g, n uint64) {
 		return
 	}
 	h.frees++
-	h.uncount(n)
+	h.demands(n, -1)
 	if !h.quick.keeps(n) || !h.makeRoom(n) || !h.putQuick(g, n) {
 		h.freeSpan(g, n)
 	}
@@ -117,7 +125,8 @@ func (h *Heap) usable(off uint64) int {
 }
 
 // Usable returns the bytes that block b occupies: its size rounded up to the
-// class or to 16. It panics as [Heap.Free] does if b is not a live block.
+// class or to 16, or more, by less than 1/8, if a span that had just been freed was
+// taken as a whole. It panics as [Heap.Free] does if b is not a live block.
 //
 // In the modes Checked and Guarded it is the size asked for: what lies behind
 // it is the canary.

@@ -39,7 +39,9 @@ func (h *Heap) mallocFar(size int, n uint64, ci uintptr) ([]byte, error) {
 			return b, err
 		}
 		if h.mallocs+h.frees < h.sweepAt {
-			g = h.takeQuick(n)
+			if g = h.takeQuick(n); g != 0 {
+				n = h.spanSize(g) // it may be larger
+			}
 		}
 	}
 	if g == 0 {
@@ -67,11 +69,9 @@ func (h *Heap) mallocRun(size int, ci uintptr) (b []byte, err error) {
 	return b, nil
 }
 
-// countSpan counts a block of n granules that came from the best-fit space.
+// countSpan counts a block that came from the best-fit space as a span of n granules.
 func (h *Heap) countSpan(n uint64) {
-	if n<<granuleShift <= uint64(h.maxSize) {
-		h.demand[h.classOf[n%uint64(len(h.classOf))]%maxClasses].live++
-	}
+	h.demands(n, 1)
 	h.mallocs++
 	if h.mallocs+h.frees >= h.sweepAt {
 		h.tick()
@@ -138,7 +138,7 @@ func (h *Heap) mallocSpan(op string, size int, n uint64, a grid) (off uint64, er
 		}
 		return 0, h.noMemory(op, size)
 	}
-	h.countSpan(n)
+	h.countSpan(h.spanSize(g)) // one from a quick list may be larger
 	return g << granuleShift, nil
 }
 

@@ -244,8 +244,11 @@ func (h *Heap) growSpan(g, old, n uint64) bool {
 	return true
 }
 
-// retag changes the rows inside the used span at g from old to n granules.
+// retag changes the rows inside the used span at g from old to n granules, and what
+// classes it counts for.
 func (h *Heap) retag(g, old, n uint64) {
+	h.demands(old, -1)
+	h.demands(n, 1)
 	if old >= largeMin {
 		h.untag(g)
 	}
