@@ -51,27 +51,42 @@ func (o *OPT) Insert(p vm.PageID, _ bool) {
 	growTo(&o.ahead, int(p)+1)
 	growTo(&o.loaded, int(p)+1)
 	growTo(&o.removed, int(p)+1)
-	o.loads++
-	o.loaded[p] = o.loads
-	next := o.ahead[p]
-	if !o.removed[p] || int(next) == o.now { // else it was unpinned, which is no reference
-		next = o.reference(p)
+	if o.removed[p] && int(o.ahead[p]) != o.now {
+		o.unpin(p) // so it must be
+		return
 	}
-	o.removed[p] = false
-	o.use(next, p)
+	o.load(p)
+	o.use(o.reference(p), p)
+}
+
+// unpin implements unpinner: an Insert that is no reference.
+func (o *OPT) unpin(p vm.PageID) {
+	o.load(p)
+	o.use(o.ahead[p], p)
+}
+
+// load makes p resident.
+func (o *OPT) load(p vm.PageID) {
+	o.loads++
+	o.loaded[p], o.removed[p] = o.loads, false
 }
 
 // reference takes the reference to p out of the future and returns when p is
 // used next. References that were not reported are passed over.
-func (f *farthest) reference(p vm.PageID) uint32 {
-	at := f.ahead[p]
-	if int(p) >= len(f.fut.first) || at == never || int(at) < f.now {
+func (o *OPT) reference(p vm.PageID) uint32 {
+	at := o.ahead[p]
+	if int(p) >= len(o.fut.first) || at == never || int(at) < o.now {
 		return never // not what was foretold
 	}
-	for ; f.now <= int(at); f.now++ {
-		f.ahead[f.fut.refs[f.now]>>1] = f.fut.next[f.now]
+	for ; o.now < int(at); o.now++ {
+		q := o.fut.refs[o.now].Page()
+		if o.ahead[q] = o.fut.next[o.now]; o.loaded[q] != 0 && q != p { // it was pinned then
+			o.use(o.ahead[q], q)
+		}
 	}
-	return f.ahead[p]
+	o.now++
+	o.ahead[p] = o.fut.next[at]
+	return o.ahead[p]
 }
 
 // use notes that the resident page p is used next at that time.
@@ -158,8 +173,7 @@ func (o *OPT) runBatch(s *Sim, refs []Ref) int {
 				state[v] = 0
 			}
 			state[p] = resident | uint8(r&1)<<1
-			o.loads++
-			o.loaded[p], o.removed[p] = o.loads, false
+			o.load(p)
 		}
 		n := next[i]
 		o.ahead[p] = n

@@ -46,6 +46,7 @@ type Sim struct {
 	batch   batcher      // policy, if it is one and of this package
 	hits    hitRunner    // policy, likewise
 	hitter  nearHitter   // policy, likewise
+	unpins  unpinner     // policy, likewise
 	near    *near        // what RunAccesses looks into first
 	onEvict func(victim vm.PageID, dirty bool)
 }
@@ -71,6 +72,12 @@ type hitRunner interface {
 	runHits(s *Sim, refs []Ref) int
 }
 
+// An unpinner is a policy that must know an Unpin from a reference.
+type unpinner interface {
+	// unpin is Insert of the page p, which Remove has taken out, without a reference.
+	unpin(p vm.PageID)
+}
+
 // NewSim returns an empty memory of the given number of frames under p, which
 // must be fresh and made for as many frames if it asks for the number. A memory
 // of no frames is allowed; every reference to it fails.
@@ -82,6 +89,7 @@ func NewSim(p vm.Policy, frames int) *Sim {
 		s.batch, _ = p.(batcher)
 		s.hits, _ = p.(hitRunner)
 		s.hitter, _ = p.(nearHitter)
+		s.unpins, _ = p.(unpinner)
 	}
 	return s
 }
@@ -308,14 +316,18 @@ func (s *Sim) Pin(p vm.PageID) bool {
 	return true
 }
 
-// Unpin undoes [Sim.Pin]. The policy sees p as loaded now. It reports false,
-// and does nothing, if p is not pinned.
+// Unpin undoes [Sim.Pin]. The policy sees p as loaded now; OPT knows that it is not
+// referenced. It reports false, and does nothing, if p is not pinned.
 func (s *Sim) Unpin(p vm.PageID) bool {
 	if !s.Contains(p) || s.state[p]&pinned == 0 {
 		return false
 	}
 	s.state[p] &^= pinned
 	s.pins--
-	s.policy.Insert(p, s.state[p]&dirty != 0)
+	if s.unpins != nil {
+		s.unpins.unpin(p)
+	} else {
+		s.policy.Insert(p, s.state[p]&dirty != 0)
+	}
 	return true
 }
