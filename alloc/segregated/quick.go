@@ -88,7 +88,7 @@ func (h *Heap) takeFrom(i int, n, most uint64) uint64 {
 }
 
 // takeNear is takeFrom for the buckets behind that of n, i, as far as their spans are
-// larger by less than 1/8.
+// larger by at most 1/8.
 func (h *Heap) takeNear(i int, n uint64) uint64 {
 	most := min(n+n>>3, quickMax)
 	for last := binOf(most); i < last; {
