@@ -18,29 +18,24 @@ import (
 // reports has to follow them; references to pinned pages may be left out, as
 // [Sim] does. O(1) a hit, O(log64 references) a fault.
 type OPT struct {
-	farthest
-	dead    deadHeap // resident pages never used again
-	nearest bool     // the opposite policy, UNOPT
-}
-
-// farthest is what OPT knows of pages: when each is used next.
-type farthest struct {
 	fut     *Future
 	now     int      // time of the next reference
 	ahead   []uint32 // by page: first use at or after now
 	loaded  []uint32 // by page: 1 + number of loads before its load, 0 while not resident
 	loads   uint32
-	removed []bool  // by page: taken out by Remove, not by Victim
-	uses    timeSet // next uses of resident pages; may hold past times
+	removed []bool   // by page: taken out by Remove, not by Victim
+	uses    timeSet  // next uses of resident pages; may hold past times
+	dead    deadHeap // resident pages never used again
+	nearest bool     // the opposite policy, UNOPT
 }
 
 // NewOPT returns OPT for the references of f.
 func NewOPT(f *Future) *OPT {
 	n := f.NumPages()
-	return &OPT{farthest: farthest{
+	return &OPT{
 		fut: f, ahead: slices.Clone(f.first), uses: newTimeSet(f.Len()),
 		loaded: make([]uint32, n), removed: make([]bool, n),
-	}}
+	}
 }
 
 // Hit implements [vm.Policy].
