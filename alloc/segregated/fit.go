@@ -128,7 +128,8 @@ func (h *Heap) resizeFree(g, old, n uint64) bool {
 }
 
 // reclaim makes free spans of what the heap keeps for speed: freed spans in the
-// quick lists, sparse runs. It reports whether there was anything.
+// quick lists, which a tiny heap keeps, or else sparse runs. It reports whether there
+// was anything.
 func (h *Heap) reclaim() bool {
 	return h.top-h.first >= quickTiny && h.flushQuick() || h.dissolveIdle()
 }

@@ -10,10 +10,10 @@ package segregated
 // emptied, and by each sweep those that were of no use since the one before.
 //
 // Two kinds of heaps do not miss what the lists hold. One whose data is tiny, less than
-// quickTiny, may keep quickTinyMost, and grows before it empties them. One that keeps
-// its pages anyhow, as it has not grown for stillOps operations, during which it gave no
-// pages back: the lists may have one part in 1<<quickStill of the data until it grows,
-// and serve a request also from the next buckets, with up to 1/8 more.
+// quickTiny, may keep quickTinyMost, and grows before it empties them. One that has not
+// grown for stillOps operations, not counting those after which pages were given back,
+// keeps its pages anyhow: the lists may have one part in 1<<quickStill of the data until
+// it grows, and serve a request also from the next buckets, with up to 1/8 more.
 const (
 	quickTotal    = 8 << 10 >> granuleShift // granules
 	quickShare    = 8

@@ -55,12 +55,10 @@ func (h *Heap) sweepWithin(since uint64) uint64 {
 			return sweepEvery
 		}
 	}
-	switch still := h.quick.rest(h.top-h.first, since); {
-	case still || h.credit == 0:
+	if h.quick.rest(h.top-h.first, since) || h.credit == 0 {
 		return restEvery
-	default:
-		return min(2*h.pause, idleEvery)
 	}
+	return min(2*h.pause, idleEvery)
 }
 
 // sweep gives back what has been free since the sweep before, for as long as
