@@ -90,6 +90,7 @@ func testConcurrentClose(t *testing.T) {
 		fine := func(err error) bool {
 			return err == nil || errors.Is(err, ErrNotFound)
 		}
+		busy, closed := make(chan bool), make(chan bool)
 		for g := range 8 {
 			wg.Go(func() {
 				for i := 0; ; i++ {
@@ -100,7 +101,12 @@ func testConcurrentClose(t *testing.T) {
 						err = d.Put(k, bytes.Repeat(k, 20))
 					case 1:
 						_, err = d.Get(k)
-					case 2:
+					case 2: // open iterators hold Close up: none are made once it has met one
+						select {
+						case <-busy:
+							<-closed
+						default:
+						}
 						var it *Iterator
 						if it, err = d.NewIter(nil); err == nil {
 							it.SeekGE(k)
@@ -129,13 +135,15 @@ func testConcurrentClose(t *testing.T) {
 			})
 		}
 		time.Sleep(time.Millisecond)
-		for {
-			if err := d.Close(); err == nil {
-				break
-			} else if !errors.Is(err, ErrBusy) {
-				t.Error(err)
+		err := d.Close()
+		if errors.Is(err, ErrBusy) {
+			close(busy)
+			for ; errors.Is(err, ErrBusy); err = d.Close() {
+				time.Sleep(time.Millisecond)
 			}
 		}
+		close(closed)
+		require.NoError(t, err)
 		wg.Wait()
 	}
 }
