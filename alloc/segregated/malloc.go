@@ -20,41 +20,34 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	if h.hooked || uint64(size) >= h.end { // negative ones too
 		return h.mallocRare(size)
 	}
-	n := max(1, (uint64(size)+granule-1)>>granuleShift)
-	if ci == 0 && n <= quickMax && h.mallocs+h.frees < h.sweepAt {
-		if g := h.takeQuick(n); g != 0 {
-			h.mallocs++
-			return h.block(g<<granuleShift, size), nil
-		}
-	}
-	return h.mallocFar(size, n, ci)
-}
-
-// mallocFar is mallocSlow for a class that needs another run, and for spans
-// that the quick lists do not have.
-func (h *Heap) mallocFar(size int, n uint64, ci uintptr) ([]byte, error) {
-	g := uint64(0)
-	if ci != 0 {
+	if ci != 0 && !h.asSpan(ci) {
 		if b, err := h.mallocRun(size, ci); b != nil || err != nil {
 			return b, err
 		}
-		if h.mallocs+h.frees < h.sweepAt {
-			if g = h.takeQuick(n); g != 0 {
-				n = h.spanSize(g) // it may be larger
-			}
+	}
+	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	if n <= quickMax && h.mallocs+h.frees < h.sweepAt {
+		if e := h.takeQuick(n); e != 0 {
+			h.mallocs++
+			h.demands(e.size(), 1)
+			return h.block(e.start()<<granuleShift, size), nil
 		}
 	}
+	return h.mallocFar(size, n)
+}
+
+// mallocFar is mallocSlow for n granules that the quick lists do not have.
+func (h *Heap) mallocFar(size int, n uint64) ([]byte, error) {
+	g := h.allocSpan(n)
 	if g == 0 {
-		if g = h.allocSpan(n); g == 0 {
-			return h.mallocRare(size)
-		}
+		return h.mallocRare(size)
 	}
 	h.countSpan(n)
 	return h.block(g<<granuleShift, size), nil
 }
 
-// mallocRun is mallocFar for class ci if it has a run with room or is to have
-// one, else nil.
+// mallocRun is mallocSlow for class ci if there is a run with room or for a new one,
+// else nil.
 func (h *Heap) mallocRun(size int, ci uintptr) (b []byte, err error) {
 	done := false
 	defer func() {
@@ -62,7 +55,7 @@ func (h *Heap) mallocRun(size int, ci uintptr) (b []byte, err error) {
 			err = h.caught(recover())
 		}
 	}()
-	if h.refill(ci) {
+	if h.takePartial(ci) || h.err == nil && h.takeNew(ci) {
 		b = h.takeSlot(&h.classes[ci], size)
 	}
 	done = true
@@ -157,8 +150,8 @@ func (h *Heap) takeSpan(n uint64, a grid) uint64 {
 // quickOrFit returns a used span of n granules, or 0.
 func (h *Heap) quickOrFit(n uint64) uint64 {
 	if n <= quickMax {
-		if g := h.takeQuick(n); g != 0 {
-			return g
+		if e := h.takeQuick(n); e != 0 {
+			return e.start()
 		}
 	}
 	return h.allocSpan(n)

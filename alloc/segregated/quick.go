@@ -51,17 +51,17 @@ type quickLists struct {
 
 // takeQuick returns a used span of n ≤ quickMax granules or a little more from
 // the quick lists, or 0.
-func (h *Heap) takeQuick(n uint64) uint64 {
+func (h *Heap) takeQuick(n uint64) quickEntry {
 	q := &h.quick
 	i := binOf(n)
-	if g := h.takeFrom(i, n, quickMax); g != 0 {
+	if e := h.takeFrom(i, n, quickMax); e != 0 {
 		q.hits++
-		return g
+		return e
 	}
 	if q.share == quickStill {
-		if g := h.takeNear(i, n); g != 0 {
+		if e := h.takeNear(i, n); e != 0 {
 			q.hits++
-			return g
+			return e
 		}
 	}
 	q.misses++
@@ -69,7 +69,7 @@ func (h *Heap) takeQuick(n uint64) uint64 {
 }
 
 // takeFrom takes the newest span of n to most granules out of bucket i.
-func (h *Heap) takeFrom(i int, n, most uint64) uint64 {
+func (h *Heap) takeFrom(i int, n, most uint64) quickEntry {
 	b := &h.quick.bucket[i]
 	for k := b.n - 1; k < quickSlots; k-- {
 		e := b.span[k]
@@ -82,14 +82,14 @@ func (h *Heap) takeFrom(i int, n, most uint64) uint64 {
 		h.quick.used[i/64] |= 1 << (i % 64)
 		u, m := bit(e.start())
 		h.row(u).bound |= m
-		return e.start()
+		return e
 	}
 	return 0
 }
 
 // takeNear is takeFrom for the buckets behind that of n, i, as far as their spans are
 // larger by at most 1/8.
-func (h *Heap) takeNear(i int, n uint64) uint64 {
+func (h *Heap) takeNear(i int, n uint64) quickEntry {
 	most := min(n+n>>3, quickMax)
 	for last := binOf(most); i < last; {
 		i++
@@ -99,8 +99,8 @@ func (h *Heap) takeNear(i int, n uint64) uint64 {
 		} else if i += bits.TrailingZeros64(w); i > last {
 			break
 		}
-		if g := h.takeFrom(i, n, most); g != 0 {
-			return g
+		if e := h.takeFrom(i, n, most); e != 0 {
+			return e
 		}
 	}
 	return 0

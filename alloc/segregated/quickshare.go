@@ -18,7 +18,7 @@ const (
 	quickTotal    = 8 << 10 >> granuleShift // granules
 	quickShare    = 8
 	quickHits     = 5
-	quickStill    = 3
+	quickStill    = 2
 	quickSample   = 256 // requests after which it is seen how many are served
 	quickSmall    = 16
 	quickLeast    = 4 << 10 >> granuleShift

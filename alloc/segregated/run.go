@@ -38,6 +38,20 @@ type demand struct {
 	wait  uint32 // requests before the class asks for a run again
 }
 
+// asSpan counts a request for class ci, which has no slot at hand, and reports whether
+// it is to be served by a span.
+func (h *Heap) asSpan(ci uintptr) bool {
+	if h.classes[ci%maxClasses].cur == 0 && h.hdr.partial[ci%maxClasses] == 0 && !h.wantsRun(ci) {
+		return true
+	}
+	d := &h.demand[ci%maxClasses]
+	if d.wait == 0 {
+		return false
+	}
+	d.wait--
+	return true
+}
+
 // wantsRun counts a request for class ci, which has no run, and reports
 // whether it is to have one.
 func (h *Heap) wantsRun(ci uintptr) bool {
@@ -99,7 +113,7 @@ func (h *Heap) refill(ci uintptr) bool {
 			return true
 		}
 	}
-	return h.takePartial(ci) || h.err == nil && h.takeNew(ci)
+	return h.takePartial(ci) || h.err == nil && !h.asSpan(ci) && h.takeNew(ci)
 }
 
 // takePartial makes the partial run that was listed last the current one of class ci
@@ -119,11 +133,8 @@ func (h *Heap) takePartial(ci uintptr) bool {
 	return true
 }
 
-// takeNew makes a new run the current one of class ci, if the class is to have one.
+// takeNew makes a new run the current one of class ci, if there is room for one.
 func (h *Heap) takeNew(ci uintptr) bool {
-	if h.classes[ci%maxClasses].cur == 0 && !h.wantsRun(ci) {
-		return false
-	}
 	run := h.fittingRun(ci)
 	if run == 0 {
 		return false
@@ -143,15 +154,10 @@ func (h *Heap) takeUp(ci, run uintptr) {
 // fittingRun is newRun for a heap that may be crowded; 0 also if the block had
 // better be a span.
 func (h *Heap) fittingRun(ci uintptr) uintptr {
-	d := &h.demand[ci%maxClasses]
-	if d.wait > 0 {
-		d.wait--
-		return 0
-	}
 	n := uint64(h.classes[ci%maxClasses].size) >> granuleShift
 	run := h.newRun(ci, h.freeSum < (h.top-h.first)/crowded || h.nextBin(binOf(n)) == numBins)
 	if run == 0 {
-		d.wait = classWait
+		h.demand[ci%maxClasses].wait = classWait
 	}
 	return run
 }
