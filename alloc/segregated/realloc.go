@@ -5,21 +5,8 @@ import (
 	"github.com/memlab-go/memlab/arena"
 )
 
-// Realloc changes the size of b to size bytes and returns the block, which may
-// have moved. The first min(old, size) bytes are kept, where old is the size
-// of the block, whatever part of it b shows; later ones are unspecified.
-//
-// A slot stays where it is while the class fits; a larger block shrinks by
-// giving its tail back and grows into the free block after it, or into the
-// top; one of 2 KiB and more may keep or take up to 1/32 more than it needs.
-// Otherwise Realloc allocates, copies and frees; the pages of blocks of 256 KiB
-// and more change their address, where the system can, instead of being copied.
-//
-// On error b is untouched and still the caller's; errors are those of
-// [Heap.Malloc]. Realloc(nil, n) is Malloc(n), Realloc(b, 0) frees b and
-// returns nil, nil. Realloc panics as [Heap.Free] does if b is not a live
-// block. O(size) when the block moves, else O(1).
-func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
+// reallocSlow is Realloc for all but large blocks that stay as they are.
+func (h *Heap) reallocSlow(b []byte, size int) ([]byte, error) {
 	if b == nil {
 		return h.Malloc(size)
 	}

@@ -1,0 +1,36 @@
+package segregated
+
+import "unsafe"
+
+// Realloc changes the size of b to size bytes and returns the block, which may
+// have moved. The first min(old, size) bytes are kept, where old is the size
+// of the block, whatever part of it b shows; later ones are unspecified.
+//
+// A slot stays where it is while the class fits; a larger block shrinks by
+// giving its tail back and grows into the free block after it, or into the
+// top; one of 2 KiB and more may keep or take up to 1/32 more than it needs.
+// Otherwise Realloc allocates, copies and frees; the pages of blocks of 256 KiB
+// and more change their address, where the system can, instead of being copied.
+//
+// On error b is untouched and still the caller's; errors are those of
+// [Heap.Malloc]. Realloc(nil, n) is Malloc(n), Realloc(b, 0) frees b and
+// returns nil, nil. Realloc panics as [Heap.Free] does if b is not a live
+// block. O(size) when the block moves, else O(1).
+func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
+	// The way of a buffer that is appended to, and has slack: a large span, whose start
+	// and size the row after its first one says.
+	// SAFETY: the address is compared first and used as an index only.
+	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(h.base)
+	if off < h.reach && off%granule == 0 {
+		u, m := bit(uint64(off >> granuleShift))
+		row, next := h.row(u), h.row(u+1)
+		if *h.kind(u) == kindBitmap && *h.kind(u + 1) == kindLarge && row.live&row.bound&m != 0 && next.live == uint64(off>>granuleShift) {
+			n := (uint64(size) + granule - 1) >> granuleShift
+			if old := next.bound; old-n <= slack(n) && old <= h.top-next.live {
+				// SAFETY: the block is live and has old granules.
+				return unsafe.Slice(unsafe.SliceData(b), size), nil
+			}
+		}
+	}
+	return h.reallocSlow(b, size)
+}
