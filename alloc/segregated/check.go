@@ -291,7 +291,10 @@ func (c *checker) lists() {
 			if prev != 0 && uintptr(w>>32) != prev {
 				c.report(7, "partial run %#x: previous link %#x, want %#x", run<<unitShift, w>>32<<unitShift, prev<<unitShift)
 			}
-			prev, run = run, uintptr(w&(1<<32-1))
+			prev, run = run, uintptr(w&nextRun)
+		}
+		if prev != 0 && prev != uintptr(c.lastPartial[ci]) {
+			c.report(7, "the partial list of class %d ends with %#x, not %#x", ci, prev<<unitShift, uintptr(c.lastPartial[ci])<<unitShift)
 		}
 	}
 	for run := range c.partial {

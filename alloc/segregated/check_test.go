@@ -61,6 +61,7 @@ func TestCheckFinds(t *testing.T) {
 		{"L6", "word of the bins", func(h *Heap, _, _, _ uint64) { h.hdr.wordSet ^= 1 << 5 }},
 		{"L6", "bit of an empty bin", func(h *Heap, _, _, _ uint64) { h.hdr.binSet[0] |= 2 }},
 		{"L7", "partial run forgotten", func(h *Heap, _, _, run uint64) { h.hdr.partial[1] = 0 }},
+		{"L7", "last partial run forgotten", func(h *Heap, _, _, run uint64) { h.lastPartial[1] = 0 }},
 		{"L7", "partial list of another class", func(h *Heap, _, _, run uint64) { h.hdr.partial[2] = uint32(run) }},
 		{"L8", "slot lost", func(h *Heap, _, _, run uint64) { h.units[run].live ^= 1 << 63 }},
 		{"L8", "free spans counted wrong", func(h *Heap, _, _, _ uint64) { h.freeSpans++ }},

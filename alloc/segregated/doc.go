@@ -33,7 +33,7 @@
 //     at hand: the lowest of them is taken out of a word of the class, and its
 //     bit is set in the live word of the run. That is all.
 //  2. When no slot is at hand, what Free has returned to the current run is
-//     taken over; else the class's last partial run becomes current; else a run
+//     taken over; else the class's oldest partial run becomes current; else a run
 //     of up to 64 slots is cut from the best-fit space, unless that would grow
 //     while there are many free spans that hold the block alone.
 //  3. A class has no runs before its blocks are many (twice the slots of a run
@@ -50,10 +50,10 @@
 //     free part of one that is sparse, before the data grows, if its class asks
 //     for no more: its live slots are spans from then on. A freed span
 //     waits in the quick list of its size (seven of each, of up to 64 KiB; 8 KiB
-//     or 1/256 of the heap in all, 1/32 while they serve most requests, 1/8 when
+//     or 1/256 of the heap in all, 1/32 while they serve most requests, 1/4 when
 //     the heap has not grown for long) or is joined with its free neighbours at
 //     once; one that ends at the top lowers it.
-//  6. Every 128 to 512 operations a sweep gives back the pages of free spans of
+//  6. Every 256 to 512 operations a sweep gives back the pages of free spans of
 //     8 KiB and more that have been free since the one before, and so far as
 //     there is credit for it: two pages for each that the heap grows by, and
 //     one for each 20000 operations (sweep.go).

@@ -36,14 +36,15 @@ type Heap struct {
 	chk          *checked // the layer of the modes Checked and Guarded, else nil
 	trace        *tracer  // of call stacks, nil without Options.ProfileRate
 
-	topPeak    uint64 // highest top since the last sweep
-	first      uint64 // hdr.first again, out of reach of stray writes
-	top        uint64 // hdr.top again
-	restored   gap    // what carve committed last
-	freeSpans  int
-	freeSum    uint64 // granules in them
-	demand     [maxClasses]demand
-	dissolving dissolveState
+	topPeak     uint64 // highest top since the last sweep
+	first       uint64 // hdr.first again, out of reach of stray writes
+	top         uint64 // hdr.top again
+	restored    gap    // what carve committed last
+	freeSpans   int
+	freeSum     uint64 // granules in them
+	demand      [maxClasses]demand
+	lastPartial [maxClasses]uint32 // last run of the class's partial list, if it has any
+	dissolving  dissolveState
 	spanStats
 	quick quickLists
 

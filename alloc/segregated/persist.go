@@ -308,7 +308,20 @@ func (h *Heap) resume() error {
 	}
 	h.topPeak = d.dirty
 	h.setTop(d.top)
+	h.findLastRuns()
 	return nil
+}
+
+// findLastRuns finds where the lists of partial runs end. One that is damaged ends
+// nowhere, which the check tells that follows.
+func (h *Heap) findLastRuns() {
+	for ci := range h.hdr.partial {
+		run := uintptr(h.hdr.partial[ci])
+		for i := uint32(0); i < h.hdr.runs[ci] && h.isRun(uintptr(ci), run); i++ {
+			h.lastPartial[ci] = uint32(run)
+			run = uintptr(h.row(uint64(run)).bound & nextRun)
+		}
+	}
 }
 
 // leave makes the header that of a closed heap. What is known outside of the

@@ -104,7 +104,7 @@ func newClass(size uintptr) class {
 func (c *class) numSlots() int { return 64 - bits.OnesCount64(c.empty) }
 
 // refill gives class ci slots to hand out: more of the current run, else the
-// partial run that was listed last, else a new run if the class is to have
+// partial run that was listed first, else a new run if the class is to have
 // one. It reports whether there are any.
 func (h *Heap) refill(ci uintptr) bool {
 	c := &h.classes[ci%maxClasses]
@@ -116,7 +116,7 @@ func (h *Heap) refill(ci uintptr) bool {
 	return h.takePartial(ci) || h.err == nil && !h.asSpan(ci) && h.takeNew(ci)
 }
 
-// takePartial makes the partial run that was listed last the current one of class ci
+// takePartial makes the partial run that was listed first the current one of class ci
 // and reports whether there was one.
 func (h *Heap) takePartial(ci uintptr) bool {
 	run := uintptr(h.hdr.partial[ci%maxClasses])
@@ -210,22 +210,23 @@ func (h *Heap) runEdge(c *class, run uintptr, before uint64) {
 	h.dropRun(ci, run)
 }
 
-// linkRun puts a run first on its class's list of partial runs. The low half
-// of the row's second word is the next run, the high half the one before,
-// which the first run of a list does not use.
+// linkRun puts a run last on its class's list of partial runs: when its turn comes
+// more of it is free. The low half of the row's second word is the next run, the high
+// half the one before, which the first run of a list does not use.
 func (h *Heap) linkRun(ci, run uintptr) {
-	head := &h.hdr.partial[ci%maxClasses]
-	next := uintptr(*head)
-	h.row(uint64(run)).bound = uint64(next)
-	if next != 0 {
-		if !h.isRun(ci, next) {
-			h.fail("partial run %#x of class %d is not a run", next<<unitShift, ci)
-			return
-		}
-		row := h.row(uint64(next))
-		row.bound = row.bound&nextRun | uint64(run)<<32
+	head, last := &h.hdr.partial[ci%maxClasses], &h.lastPartial[ci%maxClasses]
+	row, prev := h.row(uint64(run)), uintptr(*last)
+	*last = uint32(run)
+	if *head == 0 {
+		*head, row.bound = uint32(run), 0
+		return
 	}
-	*head = uint32(run)
+	row.bound = uint64(prev) << 32
+	if !h.isRun(ci, prev) {
+		h.fail("partial run %#x of class %d is not a run", prev<<unitShift, ci)
+		return
+	}
+	h.row(uint64(prev)).bound |= uint64(run)
 }
 
 // nextRun masks the next run in a row's second word.
@@ -239,6 +240,9 @@ func (h *Heap) unlinkRun(ci, run uintptr) bool {
 	if head := &h.hdr.partial[ci%maxClasses]; uintptr(*head) == run {
 		*head = uint32(next)
 		return true
+	}
+	if next == 0 {
+		h.lastPartial[ci%maxClasses] = uint32(prev)
 	}
 	if !h.isRun(ci, prev) || uintptr(h.row(uint64(prev)).bound&nextRun) != run {
 		return h.fail("partial run %#x: previous link %#x is damaged", run<<unitShift, prev<<unitShift)

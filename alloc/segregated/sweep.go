@@ -18,7 +18,7 @@ package segregated
 // without credit: a program that takes so much at once spends more on filling it.
 
 const (
-	sweepEvery = 128
+	sweepEvery = 256
 	idleEvery  = 512
 	restEvery  = 4096
 	sweepMin   = 8 << 10 >> granuleShift // granules; not below infoMin
