@@ -15,13 +15,13 @@ import (
 // other one a system call:
 //
 //	the handle's goroutine          another one
-//	turns++, which makes it odd     mine = 0
+//	turn = 1                        mine = 0
 //	is the slot in mine?            a barrier on every processor of the process
-//	avail |= slot                   wait until turns is even
-//	turns++                         clear the bias in the run's word
+//	avail |= slot                   wait until turn is 0
+//	turn = 0                        clear the bias in the run's word
 //	                                is the slot in avail?
 //
-// Either the barrier comes after the first "turns++", and the other one waits until the
+// Either the barrier comes after "turn = 1", and the other one waits until the
 // mask is written; or it comes before, and the handle's goroutine sees that the
 // bias is gone. (Dice, Huang, Yang: Asymmetric Dekker synchronization, 2001;
 // Linux: membarrier(2).) The handle's writes need to become visible in their
@@ -95,8 +95,8 @@ func (s *Shared) unbias(c *sharedClass, run uintptr) {
 func (s *Shared) unbiasAll(hs *hands) {
 	any := false
 	for hd := range hs.all() {
-		if atomic.LoadUint64(&hd.mine)&slotMask != 0 {
-			atomic.StoreUint64(&hd.mine, openBit)
+		if atomic.LoadUintptr(&hd.mine) != 0 {
+			hd.setMine(0)
 			any = true
 		}
 	}
@@ -131,9 +131,7 @@ func (hs *hands) all() iter.Seq[*hand] {
 // mine, and has finished what it had begun before.
 func (hs *hands) await() {
 	barrier()
-	for hd := range hs.all() {
-		for atomic.LoadUint64(&hd.turns)%2 != 0 {
-			runtime.Gosched()
-		}
+	for atomic.LoadUint64(&hs.turn) != 0 {
+		runtime.Gosched()
 	}
 }

@@ -72,7 +72,7 @@ func bias(s *Shared, h *Handle, hd *hand) {
 	w, row := s.word(hd.run)
 	hd.setAvailNow(hd.lent() | ^w&slotMask)
 	atomic.StoreUint64(row, w|slotMask|heldBit|biasBit)
-	atomic.StoreUint64(&hd.mine, s.classFor(48).valid)
+	hd.setMine(hd.bytes)
 }
 
 // await waits until v is n, briefly without leaving the processor.

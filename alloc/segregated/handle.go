@@ -38,15 +38,15 @@ func (s *Shared) Handle() *Handle {
 	} else {
 		old := *s.owners.Load()
 		o = &shard{id: uint64(len(old))}
-		hs := new(hands)
-		hs.pauseBias()
-		o.hands.Store(hs)
 		owners := append(old[:len(old):len(old)], o)
 		s.owners.Store(&owners)
 	}
 	h := &Handle{o: o, handleFast: handleFast{s: s, base: uintptr(s.base), low: uintptr(s.base) + s.first}}
-	h.hands = o.hands.Load()
-	h.setHands(s, h.hands)
+	h.open(s)
+	h.pauseBias()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.hands.Store(&h.hands)
 	return h
 }
 
@@ -134,8 +134,6 @@ func (h *Handle) Close() error {
 		return nil
 	}
 	h.closed = true
-	h.hands = new(hands)
-	h.setHands(h.s, h.hands)
 	h.low = outOfReach
 	s, o := h.s, h.o
 	s.reg.Lock()
@@ -152,6 +150,9 @@ func (h *Handle) Close() error {
 		s.dropEmpty(t)
 		t.mu.Unlock()
 	}
+	h.shut()
+	o.frees.Add(h.frees())
+	o.hands.Store(nil)
 	o.closed = true
 	s.idle = append(s.idle, o)
 	return nil
@@ -161,7 +162,7 @@ func (h *Handle) Close() error {
 // mutex is held; nil if there is no room for another run, or the heap is closed.
 func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
 	hs := o.hands.Load()
-	now, other := hs.by.now[c.size/granule], hs.by.other[c.size/granule]
+	now, other := hs.now[c.size/granule], hs.other[c.size/granule]
 	bias := canBias && hs.pause.Load() == 0
 	if now.lent() != 0 || now.run != 0 && s.lend(now, bias) {
 		return s.takeHand(now, size)
@@ -169,7 +170,7 @@ func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
 	if other.lent() == 0 && (other.run == 0 || !s.lend(other, bias)) && !s.replace(o, c, other, bias) {
 		return nil
 	}
-	hs.by.swap(s, c)
+	hs.swap(s, c)
 	return s.takeHand(other, size)
 }
 
@@ -218,11 +219,9 @@ func (s *Shared) lend(hd *hand, bias bool) bool {
 			n |= biasBit
 		}
 		if atomic.CompareAndSwapUint64(row, w, n) {
-			m := uint64(openBit)
 			if bias {
-				m |= s.classes[w>>classShift%maxClasses].valid
+				hd.setMine(hd.bytes)
 			}
-			atomic.StoreUint64(&hd.mine, m)
 			if s.stopped.Load() {
 				hd.stop()
 			}
@@ -246,7 +245,7 @@ func (s *Shared) giveBack(o *shard, c *sharedClass, hd *hand) {
 	if run == 0 {
 		return
 	}
-	atomic.StoreUint64(&hd.mine, 0)
+	hd.setMine(0)
 	s.unhold(o, run, hd.lent())
 	o.hands.Load().setRun(c, hd, 0)
 	hd.bytes = 0

@@ -13,48 +13,62 @@ import (
 type hand struct {
 	_     [0]atomic.Uint64 // aligns the words on 32 bits
 	avail uint64           // slots that may be handed out
-	mine  uint64           // slots of the run while it is biased, see bias.go; and openBit
-	turns uint64           // odd while the handle's goroutine frees a slot; half of it: how many it has
+	mine  uintptr          // bytes while the run is biased, else 0; see bias.go
 	slots unsafe.Pointer   // the run's first slot
-	bytes uintptr          // of the run's slots, 0 if there is none
 	size  uintptr          // bytes of a slot
 	recip uint64           // of the class
+	bytes uintptr          // of the run's slots, 0 if there is none
 	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex
+	_     [8]byte
 }
 
-// openBit is set in a hand's mine while slots may be handed out. Only the hands of
-// a claim are shut while their goroutine is at work; see shared_claim.go.
-const openBit = 1 << 63
-
-// hands are those of all classes; the first one, of no class, stays empty.
+// hands are those of all classes; the first one, of no class, stays empty. They are
+// found by size in granules: those that Malloc takes slots of, and the others, into
+// which Free puts them as well. When the slots are used up the two change places.
 type hands struct {
-	of    [maxClasses][2]hand
-	runs  [maxClasses][2]atomic.Uintptr // in them: others look here, and leave a hand that is at work alone
-	pause atomic.Int32                  // refills until runs may be biased again
-	bias  biasHistory
-	by    *bySize // where the goroutine finds them
+	_          [0]atomic.Uint64 // aligns the words on 32 bits
+	turn       uint64           // 1 while the handle's goroutine frees a slot by plain writes
+	done       uint64           // slots that it has freed so
+	place      uintptr          // see claim; 0 when nobody may come in
+	bias       biasHistory
+	pause      atomic.Int32     // refills until runs may be biased again
+	_          [12]byte         // up to here a cache line, with what the runtime puts in front
+	now, other [handIndex]*hand // by size in granules
+	of         [maxClasses][2]hand
+	runs       [maxClasses][2]atomic.Uintptr // in them: others look here, and leave a hand that is at work alone
 }
 
-// bySize has the hands by size in granules: those that Malloc takes slots of, and
-// the others, into which Free puts them as well. When the slots are used up the two
-// change places.
-type bySize struct {
-	now, other [MaxClass/granule + 1]*hand
+// handIndex is how many sizes in granules are told apart: a power of two, so that Free
+// need not ask whether a block's capacity is too large. Whatever hand it looks in, the
+// address decides.
+const handIndex = 2 * MaxClass / granule
+
+// open lets the hands be found.
+func (hs *hands) open(s *Shared) {
+	for g, ci := range s.classOf {
+		pair := &hs.of[ci%maxClasses]
+		hs.now[g], hs.other[g] = &pair[0], &pair[1]
+	}
 }
 
-// setHands makes hs the hands that are found.
-func (by *bySize) setHands(s *Shared, hs *hands) {
-	hs.by = by
-	for g := range by.now {
-		pair := &hs.of[s.classOf[g]%maxClasses]
-		by.now[g], by.other[g] = &pair[0], &pair[1]
+// shut lets nobody find a hand that has anything, or free by plain writes.
+func (hs *hands) shut() {
+	for hd := range hs.all() {
+		hd.setMine(0)
+	}
+	none := unsafe.Pointer(&hs.of[0][0])
+	for g := range hs.now {
+		// SAFETY: a pointer to a hand is written as one.
+		atomic.StorePointer((*unsafe.Pointer)(unsafe.Pointer(&hs.now[g])), none)
+		// SAFETY: as above.
+		atomic.StorePointer((*unsafe.Pointer)(unsafe.Pointer(&hs.other[g])), none)
 	}
 }
 
 // swap exchanges the hands of class c.
-func (by *bySize) swap(s *Shared, c *sharedClass) {
+func (hs *hands) swap(s *Shared, c *sharedClass) {
 	for g := int(c.size / granule); g >= 0 && uintptr(s.classOf[g]) == c.index; g-- {
-		by.now[g], by.other[g] = by.other[g], by.now[g]
+		hs.now[g], hs.other[g] = hs.other[g], hs.now[g]
 	}
 }
 
@@ -74,9 +88,12 @@ func setMask(p *uint64, w uint64) {
 
 // stop leaves the hand without slots.
 func (hd *hand) stop() {
-	atomic.StoreUint64(&hd.mine, 0)
+	hd.setMine(0)
 	hd.setAvailNow(0)
 }
+
+// setMine says how many bytes of slots the goroutine may free by plain writes.
+func (hd *hand) setMine(n uintptr) { atomic.StoreUintptr(&hd.mine, n) }
 
 // setAvailNow sets avail for all to see.
 func (hd *hand) setAvailNow(a uint64) { atomic.StoreUint64(&hd.avail, a) }
@@ -117,26 +134,37 @@ func (hs *hands) setRun(c *sharedClass, hd *hand, run uintptr) {
 
 // handleFast is what the small path of a handle reads.
 type handleFast struct {
-	s     *Shared
-	hands *hands
-	low   uintptr // address of the data; out of reach once the handle is closed
-	base  uintptr // address of the region
-	bySize
+	hands
+	s    *Shared
+	low  uintptr // address of the data; out of reach once the handle is closed
+	base uintptr // address of the region
 }
 
 // Malloc is [Shared.Malloc] for the goroutine that uses the handle: mostly it
 // takes a slot that nobody else can have, with no atomic operation at all.
+//
+//go:nosplit
 func (h *Handle) Malloc(size int) ([]byte, error) {
 	if uint(size) <= MaxClass {
 		hd := h.now[(uint(size)+granule-1)/granule]
 		if a := atomic.LoadUint64(&hd.avail); a != 0 {
 			setMask(&hd.avail, a&(a-1))
 			// SAFETY: the slot is free, lent to this handle, and holds size bytes.
-			p := unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*hd.size)
-			return unsafe.Slice((*byte)(p), size), nil
+			return viewOf(unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*hd.size), size), nil
 		}
 	}
 	return h.mallocSlow(size)
+}
+
+// viewOf returns the view of the size bytes at p, at most MaxClass. Of an array that
+// is sliced the compiler need not ask whether it wraps around.
+func viewOf(p unsafe.Pointer, size int) []byte {
+	if raceEnabled { // which has a region on the Go heap, and knows where that ends
+		// SAFETY: the caller's.
+		return unsafe.Slice((*byte)(p), size)
+	}
+	// SAFETY: no more than size bytes are ever read or written, and these are the caller's.
+	return (*[MaxClass]byte)(p)[:size:size]
 }
 
 // Free is [Shared.Free]: b may come from any handle of the heap, or from the
@@ -147,59 +175,116 @@ func (h *Handle) Malloc(size int) ([]byte, error) {
 // where it may be at hand, its address whether it is.
 //
 // [Shared.Free] has the same steps for claims. They are written out in both: a
-// call costs what they spare, and there must be none between the two changes of turns.
+// call costs what they spare, and there must be none between the two changes of turn.
+//
+//go:nosplit
 func (h *Handle) Free(b []byte) {
-	if uint(cap(b)) > MaxClass {
+	if canBias {
+		h.turn = 1
+		hd := h.now[(uint(cap(b))+granule-1)/granule%handIndex]
+		// SAFETY: the address is compared and used as an index only.
+		d := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(hd.slots)
+		if d < atomic.LoadUintptr(&hd.mine) {
+			recip := hd.recip
+			x := uint64(d) * recip
+			if uint32(x) < uint32(recip) {
+				if a, slot := hd.avail, x>>32%64; a>>slot&1 == 0 {
+					hd.avail = a | 1<<slot
+					h.done++
+					h.turn = 0
+					return
+				}
+			}
+		}
+		h.turn = 0
+	}
+	h.freeFar(b)
+}
+
+// freeFar frees a block of the other run at hand, or of none.
+func (h *Handle) freeFar(b []byte) {
+	if !h.freeOther(b, nil) && !h.freeOwn(h.s, b) {
 		h.freeWord(b)
-		return
+	}
+}
+
+// freeOther does what Free does first, for the other run at hand; here is a variable
+// of the caller's if the hands are a claim's.
+//
+//go:nosplit
+func (hs *hands) freeOther(b []byte, here *byte) bool {
+	// SAFETY: addresses are compared and used as an index only; nothing is called until
+	// the turn ends.
+	if !canBias || atomic.LoadUintptr(&hs.place) != uintptr(unsafe.Pointer(here))>>stackShift {
+		return false
+	}
+	hs.turn = 1
+	hd := hs.other[(uint(cap(b))+granule-1)/granule%handIndex]
+	// SAFETY: as above.
+	d := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(hd.slots)
+	x := uint64(d) * hd.recip
+	bit := uint64(1) << (x >> 32 % 64)
+	ok := d < atomic.LoadUintptr(&hd.mine) && uint32(x) < uint32(hd.recip) && hd.avail&bit == 0
+	if ok {
+		hd.avail |= bit
+		hs.done++
+	}
+	hs.turn = 0
+	return ok
+}
+
+// freeBiased does the same for a slot of a biased run of class ci: Free looks in another
+// hand when the caller has cut the block's capacity.
+func (hs *hands) freeBiased(ci, run uintptr, bit uint64, here *byte) bool {
+	hd := hs.holding(ci, run)
+	// SAFETY: as in freeOther.
+	if hd == nil || atomic.LoadUintptr(&hs.place) != uintptr(unsafe.Pointer(here))>>stackShift {
+		return false
+	}
+	hs.turn = 1
+	ok := atomic.LoadUintptr(&hd.mine) != 0 && hd.run == run && hd.avail&bit == 0
+	if ok {
+		setMask(&hd.avail, hd.avail|bit)
+		hs.done++
+	}
+	hs.turn = 0
+	return ok
+}
+
+// freeOwn frees b by a compare-and-swap of the run's word, if that run is at hand and
+// not biased, and reports whether it did. No run in a hand is to be settled. Others may
+// just be taking the hands of a claim away: then the word has changed since it was read,
+// or the run is not at hand any more.
+func (hs *hands) freeOwn(s *Shared, b []byte) bool {
+	if canBias && hs.pause.Load() == 0 {
+		return false // or it would be biased
 	}
 	// SAFETY: the address is compared and used as an index only.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	g := (uint(cap(b)) + granule - 1) / granule
-	hd := h.now[g]
+	g := (uint(cap(b)) + granule - 1) / granule % handIndex
+	hd := hs.now[g]
 	d := addr - uintptr(hd.slots)
 	if d >= hd.bytes {
-		hd = h.other[g]
+		hd = hs.other[g]
 		d = addr - uintptr(hd.slots)
 		if d >= hd.bytes {
-			h.freeWord(b)
-			return
+			return false
 		}
 	}
-	recip := hd.recip
-	x := uint64(d) * recip
-	if uint32(x) >= uint32(recip) {
-		h.freeWord(b)
-		return
-	}
-	slot := x >> 32 % 64
-	if canBias {
-		t := hd.turns
-		hd.turns = t + 1
-		a := hd.avail
-		if atomic.LoadUint64(&hd.mine)&^a>>slot&1 != 0 {
-			hd.avail = a | 1<<slot
-			hd.turns = t + 2
-			return
-		}
-		hd.turns = t
-	}
-	h.freeOwn(b, hd, slot)
-}
-
-// freeOwn frees b, a slot of the run in hd, by a compare-and-swap of the run's word,
-// if the run is not biased. No run in a hand is to be settled.
-func (h *Handle) freeOwn(b []byte, hd *hand, slot uint64) {
-	s, bit := h.s, uint64(1)<<slot
-	w, row := s.word(hd.run)
+	x := uint64(d) * hd.recip
+	run, bit := atomic.LoadUintptr(&hd.run), uint64(1)<<(x>>32%64)
+	w, row := s.word(run)
 	n := freeOne(w, bit)
-	if w&bit == 0 || hd.lent()&bit != 0 || w&biasBit != 0 || s.reach.Load() == 0 || !atomic.CompareAndSwapUint64(row, w, n) {
-		h.freeWord(b)
-		return
+	switch {
+	case uint32(x) >= uint32(hd.recip) || w&bit == 0 || w&(heldBit|biasBit) != heldBit || hd.lent()&bit != 0:
+		return false
+	case atomic.LoadUintptr(&hd.run) != run || s.reach.Load() == 0 || !atomic.CompareAndSwapUint64(row, w, n):
+		return false
 	}
 	if n&countMask == 0 {
 		s.countFrees()
 	}
+	return true
 }
 
 // freeWord frees b by a compare-and-swap of its run's word if it is a block of a run,
@@ -214,7 +299,7 @@ func (h *Handle) freeWord(b []byte) {
 	s, off := h.s, addr-h.base
 	k := s.kindNow(off >> unitShift)
 	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
-	if raceEnabled && h.hands.holding(k>>8, run) == nil {
+	if raceEnabled && h.holding(k>>8, run) == nil {
 		h.freeSlow(b) // the row may be a span's by now, and be written as such
 		return
 	}
@@ -243,31 +328,11 @@ func (h *Handle) freeHeld(c *sharedClass, run uintptr, w, bit uint64) bool {
 	if w&biasBit == 0 {
 		return h.s.freeHeld(c, run, w, bit)
 	}
-	hd := h.hands.holding(c.index, run)
-	return hd != nil && hd.freeBiased(bit)
-}
-
-// freeBiased does what Free does first, for a slot of the run in hd: Free looks in
-// another hand when the caller has cut the block's capacity.
-func (hd *hand) freeBiased(bit uint64) bool {
-	t := hd.turns
-	hd.turns = t + 1
-	if atomic.LoadUint64(&hd.mine)&^hd.avail&bit == 0 {
-		hd.turns = t
-		return false
-	}
-	setMask(&hd.avail, hd.avail|bit)
-	hd.turns = t + 2
-	return true
+	return h.freeBiased(c.index, run, bit, nil)
 }
 
 // frees returns how many blocks were freed by plain writes.
-func (hs *hands) frees() (n uint64) {
-	for hd := range hs.all() {
-		n += atomic.LoadUint64(&hd.turns) / 2
-	}
-	return n
-}
+func (hs *hands) frees() uint64 { return atomic.LoadUint64(&hs.done) }
 
 // outOfReach is an address that no block has, nor any that lies a region's
 // size above it.

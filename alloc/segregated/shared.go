@@ -89,7 +89,7 @@ func (s *Shared) start(o Options) error {
 	s.nobody = newClaim(s, nil, 0)
 	for i := range s.seats {
 		s.seats[i].Store(s.shards[i%n])
-		s.claims[i].Store(s.nobody)
+		s.claims[i] = s.nobody
 	}
 	for i := range s.classes {
 		s.classes[i].tag = ^uint64(0) // no word is of these
@@ -204,6 +204,9 @@ func (s *Shared) Close() error {
 	s.stopped.Store(true)
 	s.stop()
 	for _, o := range *s.owners.Load() {
+		if o.claim != nil {
+			o.claim.shut()
+		}
 		o.lists = [maxClasses]runList{}
 		o.runs, o.empties = 0, 0
 	}

@@ -19,7 +19,7 @@ import (
 //
 // So the place of a variable of the running function says who is running, and goes
 // on to do so until something is called. A claim is for one place. Who is there does
-// its work on a hand between two writes to the hand's turns, and calls nothing (what
+// its work on a hand between two writes to the turn, and calls nothing (what
 // sync/atomic has is instructions): it is alone until it has finished. If
 // it ends, or its stack moves, another goroutine may come to the same place and
 // find the claim; that there is an order between the two is the work of the
@@ -34,18 +34,17 @@ import (
 // too late, and still believes in the claim, finds the hands shut; these are never
 // used for another place.
 type claim struct {
-	hands hands   // first, since each is a cache line
-	place uintptr // of stacks, see stackPlace; 0 when nobody may come in
-	home  uintptr // what place is else
+	hands         // whose place is of stacks, see stackPlace
+	home  uintptr // what place is unless it is 0
 	o     *shard  // a desk
-	bySize
 }
 
 // newClaim returns a claim of hands that hold nothing.
 func newClaim(s *Shared, o *shard, place uintptr) *claim {
-	k := &claim{o: o, place: place, home: place}
-	k.setHands(s, &k.hands)
-	k.hands.pauseBias()
+	k := &claim{o: o, home: place}
+	k.place = place
+	k.open(s)
+	k.pauseBias()
 	return k
 }
 
@@ -96,8 +95,7 @@ func (s *Shared) makeClaim(here *byte) {
 	}
 	defer o.mu.Unlock()
 	place := stackPlace(here)
-	at := &s.claims[place%numSeats]
-	if old := at.Load(); old.o != nil { // another place with the same number
+	if old := s.claimAt(here); old.o != nil { // another place with the same number
 		if !old.o.mu.TryLock() {
 			return
 		}
@@ -115,7 +113,7 @@ func (s *Shared) makeClaim(here *byte) {
 	k := newClaim(s, o, place)
 	o.claim = k
 	o.hands.Store(&k.hands)
-	at.Store(k)
+	s.setClaim(place, k)
 }
 
 // freeDesk returns a desk that nobody has a claim to, with its mutex held, nil if
@@ -146,13 +144,11 @@ func (s *Shared) freeDesk() *shard {
 	return nil
 }
 
-// withdraw takes all runs out of the hands of a desk's claim. The desk's mutex is
-// held, and so nobody is at work on the claim but by the small paths.
+// withdraw takes all runs out of the hands of a desk's claim, and leaves them shut.
+// The desk's mutex is held, and so nobody is at work on the claim but by the small paths.
 func (s *Shared) withdraw(o *shard) {
 	hs := &o.claim.hands
-	for hd := range hs.all() {
-		atomic.StoreUint64(&hd.mine, 0)
-	}
+	hs.shut()
 	hs.await()
 	for ci := range s.classes {
 		s.giveBackAll(o, &s.classes[ci])
@@ -165,10 +161,10 @@ func (s *Shared) endClaim(o *shard) {
 	k := o.claim
 	s.withdraw(o)
 	atomic.StoreUintptr(&k.place, 0)
-	for i := range s.claims {
-		s.claims[i].CompareAndSwap(k, s.nobody)
+	if s.claimOf(k.home) == k {
+		s.setClaim(k.home, s.nobody)
 	}
-	o.frees.Add(k.hands.frees())
+	o.frees.Add(k.frees())
 	o.hands.Store(nil)
 	o.claim = nil
 }
@@ -176,7 +172,7 @@ func (s *Shared) endClaim(o *shard) {
 // mallocClaimed returns a slot of class c for the claim of the caller, whose
 // variable here is; nil if it has none any more, or if there is no memory.
 func (s *Shared) mallocClaimed(c *sharedClass, size int, here *byte) []byte {
-	k := s.claims[stackPlace(here)%numSeats].Load()
+	k := s.claimAt(here)
 	if k.o == nil {
 		return nil
 	}

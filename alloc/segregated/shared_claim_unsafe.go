@@ -17,9 +17,26 @@ func stackPlace(here *byte) uintptr {
 	return uintptr(unsafe.Pointer(here)) >> stackShift
 }
 
+// claimOf returns the claim to the place, or to one with the same number, if there is
+// any, else nobody.
+func (s *Shared) claimOf(place uintptr) *claim {
+	// SAFETY: a pointer to a claim is read as one.
+	return (*claim)(atomic.LoadPointer((*unsafe.Pointer)(unsafe.Pointer(&s.claims[place%numSeats]))))
+}
+
+// claimAt is claimOf for the place of here.
+func (s *Shared) claimAt(here *byte) *claim { return s.claimOf(stackPlace(here)) }
+
+// setClaim sets what claimOf returns. s.reg is held, or the mutex of the desk whose claim
+// it was.
+func (s *Shared) setClaim(place uintptr, k *claim) {
+	// SAFETY: as in claimOf.
+	atomic.StorePointer((*unsafe.Pointer)(unsafe.Pointer(&s.claims[place%numSeats])), unsafe.Pointer(k))
+}
+
 // isClaimed reports whether there is a claim for the place of here.
 func (s *Shared) isClaimed(here *byte) bool {
-	k := s.claims[stackPlace(here)%numSeats].Load()
+	k := s.claimAt(here)
 	return canClaim && k.home == stackPlace(here)
 }
 
@@ -32,25 +49,4 @@ func (k *claim) enter(here *byte) bool {
 		return true
 	}
 	return false
-}
-
-// freeClaimed does what Free does first, for a slot of a biased run of class ci: Free
-// looks in another hand when the caller has cut the block's capacity. The variable
-// here is the caller's.
-func (s *Shared) freeClaimed(here *byte, ci, run uintptr, bit uint64) bool {
-	k := s.claims[stackPlace(here)%numSeats].Load()
-	hd := k.hands.holding(ci, run)
-	// SAFETY: as in stackPlace; nothing is called until the turn ends.
-	if hd == nil || atomic.LoadUintptr(&k.place) != uintptr(unsafe.Pointer(here))>>stackShift || hd.run != run {
-		return false
-	}
-	t := hd.turns
-	hd.turns = t + 1
-	if atomic.LoadUint64(&hd.mine)&^hd.avail&bit == 0 {
-		hd.turns = t
-		return false
-	}
-	hd.avail |= bit
-	hd.turns = t + 2
-	return true
 }

@@ -24,7 +24,7 @@ type sharedFast struct {
 	maxSize uintptr                  // largest size that has a class
 	owners  atomic.Pointer[[]*shard] // shards, desks, and the ones of handles, by their number in a run's second word
 	seats   [numSeats]atomic.Pointer[shard]
-	claims  [numSeats]atomic.Pointer[claim]
+	claims  [numSeats]*claim // by places; read and written as whole words, see claimAt
 	classOf [2 * MaxClass / granule]uint8 // by size in granules
 	classes [maxClasses]sharedClass
 }
@@ -49,32 +49,33 @@ func seat() uintptr {
 // [Heap.Malloc] does. Any goroutine may call it and any may free the block.
 // It waits for nobody but for one call in some dozens, and but for sizes above
 // the largest class, which take a lock.
+//
+//go:nosplit
 func (s *Shared) Malloc(size int) ([]byte, error) {
 	var here byte
 	if uint(size) <= MaxClass {
 		g := (uint(size) + granule - 1) / granule
-		// SAFETY: the address is a number that says whose claim it may be.
-		k := s.claims[uintptr(unsafe.Pointer(&here))>>stackShift%numSeats].Load()
-		if canClaim && atomic.LoadUintptr(&k.place) == uintptr(unsafe.Pointer(&here))>>stackShift {
-			hd := k.now[g]
-			t := hd.turns
-			hd.turns = t + 1
-			if int64(atomic.LoadUint64(&hd.mine)) < 0 { // openBit
-				if a := hd.avail; a != 0 {
+		if canClaim {
+			// SAFETY: the address is a number that says whose claim it may be.
+			place := uintptr(unsafe.Pointer(&here)) >> stackShift
+			if k := s.claims[place%numSeats]; k.place == place {
+				k.turn = 1
+				hd := k.now[g]
+				if a := atomic.LoadUint64(&hd.avail); a != 0 {
 					hd.avail = a & (a - 1)
-					p, n := hd.slots, hd.size
-					hd.turns = t
 					// SAFETY: the slot is free, lent to this claim, and holds size bytes.
-					return unsafe.Slice((*byte)(unsafe.Add(p, uintptr(bits.TrailingZeros64(a))*n)), size), nil
+					p := unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*hd.size)
+					k.turn = 0
+					return viewOf(p, size), nil
 				}
+				k.turn = 0
+				return s.mallocSlow("malloc", size, &here)
 			}
-			hd.turns = t
-		} else {
-			ci := s.classOf[g] % maxClasses
-			at := &s.seats[seat()].Load().cur[ci]
-			if cur := at.Load(); cur&curMask != 0 && at.CompareAndSwap(cur, cur&(cur-1)) {
-				return s.take(cur, s.classes[ci].size, size), nil
-			}
+		}
+		ci := s.classOf[g] % maxClasses
+		at := &s.seats[seat()].Load().cur[ci]
+		if cur := at.Load(); cur&curMask != 0 && at.CompareAndSwap(cur, cur&(cur-1)) {
+			return s.take(cur, s.classes[ci].size, size), nil
 		}
 	}
 	return s.mallocSlow("malloc", size, &here)
@@ -85,51 +86,45 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 // exactly one succeeds.
 //
 // A block of a run that the caller's claim has at hand is freed by a plain write if
-// the run is biased, else by a compare-and-swap during the turn, in which nobody
-// can take the claim away.
+// the run is biased, see [Handle.Free], else by a compare-and-swap.
+//
+//go:nosplit
 func (s *Shared) Free(b []byte) {
 	var here byte
-	if canClaim && uint(cap(b)) <= MaxClass {
+	if canClaim {
 		// SAFETY: addresses are compared and used as an index only.
-		k := s.claims[uintptr(unsafe.Pointer(&here))>>stackShift%numSeats].Load()
-		if atomic.LoadUintptr(&k.place) == uintptr(unsafe.Pointer(&here))>>stackShift {
-			addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-			g := (uint(cap(b)) + granule - 1) / granule
-			hd := k.now[g]
-			d := addr - uintptr(hd.slots)
-			if d >= hd.bytes {
-				hd = k.other[g]
-				d = addr - uintptr(hd.slots)
-			}
-			if d < hd.bytes {
+		place := uintptr(unsafe.Pointer(&here)) >> stackShift
+		if k := s.claims[place%numSeats]; k.place == place {
+			k.turn = 1
+			hd := k.now[(uint(cap(b))+granule-1)/granule%handIndex]
+			d := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(hd.slots)
+			if d < atomic.LoadUintptr(&hd.mine) {
 				recip := hd.recip
 				x := uint64(d) * recip
-				if slot := x >> 32 % 64; uint32(x) < uint32(recip) {
-					t := hd.turns
-					hd.turns = t + 1
-					a, mine := hd.avail, atomic.LoadUint64(&hd.mine)
-					if mine&^a>>slot&1 != 0 {
+				if uint32(x) < uint32(recip) {
+					if a, slot := hd.avail, x>>32%64; a>>slot&1 == 0 {
 						hd.avail = a | 1<<slot
-						hd.turns = t + 2
+						k.done++
+						k.turn = 0
 						return
 					}
-					if int64(mine) < 0 && a>>slot&1 == 0 { // openBit
-						w, row := s.word(hd.run)
-						n := freeOne(w, 1<<slot)
-						if w>>slot&1 != 0 && w&biasBit == 0 && atomic.CompareAndSwapUint64(row, w, n) {
-							hd.turns = t
-							if n&countMask == 0 {
-								s.countFrees()
-							}
-							return
-						}
-					}
-					hd.turns = t
 				}
 			}
+			k.turn = 0
 		}
 	}
-	s.freeWord(b, &here)
+	s.freeFar(b, &here)
+}
+
+// freeFar frees what is not of the run that the caller's claim takes slots of.
+func (s *Shared) freeFar(b []byte, here *byte) {
+	if canClaim {
+		k := s.claimAt(here)
+		if k.o != nil && (k.freeOther(b, here) || k.home == stackPlace(here) && k.freeOwn(s, b)) {
+			return
+		}
+	}
+	s.freeWord(b, here)
 }
 
 // freeWord frees b by a compare-and-swap of its run's word if it is a block of a run;
@@ -150,7 +145,7 @@ func (s *Shared) freeWord(b []byte, here *byte) {
 	switch {
 	case w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip):
 	case w&biasBit != 0:
-		if s.freeClaimed(here, c.index, run, bit) {
+		if s.claimAt(here).freeBiased(c.index, run, bit, here) {
 			return
 		}
 	case w&heldBit != 0 && (c.units == 1 || atomic.LoadUint64(s.shown(run))&bit != 0):
