@@ -21,6 +21,8 @@ import (
 // A heap in a region of the File backing keeps its blocks, which is no leak: it
 // is written to the device, and [Open] opens it again. Close the region then.
 //
+// Inside the function that [Heap.Compact] calls it returns [alloc.ErrBusy].
+//
 // In the modes Checked and Guarded the error also has what [Heap.Check] says of
 // the blocks, and a region of the heap's own keeps its addresses, without any
 // memory behind them: a view that is used after Close faults, always.
@@ -30,6 +32,9 @@ func (h *Heap) Close() error {
 			panic(&alloc.Fault{Op: "close", Err: alloc.ErrClosed})
 		}
 		return nil
+	}
+	if h.compacting != nil && h.compacting.mover != nil {
+		return h.refusal("close")
 	}
 	var leak error
 	if !h.durable {

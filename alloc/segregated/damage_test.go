@@ -100,6 +100,10 @@ func (p *patient) treat(rng *rand.Rand) (noticed bool, err error) {
 			p.live = append(p.live[:i], p.live[i+1:]...)
 		}
 	}
+	call(func() error {
+		_, e := p.h.Compact(len(p.mem), func(from, to []byte) bool { return len(from)%32 == 0 })
+		return e
+	})
 	call(func() error { p.h.Trim(); p.h.Stats(); return nil })
 	call(func() error {
 		n := 0

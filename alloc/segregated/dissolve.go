@@ -80,13 +80,13 @@ func (h *Heap) dissolveClass(ci uintptr, looks, runs *int) {
 	t.next = uint32(run)
 }
 
-// dissolve makes spans of the partial run of class ci: used ones of its live
+// dissolve makes spans of the run of class ci, which is partial or full: used ones of its live
 // slots, free ones of the rest.
 func (h *Heap) dissolve(ci, run uintptr) {
-	if !h.unlinkRun(ci, run) {
+	c := &h.classes[ci%maxClasses]
+	if h.units[run].live != ^uint64(0) && !h.unlinkRun(ci, run) {
 		return
 	}
-	c := &h.classes[ci%maxClasses]
 	live := h.units[run].live &^ c.empty
 	for i := range c.units {
 		h.clearRow(uint64(run + i))

@@ -12,6 +12,9 @@
 //     joining (fit.go), the top (top.go), short lists of what was freed last
 //     (quick.go) and how much they may hold (quickshare.go);
 //   - pages: commit (pages.go), and by what rule they go back (sweep.go);
+//   - [Heap.Compact], for callers who can update their references (compact.go): what is
+//     used of each page (compact_survey.go), moving slots (compact_run.go), finding
+//     places (compact_place.go);
 //   - [Heap.Check], [Heap.Blocks], [Heap.Stats];
 //   - the modes Checked and Guarded ([Mode]): a layer over all that (mode.go,
 //     checked.go) with records and canaries (canary.go), poison, a quarantine,
@@ -163,10 +166,11 @@
 // leave the run's word as it was: then it has freed whatever the slot is now.
 // Damage that a stray write does to the word of a run is found by Check.
 //
-// Blocks do not move. A cache that is full, and whose values become ten times as
-// large, wastes 39 % of the memory at the worst moment; in simulations no choice of
-// places wasted less than 35 %, and to map pages with disjoint blocks to one frame
-// (Powers et al.: Mesh, PLDI 2019) left 30 %, as few such pages are disjoint.
+// Blocks move in Realloc and [Heap.Compact] only. A cache that is full, and whose values
+// become ten times as large, wastes 39 % of the memory at the worst moment if they stay; in
+// simulations no choice of places wasted less than 35 %, and to map pages with disjoint
+// blocks to one frame (Powers et al.: Mesh, PLDI 2019) left 30 %, as few such pages are
+// disjoint. Moving as much as 7 % of what is allocated leaves 16 %. A Shared cannot do it.
 //
 // The heap uses at most 2^42 granules (64 TiB); runs lie in its first 4 TiB, in a
 // Shared in its first 1 TiB.

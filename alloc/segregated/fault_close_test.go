@@ -27,6 +27,8 @@ func TestFaultClose(t *testing.T) {
 		require.ErrorIs(t, err, alloc.ErrClosed)
 		require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrClosed)
 		require.ErrorIs(t, alloc.Try(func() { h.Usable(b) }), alloc.ErrClosed)
+		_, err = h.Compact(1<<20, func(from, to []byte) bool { return true })
+		require.ErrorIs(t, err, alloc.ErrClosed)
 		require.NoError(t, h.Check())
 		require.Zero(t, h.Trim())
 		for range h.Blocks() {

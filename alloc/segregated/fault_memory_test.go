@@ -137,6 +137,17 @@ func TestFaultMemory(t *testing.T) {
 		}
 		h.Free(bs[0])
 		h.Free(bs[1])
+
+		m := sparseHeap(t, 200, 256<<10, 5, nil)
+		moved, err := m.h.Compact(1, func(from, to []byte) bool {
+			require.ErrorIs(t, alloc.Try(func() { m.h.Free(from) }), alloc.ErrBusy)
+			_, err := m.h.Malloc(10)
+			require.ErrorIs(t, err, alloc.ErrBusy)
+			return m.move(from, to)
+		})
+		require.NoError(t, err)
+		require.Positive(t, moved)
+		require.NoError(t, m.verify())
 	})
 	t.Run("A45_panic_while_iterating", func(t *testing.T) {
 		h := fresh(t, 4<<20, nil)

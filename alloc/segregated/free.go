@@ -144,6 +144,11 @@ func (h *Heap) locate(op string, b []byte) uint64 {
 	if h.refused() {
 		panic(h.badBlock(op, b, h.state()))
 	}
+	return h.seek(op, b)
+}
+
+// seek is locate, also while the heap is being walked.
+func (h *Heap) seek(op string, b []byte) uint64 {
 	off := uint64(addrOf(b) - addrOf(h.mem))
 	top := h.hdr.top << granuleShift
 	if off < top {

@@ -45,6 +45,8 @@ type Heap struct {
 	demand      [maxClasses]demand
 	lastPartial [maxClasses]uint32 // last run of the class's partial list, if it has any
 	dissolving  dissolveState
+	compacting  *compactor // scratch of Compact, nil before the first
+	maxAlign    int        // largest alignment that was ever asked for
 	spanStats
 	quick quickLists
 

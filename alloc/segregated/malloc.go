@@ -218,6 +218,7 @@ func (h *Heap) clear(off, end uint64) {
 // block of the region can have it.
 func (h *Heap) MallocAligned(size, align int) (b []byte, err error) {
 	defer h.catch("malloc", nil, &err)
+	h.noteAlign(align)
 	if h.chk != nil {
 		return h.chk.malloc("malloc", size, align, false)
 	}

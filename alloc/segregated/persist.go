@@ -209,6 +209,7 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	h.baseGranule = uint64(addrOf(mem)) >> granuleShift
 	h.limit, h.zeroOnFree = uint64(o.Limit), o.ZeroOnFree
 	h.end = d.end << granuleShift
+	h.maxAlign = int(h.pageSize) // what was asked for is not known
 	h.first, h.top = d.first, d.top
 	h.sweepAt, h.pause = ^uint64(0), sweepEvery // nothing is swept before all is sound
 	h.initSmall(o)

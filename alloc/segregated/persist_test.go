@@ -476,7 +476,47 @@ func persistChild() error {
 		if err := churnOne(h, rng, &churn[rng.IntN(churnBlocks)], size); err != nil {
 			return err
 		}
+		if rng.IntN(20) == 0 {
+			if err := l.compact(&churn); err != nil {
+				return err
+			}
+		}
 	}
+}
+
+// compact lets nodes and other blocks move, and changes the one word that refers to
+// each.
+func (l list) compact(churn *[churnBlocks][]byte) error {
+	before := map[arena.Offset][]byte{} // by node: the one that refers to it
+	for b := l.h.Root(); b != nil; {
+		next, err := l.next(b)
+		if err != nil {
+			return err
+		}
+		if next != nil {
+			before[l.h.Offset(next)] = b
+		}
+		b = next
+	}
+	_, err := l.h.Compact(100_000, func(from, to []byte) bool {
+		old, now := l.h.Offset(from), l.h.Offset(to)
+		if b, ok := before[old]; ok {
+			binary.LittleEndian.PutUint64(b, uint64(now))
+			delete(before, old)
+			before[now] = b
+			if next := binary.LittleEndian.Uint64(to); next != 0 {
+				before[arena.Offset(next)] = to
+			}
+			return true
+		}
+		for i, b := range churn {
+			if addrOf(b) == addrOf(from) {
+				churn[i] = to[:len(b)]
+			}
+		}
+		return true // a block that a killed process has lost, else
+	})
+	return err
 }
 
 // churnOne frees, grows or allocates one block that nobody refers to.

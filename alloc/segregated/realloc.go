@@ -126,6 +126,7 @@ func (h *Heap) ReallocAligned(b []byte, size, align int) ([]byte, error) {
 	if align <= 0 || align&(align-1) != 0 {
 		return nil, &alloc.Fault{Op: "realloc", Size: size, Err: alloc.ErrAlign}
 	}
+	h.noteAlign(align)
 	return h.realloc(b, size, align)
 }
 

@@ -11,22 +11,27 @@ import (
 // root is the block from which the others are found.
 
 // Offset returns where the block b lies, which is the same in every process
-// that opens the heap. It panics as [Heap.Free] does if b is not a live block.
+// that opens the heap. It panics as [Heap.Free] does if b is not a live block, but
+// works in loops over [Heap.Blocks] and inside [Heap.Compact].
 func (h *Heap) Offset(b []byte) arena.Offset {
 	defer h.catch("offset", b, nil)
+	if h.ended() {
+		panic(h.badBlock("offset", b, h.state()))
+	}
 	if h.chk != nil {
-		t := h.chk.find("offset", b)
+		t := h.chk.seek("offset", b)
 		return offset(t.user())
 	}
-	return offset(h.locate("offset", b))
+	return offset(h.seek("offset", b))
 }
 
 // At returns the live block that starts at off, as large as [Heap.Usable] says:
 // in mode Fast that is the size asked for rounded up, in the others it is
 // exact. The error is an [*alloc.Fault] that says what is there if no live
-// block starts at off, [alloc.ErrClosed] and the like; nothing is touched.
+// block starts at off, [alloc.ErrClosed] and the like; nothing is touched. It works
+// where Offset does.
 func (h *Heap) At(off arena.Offset) (b []byte, err error) {
-	if h.refused() {
+	if h.ended() {
 		return nil, h.refusal("at")
 	}
 	if uint64(off) >= uint64(len(h.mem)) {
@@ -37,10 +42,10 @@ func (h *Heap) At(off arena.Offset) (b []byte, err error) {
 		defer h.catch("at", nil, &err)
 		fault = alloc.Try(func() {
 			if h.chk != nil {
-				t := h.chk.find("at", h.block(uint64(off), 0))
+				t := h.chk.seek("at", h.block(uint64(off), 0))
 				b = h.block(uint64(off), int(t.size))
 			} else {
-				h.locate("at", h.block(uint64(off), 0))
+				h.seek("at", h.block(uint64(off), 0))
 				b = h.block(uint64(off), h.usable(uint64(off)))
 			}
 		})
@@ -56,18 +61,18 @@ func (h *Heap) At(off arena.Offset) (b []byte, err error) {
 // process that ends at any moment leaves the old root or the new one. It panics
 // as [Heap.Free] does if b is not a live block.
 func (h *Heap) SetRoot(b []byte) {
-	switch {
-	case b != nil:
-		h.hdr.root = uint64(h.Offset(b))
-	case h.refused():
+	if h.refused() {
 		panic(h.badBlock("root", b, h.state()))
-	default:
-		h.hdr.root = 0
 	}
+	root := uint64(0)
+	if b != nil {
+		root = uint64(h.Offset(b))
+	}
+	h.hdr.root = root
 }
 
 // Root returns the block that SetRoot was called with last, as [Heap.At] does,
-// and nil if there is none, and inside a loop over [Heap.Blocks]. The heap keeps
+// and nil if there is none. The heap keeps
 // its offset, no more: whoever frees or moves the root sets another. A root that
 // was freed is nil only until a new block begins at its place.
 func (h *Heap) Root() []byte {

@@ -74,7 +74,7 @@ func isOurs(pc uintptr) bool {
 	if !ok {
 		return false
 	}
-	for _, prefix := range [...]string{"/segregated.(*Heap).", "/segregated.(*checked).", "/segregated.(*guards).",
+	for _, prefix := range [...]string{"/segregated.(*Heap).", "/segregated.(*compactor).", "/segregated.(*checked).", "/segregated.(*guards).",
 		"/segregated.(*tracer).", "/segregated.(*stackTable).", "/segregated.(*Shared).", "/segregated.(*Handle).",
 		".(*LockedAllocator)."} {
 		if strings.HasPrefix(name, prefix) {
@@ -222,6 +222,20 @@ func (t *tracer) resized(from, to uint64, size int) {
 		t.allocated(to, size)
 	} else if b, ok := t.blocks[from]; ok {
 		t.blocks[from] = traced{size, b.stack}
+	}
+}
+
+// moved is called for each block that Compact moves. It belongs to the place where
+// it was allocated.
+func (t *tracer) moved(from, to uint64) {
+	if t == nil {
+		return
+	}
+	b, ok := t.blocks[from]
+	t.released(from)
+	delete(t.freed, to)
+	if ok {
+		t.blocks[to] = b
 	}
 }
 

@@ -8,7 +8,10 @@ import (
 )
 
 // refused reports whether the heap takes no calls, for now or for good.
-func (h *Heap) refused() bool { return h.closed || h.walking > 0 || h.err != nil }
+func (h *Heap) refused() bool { return h.walking > 0 || h.ended() }
+
+// ended reports whether the heap takes no calls for good.
+func (h *Heap) ended() bool { return h.closed || h.err != nil }
 
 // state returns why the heap takes no calls.
 func (h *Heap) state() error {

@@ -21,6 +21,12 @@ func (c *checked) find(op string, b []byte) target {
 	if h.refused() {
 		panic(h.badBlock(op, b, h.state()))
 	}
+	return c.seek(op, b)
+}
+
+// seek is find, also while the heap is being walked.
+func (c *checked) seek(op string, b []byte) target {
+	h := c.h
 	off := uint64(addrOf(b) - addrOf(h.mem))
 	switch {
 	case off >= uint64(len(h.mem)):

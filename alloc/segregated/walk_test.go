@@ -32,7 +32,12 @@ func verbs(h *Heap, b []byte) map[string]func() error {
 		"realloc in place": func() error { _, err := h.Realloc(b, len(b)); return err },
 		"realloc aligned":  func() error { _, err := h.ReallocAligned(b, 200, 256); return err },
 		"free":             func() error { return alloc.Try(func() { h.Free(b) }) },
-		"usable":           func() error { return alloc.Try(func() { h.Usable(b) }) },
+		"compact": func() error {
+			_, err := h.Compact(1, func(from, to []byte) bool { return false })
+			return err
+		},
+		"root":   func() error { return alloc.Try(func() { h.SetRoot(b) }) },
+		"usable": func() error { return alloc.Try(func() { h.Usable(b) }) },
 	}
 }
 
@@ -51,6 +56,9 @@ func TestBusy(t *testing.T) {
 			}
 			require.Zero(t, h.Trim())
 			require.NoError(t, h.Check()) // reading is fine
+			at, err := h.At(h.Offset(b))
+			require.NoError(t, err)
+			require.Equal(t, addrOf(b), addrOf(at))
 			n++
 		}
 		require.Positive(t, n)
