@@ -61,10 +61,10 @@ func (h *Heap) freeRare(b []byte) {
 
 // demandOf returns the class of spans of n granules, 0 if there is none.
 func (h *Heap) demandOf(n uint64) uint8 {
-	if n<<granuleShift > uint64(h.maxSize) {
+	if n<<granuleShift > uint64(h.maxSize) || n >= uint64(len(h.classOf)) {
 		return 0
 	}
-	return h.classOf[n%uint64(len(h.classOf))] % maxClasses
+	return h.classOf[n] % maxClasses
 }
 
 // demands adds d to the live spans that have the class of n granules, if there is one.
@@ -125,7 +125,7 @@ func (h *Heap) usable(off uint64) int {
 }
 
 // Usable returns the bytes that block b occupies: its size rounded up to the
-// class or to 16, or more, by at most 1/8, if a span that had been freed before was
+// class or to 16, or more, by at most 1/4, if a span that had been freed before was
 // taken as a whole. It panics as [Heap.Free] does if b is not a live block.
 //
 // In the modes Checked and Guarded it is the size asked for: what lies behind

@@ -88,9 +88,9 @@ func (h *Heap) takeFrom(i int, n, most uint64) quickEntry {
 }
 
 // takeNear is takeFrom for the buckets behind that of n, i, as far as their spans are
-// larger by at most 1/8.
+// larger by at most 1/4.
 func (h *Heap) takeNear(i int, n uint64) quickEntry {
-	most := min(n+n>>3, quickMax)
+	most := min(n+n>>2, quickMax)
 	for last := binOf(most); i < last; {
 		i++
 		if w := h.quick.filled[i/64] >> (i % 64); w == 0 {

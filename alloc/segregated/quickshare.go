@@ -13,7 +13,7 @@ package segregated
 // quickTiny, may keep quickTinyMost, and grows before it empties them. One that has not
 // grown for stillOps operations, not counting those after which pages were given back,
 // keeps its pages anyhow: the lists may have one part in 1<<quickStill of the data until
-// it grows, and serve a request also from the next buckets, with up to 1/8 more.
+// it grows, and serve a request also from the next buckets, with up to 1/4 more.
 const (
 	quickTotal    = 8 << 10 >> granuleShift // granules
 	quickShare    = 8
