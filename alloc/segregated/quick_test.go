@@ -28,11 +28,11 @@ func TestQuickListsOfAStillHeap(t *testing.T) {
 	require.Equal(t, data>>quickStill, h.quick.most)
 
 	h.Free(bs[100])
-	near := must(t, h, 8192-512)
+	near := must(t, h, 6720)
 	require.Equal(t, addrOf(bs[100]), addrOf(near), "the next bucket serves it")
 	require.Equal(t, 8192, h.Usable(near))
 	h.Free(bs[200])
-	require.NotEqual(t, addrOf(bs[200]), addrOf(must(t, h, 4096)), "1/8 is the limit")
+	require.NotEqual(t, addrOf(bs[200]), addrOf(must(t, h, 6144)), "a quarter is the limit")
 	require.NoError(t, h.Check())
 
 	must(t, h, 8<<20)
