@@ -22,10 +22,11 @@ type hole struct {
 }
 
 const (
-	holeLooks = 4  // holes looked at of each size
-	holeSizes = 12 // sizes
-	holePages = 8  // pages whose holes are added at once
-	holeTries = 4  // times that this is done for one block
+	holeLooks = 4    // holes looked at of each size
+	holeSizes = 12   // sizes
+	holeMost  = 4096 // holes that are known, before they are forgotten for those of other pages
+	holePages = 8    // pages whose holes are added at once
+	holeTries = 4    // times that this is done for one block
 )
 
 // clearHoles forgets all.
@@ -93,6 +94,9 @@ func (c *compactor) place(g, n uint64) uint64 {
 		if at != 0 || c.err != nil || c.right <= c.left+1 {
 			break
 		}
+		if len(c.holes) > holeMost {
+			c.clearHoles()
+		}
 		for i := 0; i < holePages && c.right > c.left+1; i++ {
 			c.right--
 			c.collectFree(c.lo + uint64(c.order[c.right]))
@@ -138,11 +142,11 @@ func (c *compactor) placeIn(g, n uint64) uint64 {
 // bestEnd returns where in the free span [free, free+size) the block [g, g+n) has
 // most company, if that is more than least, else 0. It is one of the ends.
 func (c *compactor) bestEnd(free, size, g, n uint64, a grid, least uint64) (best uint64) {
-	pg := c.pageGranules
+	from, to := c.pageOf(g), c.pageOf(g+n-1)
 	low := a.up(free)
 	high := (free+size-n+a.bias)&^(a.align-1) - a.bias
 	for _, at := range [...]uint64{high, low} {
-		if at < free || at > free+size-n || at/pg <= (g+n-1)/pg && (at+n-1)/pg >= g/pg {
+		if at < free || at > free+size-n || c.pageOf(at) <= to && c.pageOf(at+n-1) >= from {
 			continue
 		}
 		if sum, ok := c.company(at, n, false); ok && sum > least {

@@ -6,19 +6,23 @@ import "math/bits"
 // its pages how many granules are used, all those of runs and of what waits to be
 // reused included.
 type pageWindow struct {
-	lo, hi uint64             // pages
-	used   []uint16           // by page, from lo on
-	order  []uint32           // pages that are neither empty nor full, the emptiest first
-	ends   [compactLevels]int // of order: behind the pages of which at most so many eighths are used
-	left   int                // of order: the page to empty next
-	right  int                // of order: behind the page whose holes are looked at next
-	starts []uint32           // scratch of sort
+	pageBits int                // binary logarithm of the granules of a page
+	lo, hi   uint64             // pages
+	used     []uint16           // by page, from lo on
+	order    []uint32           // pages that are neither empty nor full, the emptiest first
+	ends     [compactLevels]int // of order: behind the pages of which at most so many eighths are used
+	left     int                // of order: the page to empty next
+	right    int                // of order: behind the page whose holes are looked at next
+	starts   []uint32           // scratch of sort
 }
+
+// pageOf returns the number of the page that granule g lies on.
+func (c *compactor) pageOf(g uint64) uint64 { return g >> (c.pageBits & 63) }
 
 // setWindow chooses the pages: those behind the ones of the last call.
 func (c *compactor) setWindow() {
-	pg := c.pageGranules
-	first, end := c.Heap.first/pg, (c.top+pg-1)/pg
+	c.pageBits = bits.TrailingZeros64(c.pageGranules)
+	first, end := c.pageOf(c.Heap.first), c.pageOf(c.top+c.pageGranules-1)
 	n := max(compactWindow, min(uint64(c.budget), 1<<40)*compactView) / c.pageSize
 	if c.cursor < first || c.cursor >= end {
 		c.cursor = first
@@ -48,22 +52,34 @@ func (c *compactor) survey() {
 	c.clearRuns()
 	perPage := c.pageGranules / unitGranules
 	at := c.spanAt(c.lo * c.pageGranules)
-	in := at != 0 && c.isUsed(at) // the row begins inside a used span
-	for u := c.lo * perPage; u < min(c.hi*perPage, c.top>>granuleBits+1) && c.err == nil; u++ {
+	in := at != 0 && c.isUsed(at)
+	for i := range c.used {
+		if c.err != nil {
+			return
+		}
+		u := (c.lo + uint64(i)) * perPage
+		c.used[i], in = c.surveyUnits(u, u+perPage, in)
+	}
+}
+
+// surveyUnits is survey for the units from u to end, all on one page. in says whether
+// the first begins inside a used span, and on whether what follows them does.
+func (c *compactor) surveyUnits(u, end uint64, in bool) (used uint16, on bool) {
+	for ; u < end && u <= c.top>>granuleBits; u++ {
 		k := *c.kind(u)
 		if k >= kindRun && k&0xff == 0 && c.noteRun(u, uint64(k>>8)) {
 			k = *c.kind(u) // it is spans now
 		}
-		used := &c.used[u/perPage-c.lo]
 		switch {
-		case k >= kindRun, k == kindLarge && in:
-			*used += unitGranules
 		case k == kindBitmap:
 			var mask uint64
 			mask, in = c.row(u).usedMask(in)
-			*used += uint16(bits.OnesCount64(mask))
+			used += uint16(bits.OnesCount64(mask))
+		case k >= kindRun, k == kindLarge && in:
+			used += unitGranules
 		}
 	}
+	return used, in
 }
 
 // wasteful reports whether the free granules on pages of which something is used,
@@ -130,7 +146,7 @@ func (c *compactor) sortPages() {
 // count adds sign for each granule of [g, g+n) to the pages they lie in.
 func (c *compactor) count(g, n uint64, sign int) {
 	pg := c.pageGranules
-	for p := g / pg; p <= (g+n-1)/pg; p++ {
+	for p, last := c.pageOf(g), c.pageOf(g+n-1); p <= last; p++ {
 		if p >= c.lo && p < c.hi {
 			part := min(g+n, (p+1)*pg) - max(g, p*pg)
 			c.used[p-c.lo] += uint16(sign * int(part))
@@ -145,7 +161,7 @@ func (c *compactor) count(g, n uint64, sign int) {
 func (c *compactor) company(g, n uint64, own bool) (sum uint64, ok bool) {
 	pg := c.pageGranules
 	ok = true
-	for p := g / pg; p <= (g+n-1)/pg; p++ {
+	for p, last := c.pageOf(g), c.pageOf(g+n-1); p <= last; p++ {
 		part := min(g+n, (p+1)*pg) - max(g, p*pg)
 		others := pg
 		if p < c.lo || p >= c.hi {
