@@ -11,7 +11,8 @@ import (
 	"github.com/memlab-go/memlab/vm/replace"
 )
 
-// ErrNoSink says that an allocator reports no events, as Go's heap does not.
+// ErrNoSink says that an allocator reports no events, as Go's heap does not, or that
+// its blocks are to move while it is replayed, which is not simulated.
 var ErrNoSink = errors.New("paging: the allocator has no event sink")
 
 // A runner is one run of one allocator.
@@ -37,7 +38,7 @@ type runner struct {
 // it), or that of a machine. With curve, the result has the page faults under LRU
 // for many sizes of memory. O(accesses).
 func Run(t *trace.Trace, e replay.Entry, o Options, curve bool) (*Result, error) {
-	if e.Collected {
+	if e.Collected || e.Compact > 0 {
 		return nil, ErrNoSink
 	}
 	o, err := o.complete()

@@ -47,7 +47,7 @@ func benchmarkProgram(b *testing.B, e Entry, t *trace.Trace) {
 	defer h.Close() // its error tells of the blocks left, on purpose
 	tab, cfg := make(table, p.Slots), new(Config)
 	for b.Loop() {
-		if err := p.run(h, tab, cfg); err != nil {
+		if err := p.run(h, tab, cfg, nil); err != nil {
 			b.Fatal(err)
 		}
 		p.freeLeft(h, tab)

@@ -29,6 +29,10 @@
 //     mean growth, over the even points. Pages of the program's own file do not
 //     count.
 //
+// An entry with Compact set lets its heap move blocks now and then, in each of these
+// measurements; the time that takes, and to know whose each block is, counts, and the
+// table for the latter does not count as memory.
+//
 // Limits: resident sizes exist on Linux only; elsewhere utilisation is over
 // committed bytes, as the allocator states them. The Go heap is the exception
 // to "collector off": freeing is what its collector does, so it stays on.

@@ -39,7 +39,7 @@ func ExampleVerify() {
 func ExampleFind() {
 	_, err := replay.Find(replay.Known(), "dlmalloc")
 	fmt.Println(strings.Cut(err.Error(), ";"))
-	// Output: unknown allocator "dlmalloc"  known are segregated, shared, handle, tlsf, buddy, fit-first, fit-first-address, fit-next, fit-best, fit-worst, go true
+	// Output: unknown allocator "dlmalloc"  known are segregated, shared, handle, tlsf, buddy, fit-first, fit-first-address, fit-next, fit-best, fit-worst, segregated-compact, go true
 }
 
 func ExampleResult() {

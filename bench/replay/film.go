@@ -47,8 +47,8 @@ type move struct {
 }
 
 // Shoot runs p on a heap of e and returns what could be seen. Addresses mean
-// nothing for a moving heap, of which Go has none. O(ops + bytes of blocks /
-// page size).
+// nothing for a heap that moves blocks by itself, of which Go has none. O(ops +
+// bytes of blocks / page size).
 func Shoot(p *Program, e Entry, cfg Config) (*Film, error) {
 	if !e.Collected {
 		defer debug.SetGCPercent(debug.SetGCPercent(-1))
@@ -61,7 +61,17 @@ func Shoot(p *Program, e Entry, cfg Config) (*Film, error) {
 	tab := make(table, p.Slots)
 	moves := make([]move, 0, len(p.code))
 	f := &Film{Peak: Snapshot{Op: p.PeakOp + 1}}
+	m, at := newMover(e, p.PeakLive), int32(0)
+	size := make([]int, p.Slots)
+	err = m.start(h, func(slot uint32, to []byte) {
+		moves = append(moves, move{at, false, address(view(tab[slot], 0)), size[slot]}, move{at, true, address(to), size[slot]})
+		tab[slot] = base(to)
+	})
+	if err != nil {
+		return nil, err
+	}
 	for i := range p.code {
+		at = int32(i)
 		if i%stopEvery == 0 && cfg.stopped() {
 			return nil, &OpError{p.Name, i, ErrStopped}
 		}
@@ -74,7 +84,11 @@ func Shoot(p *Program, e Entry, cfg Config) (*Film, error) {
 			return nil, &OpError{p.Name, i + 1, err}
 		}
 		if now := tab[in.slot]; now != nil {
-			moves = append(moves, move{int32(i), true, address(view(now, 0)), p.sizeAfter(in)})
+			size[in.slot] = p.sizeAfter(in)
+			moves = append(moves, move{int32(i), true, address(view(now, 0)), size[in.slot]})
+		}
+		if err := p.placed(m, tab, i); err != nil {
+			return nil, err
 		}
 		if i == p.PeakOp {
 			f.Peak.Free = freeClasses(h)

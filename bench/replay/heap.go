@@ -45,14 +45,16 @@ type Entry struct {
 	About     string // one line
 	Align     int    // what blocks of 16 bytes and more are aligned to; 1: nothing is promised
 	Collected bool   // memory comes back only through Go's collector, which must run
+	Special   bool   // Find returns it by name only
+	Compact   int    // bytes of allocation after which the heap's Compact is called, with 4 times as many as the budget; 0: never
 	New       func(Config) (Heap, error)
 }
 
 // Find returns the entries of known with these names, in this order; no names
-// means all. The error lists the known names.
+// means all but the special ones. The error lists the known names.
 func Find(known []Entry, names ...string) ([]Entry, error) {
 	if len(names) == 0 {
-		return known, nil
+		return slices.DeleteFunc(slices.Clone(known), func(e Entry) bool { return e.Special }), nil
 	}
 	var out []Entry
 	for _, name := range names {

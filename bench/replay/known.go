@@ -22,6 +22,7 @@ func Known() []Entry {
 		{Name: "fit-next", About: "free list, next fit", Align: 16, New: newFit(fit.Options{Policy: fit.Next})},
 		{Name: "fit-best", About: "free list, best fit by full search", Align: 16, New: newFit(fit.Options{Policy: fit.Best})},
 		{Name: "fit-worst", About: "free list, worst fit by full search", Align: 16, New: newFit(fit.Options{Policy: fit.Worst})},
+		{Name: "segregated-compact", About: "segregated, and the replay lets it move blocks", Align: 16, Special: true, Compact: 256 << 10, New: newSegregated},
 		{Name: "go", About: "Go's own heap through make, collected", Align: 1, Collected: true, New: newGoHeap},
 	}
 }

@@ -35,6 +35,8 @@ type Result struct {
 	UtilisationCommitted     *float64 `json:"utilisation_committed,omitempty"`
 	MeanUtilisationCommitted *float64 `json:"mean_utilisation_committed,omitempty"`
 
+	Moved *float64 `json:"moved,omitempty"` // bytes that Compact moved / bytes allocated
+
 	Fragmentation *Fragmentation `json:"fragmentation,omitempty"`
 
 	NsPerOp     *float64  `json:"ns_per_op,omitempty"`      // warm: the least of Warm
@@ -86,6 +88,9 @@ func (r *Result) AddUsage(u *Usage) {
 	r.Utilisation, r.MeanUtilisation = knownShare(u.PeakOverResident()), knownShare(u.MeanLiveOverResident)
 	r.UtilisationCommitted, r.MeanUtilisationCommitted = knownShare(u.PeakOverCommitted()), knownShare(u.MeanLiveOverCommitted)
 	r.MeanOfPoints = knownShare(u.MeanOfPoints)
+	if u.Moved > 0 {
+		r.Moved = &u.Moved
+	}
 	r.Fragmentation = &u.Fragmentation
 	r.Points = u.Points
 }
@@ -95,7 +100,7 @@ func (r *Result) TakeUsage(from *Result) {
 	r.PeakLive, r.PeakCommitted, r.PeakResident = from.PeakLive, from.PeakCommitted, from.PeakResident
 	r.Utilisation, r.MeanUtilisation = from.Utilisation, from.MeanUtilisation
 	r.UtilisationCommitted, r.MeanUtilisationCommitted = from.UtilisationCommitted, from.MeanUtilisationCommitted
-	r.MeanOfPoints = from.MeanOfPoints
+	r.MeanOfPoints, r.Moved = from.MeanOfPoints, from.Moved
 	r.Fragmentation, r.Points = from.Fragmentation, from.Points
 }
 
@@ -152,6 +157,9 @@ func (r *Result) String() string {
 	}
 	if r.PeakResident != nil && r.Utilisation != nil && r.MeanUtilisation != nil {
 		line("resident", "%s at the peak, utilisation %.1f %%, mean %.1f %%", cli.Bytes(*r.PeakResident), 100**r.Utilisation, 100**r.MeanUtilisation)
+	}
+	if r.Moved != nil {
+		line("moved", "%.1f %% of the allocated bytes", 100**r.Moved)
 	}
 	if f := r.Fragmentation; f != nil && *f != (Fragmentation{}) {
 		line("internal", "fragmentation %.1f %% at the peak, mean %.1f %%", 100*f.PeakInternal, 100*f.MeanInternal)

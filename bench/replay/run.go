@@ -21,8 +21,12 @@ func (e *OpError) Error() string {
 // Unwrap returns what the allocator said.
 func (e *OpError) Unwrap() error { return e.Err }
 
-// run executes p on a. It writes the first byte of each block it gets.
-func (p *Program) run(a alloc.Allocator, tab table, cfg *Config) error {
+// run executes p on a, whose mover is m if it has one. It writes the first byte of
+// each block it gets.
+func (p *Program) run(a Heap, tab table, cfg *Config, m *mover) error {
+	if m != nil {
+		return p.runMoving(a, tab, cfg, m)
+	}
 	for lo := 0; lo < len(p.code); lo += stopEvery {
 		if cfg.stopped() {
 			return &OpError{p.Name, lo, ErrStopped}

@@ -28,7 +28,7 @@ func TestSinkSeesTheTrace(t *testing.T) {
 			}})
 			require.NoError(t, err)
 			defer h.Close()
-			require.NoError(t, p.run(h, make(table, p.Slots), new(Config)))
+			require.NoError(t, p.run(h, make(table, p.Slots), new(Config), nil))
 			require.Equal(t, []alloc.EventKind{alloc.EventMalloc, alloc.EventMalloc, alloc.EventRealloc, alloc.EventFree}, kinds)
 		})
 	}

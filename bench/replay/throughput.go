@@ -39,6 +39,7 @@ func Throughput(p *Program, e Entry, cfg Config, reps int, now func() time.Time)
 	}
 	var out Timing
 	tab := make(table, p.Slots)
+	m := newMover(e, p.PeakLive)
 	for rep := range reps {
 		clear(tab)
 		if rep == 0 {
@@ -48,15 +49,19 @@ func Throughput(p *Program, e Entry, cfg Config, reps int, now func() time.Time)
 		if err != nil {
 			return out, err
 		}
+		if err := m.follow(h, tab); err != nil {
+			h.Close()
+			return out, err
+		}
 		start := now()
-		if err := p.run(h, tab, &cfg); err != nil {
+		if err := p.run(h, tab, &cfg, m); err != nil {
 			h.Close()
 			return out, out.enough(err)
 		}
 		cold := now().Sub(start)
 		out.Cold = append(out.Cold, p.perOp(cold, 1))
 		if rep == reps-1 || slow(cold) {
-			err = p.warm(h, tab, &cfg, reps, cold, now, &out)
+			err = p.warm(h, tab, &cfg, m, reps, cold, now, &out)
 		}
 		h.Close() // its error tells of the blocks left, on purpose
 		if err != nil || len(out.Warm) > 0 {
@@ -67,7 +72,7 @@ func Throughput(p *Program, e Entry, cfg Config, reps int, now func() time.Time)
 }
 
 // warm repeats p in h, which has run it once.
-func (p *Program) warm(h Heap, tab table, cfg *Config, reps int, cold time.Duration, now func() time.Time, out *Timing) error {
+func (p *Program) warm(h Heap, tab table, cfg *Config, m *mover, reps int, cold time.Duration, now func() time.Time, out *Timing) error {
 	passes := int(min(max(leastRepetition/max(cold, 1), 1), 1000))
 	if slow(cold) {
 		reps = 1
@@ -77,7 +82,7 @@ func (p *Program) warm(h Heap, tab table, cfg *Config, reps int, cold time.Durat
 		for range passes {
 			p.freeLeft(h, tab)
 			start := now()
-			if err := p.run(h, tab, cfg); err != nil {
+			if err := p.run(h, tab, cfg, m); err != nil {
 				return err
 			}
 			spent += now().Sub(start)

@@ -23,6 +23,8 @@ type Usage struct {
 	MeanLiveOverCommitted float64 // the same over committed bytes
 	MeanOfPoints          float64 // mean over the even points of live/resident at each
 
+	Moved float64 // bytes that Compact moved over those allocated
+
 	Fragmentation Fragmentation
 	Points        []Point // the even points, in order
 }
@@ -82,6 +84,7 @@ func Utilisation(p *Program, e Entry, cfg Config) (*Usage, error) {
 // residentRun is the first run.
 func (u *Usage) residentRun(p *Program, e Entry, cfg Config, resident *residentReader) error {
 	tab := make(table, p.Slots)
+	m := newMover(e, p.PeakLive)
 	if err := warmUp(p, e, tab); err != nil {
 		return err
 	}
@@ -95,7 +98,7 @@ func (u *Usage) residentRun(p *Program, e Entry, cfg Config, resident *residentR
 		return err
 	}
 	var over ratio
-	err = p.observe(e, cfg, tab, func(_ Heap, pt Point, even bool) error {
+	err = p.observe(e, cfg, tab, m, func(_ Heap, pt Point, even bool) error {
 		now, err := resident.read()
 		if err != nil {
 			return err
@@ -108,6 +111,7 @@ func (u *Usage) residentRun(p *Program, e Entry, cfg Config, resident *residentR
 		}
 		return nil
 	})
+	u.Moved = m.share()
 	u.MeanLiveOverResident, u.MeanOfPoints = over.ofMeans(), over.each.value()
 	return err
 }
@@ -121,7 +125,7 @@ func warmUp(p *Program, e Entry, tab table) error {
 	if err != nil {
 		return err
 	}
-	err = p.head(warmOps).run(h, tab, new(Config))
+	err = p.head(warmOps).run(h, tab, new(Config), nil)
 	h.Close() // its error tells of the blocks left, on purpose
 	return err
 }
@@ -131,7 +135,7 @@ func (u *Usage) statsRun(p *Program, e Entry, cfg Config) error {
 	var over ratio
 	var internal, external average
 	point, peak := 0, int64(-1)
-	err := p.observe(e, cfg, make(table, p.Slots), func(h Heap, pt Point, even bool) error {
+	err := p.observe(e, cfg, make(table, p.Slots), newMover(e, p.PeakLive), func(h Heap, pt Point, even bool) error {
 		s, ok := stats(h)
 		if !ok {
 			return errNoStats
@@ -210,13 +214,17 @@ func (a *average) value() float64 {
 }
 
 // observe runs p on a heap of e, touches every page of every block, and calls
-// see at the even points and whenever the live peak has grown by 1 %.
-func (p *Program) observe(e Entry, cfg Config, tab table, see func(h Heap, pt Point, even bool) error) error {
+// see at the even points and whenever the live peak has grown by 1 %. m is the mover
+// of heaps of e, if they have one.
+func (p *Program) observe(e Entry, cfg Config, tab table, m *mover, see func(h Heap, pt Point, even bool) error) error {
 	h, err := e.New(cfg)
 	if err != nil {
 		return err
 	}
 	defer h.Close() // its error tells of the blocks left, on purpose
+	if err := m.follow(h, tab); err != nil {
+		return err
+	}
 	var live, lastRise int64
 	done := 0 // even points
 	for i := range p.code {
@@ -226,6 +234,9 @@ func (p *Program) observe(e Entry, cfg Config, tab table, see func(h Heap, pt Po
 		grown, err := p.touching(h, tab, &p.code[i])
 		if err != nil {
 			return &OpError{p.Name, i + 1, err}
+		}
+		if err := p.placed(m, tab, i); err != nil {
+			return err
 		}
 		live += grown
 		due := (i + 1) * evenPoints / len(p.code)

@@ -28,7 +28,10 @@ func Verify(t *trace.Trace, e Entry, cfg Config) error {
 		if err != nil {
 			return err
 		}
-		o := oracle{h: h, align: e.Align, pat: pat, shadow: newShadow(e.Align), blocks: make([]block, t.IDs), trace: t, cfg: &cfg}
+		o := oracle{h: h, align: e.Align, pat: pat, shadow: newShadow(e.Align), blocks: make([]block, t.IDs), trace: t, cfg: &cfg, mover: newMover(e, t.PeakLive())}
+		if err := o.mover.start(h, o.moved); err != nil {
+			return err
+		}
 		if err := errors.Join(o.replay(), closeHeap(h)); err != nil {
 			return err
 		}
@@ -59,6 +62,7 @@ type oracle struct {
 	blocks []block
 	trace  *trace.Trace
 	cfg    *Config
+	mover  *mover // nil unless the entry is to be compacted
 	gen    uint64
 	op     int // the operation under way, from 1
 }
@@ -151,7 +155,17 @@ func (o *oracle) take(id int32, b []byte, size int) error {
 	o.gen++
 	o.pat.fill(b, o.gen)
 	o.blocks[id] = block{b, o.gen}
-	return nil
+	return o.mover.placed(uint32(id), b)
+}
+
+// moved says that the block of id is at to now.
+func (o *oracle) moved(id uint32, to []byte) {
+	bl := &o.blocks[id]
+	o.shadow.release(address(bl.b), len(bl.b))
+	if clash, ok := o.shadow.claim(address(to), len(bl.b)); !ok {
+		panic(fmt.Sprintf("id %d: block [%#x, %#x) moves over a live block at %#x", id, address(to), address(to)+uintptr(len(bl.b)), clash))
+	}
+	bl.b = to[:len(bl.b):len(bl.b)]
 }
 
 // give checks that the block of id still holds its pattern and ends its claim.
