@@ -31,6 +31,9 @@ const (
 
 // clearHoles forgets all.
 func (x *holeIndex) clearHoles() {
+	if x.holes == nil {
+		x.holes = make([]hole, 0, holeMost+holeMost/4)
+	}
 	x.holes = append(x.holes[:0], hole{})
 	x.first, x.last = [holeBins]uint32{}, [holeBins]uint32{}
 	x.some = [(holeBins + 63) / 64]uint64{}
