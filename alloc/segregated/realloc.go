@@ -51,7 +51,7 @@ func (h *Heap) reallocSpan(b []byte, off uint64, size int) ([]byte, error) {
 	switch {
 	case old == 0 || uint64(size) >= h.end:
 		return h.realloc(b, size, 1)
-	case n <= old && old-n <= slack(n), h.growTop(g, old, n), h.resizeSpan(off, size):
+	case n <= old && old-n <= slack(n), h.growTop(g, old, n), h.resizeSpan(g, old, n):
 		if h.err == nil {
 			return h.block(off, size), nil
 		}
@@ -86,15 +86,15 @@ func (h *Heap) reallocFar(b, old []byte, want, size int) ([]byte, error) {
 	return to[:size:size], nil
 }
 
-// resizeSpan is resize; of damage that it meets h.err tells.
-func (h *Heap) resizeSpan(off uint64, size int) bool {
+// resizeSpan is fitSpan; of damage that it meets h.err tells.
+func (h *Heap) resizeSpan(g, old, n uint64) bool {
 	done := false
 	defer func() {
 		if !done {
 			h.caught(recover())
 		}
 	}()
-	ok := h.resize(off, size)
+	ok := h.fitSpan(g, old, n)
 	done = true
 	return ok
 }
@@ -168,7 +168,12 @@ func (h *Heap) resize(off uint64, size int) bool {
 		return h.classes[k>>8%maxClasses].fits(size)
 	}
 	g, n := off>>granuleShift, (uint64(size)+granule-1)>>granuleShift
-	old := h.spanSize(g)
+	return h.fitSpan(g, h.spanSize(g), n)
+}
+
+// fitSpan changes the used span at g from old to n granules, or a little more, in
+// place, if it can.
+func (h *Heap) fitSpan(g, old, n uint64) bool {
 	switch {
 	case n <= old && old-n <= slack(n):
 		return true
