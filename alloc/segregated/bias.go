@@ -4,6 +4,7 @@ import (
 	"iter"
 	"runtime"
 	"sync/atomic"
+	"time"
 )
 
 // A run that a handle has at hand may be biased towards it: then all its slots
@@ -15,8 +16,8 @@ import (
 // other one a system call:
 //
 //	the handle's goroutine          another one
-//	turn = 1                        mine = 0
-//	is the slot in mine?            a barrier on every processor of the process
+//	turn = 1                        mode = handOpen
+//	is the run biased?              a barrier on every processor of the process
 //	avail |= slot                   wait until turn is 0
 //	turn = 0                        clear the bias in the run's word
 //	                                is the slot in avail?
@@ -64,9 +65,16 @@ func (o *shard) mayBias() bool {
 	return false
 }
 
-// pauseBias begins a pause.
-func (hs *hands) pauseBias() {
-	h, frees := &hs.bias, hs.frees()
+// beginBias begins a pause for hands that the owner has just got.
+func (o *shard) beginBias(hs *hands) {
+	o.bias.frees = 0
+	o.bias.pause = max(o.bias.pause, minBiasPause)
+	hs.pause.Store(o.bias.pause)
+}
+
+// pauseBias begins a pause after the bias was taken from hs, the owner's.
+func (o *shard) pauseBias(hs *hands) {
+	h, frees := &o.bias, hs.frees()
 	if frees-h.frees < biasWorth {
 		h.pause *= 2
 	} else {
@@ -87,23 +95,23 @@ func (s *Shared) unbias(c *sharedClass, run uintptr) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if hs := o.hands.Load(); hs != nil && s.ownerOf(c, run) == o {
-		s.unbiasAll(hs)
+		s.unbiasAll(o, hs)
 	}
 }
 
 // unbiasAll is unbias with the owner's mutex held.
-func (s *Shared) unbiasAll(hs *hands) {
+func (s *Shared) unbiasAll(o *shard, hs *hands) {
 	any := false
 	for hd := range hs.all() {
-		if atomic.LoadUintptr(&hd.mine) != 0 {
-			hd.setMine(0)
+		if hd.isBiased() {
+			hd.setMode(handOpen)
 			any = true
 		}
 	}
 	if !any {
 		return
 	}
-	hs.pauseBias()
+	o.pauseBias(hs)
 	hs.await()
 	for hd := range hs.all() {
 		if hd.run == 0 {
@@ -127,11 +135,22 @@ func (hs *hands) all() iter.Seq[*hand] {
 	}
 }
 
+// How long await leaves the processor to other goroutines, before it does so to other
+// threads, of which one may have been interrupted during its turn.
+const (
+	awaitYields = 32
+	awaitSleep  = 20 * time.Microsecond
+)
+
 // await returns when the goroutine that the hands are of sees what was written to
-// mine, and has finished what it had begun before.
+// the modes, and has finished what it had begun before.
 func (hs *hands) await() {
 	barrier()
-	for atomic.LoadUint64(&hs.turn) != 0 {
-		runtime.Gosched()
+	for i := 0; atomic.LoadUint64(&hs.turn) != 0; i++ {
+		if i < awaitYields {
+			runtime.Gosched()
+		} else {
+			time.Sleep(awaitSleep)
+		}
 	}
 }

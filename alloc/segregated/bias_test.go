@@ -72,7 +72,7 @@ func bias(s *Shared, h *Handle, hd *hand) {
 	w, row := s.word(hd.run)
 	hd.setAvailNow(hd.lent() | ^w&slotMask)
 	atomic.StoreUint64(row, w|slotMask|heldBit|biasBit)
-	hd.setMine(hd.bytes)
+	hd.setMode(handBiased)
 }
 
 // await waits until v is n, briefly without leaving the processor.

@@ -17,8 +17,7 @@ import (
 // another as any value may.
 type Handle struct {
 	handleFast
-	o      *shard
-	closed bool
+	o *shard
 }
 
 // Handle returns a handle for one goroutine at a time. Close it when it is not
@@ -41,11 +40,11 @@ func (s *Shared) Handle() *Handle {
 		owners := append(old[:len(old):len(old)], o)
 		s.owners.Store(&owners)
 	}
-	h := &Handle{o: o, handleFast: handleFast{s: s, base: uintptr(s.base), low: uintptr(s.base) + s.first}}
-	h.open(s)
-	h.pauseBias()
+	h := &Handle{o: o, handleFast: handleFast{s: s}}
+	h.setHands(s)
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.beginBias(&h.hands)
 	o.hands.Store(&h.hands)
 	return h
 }
@@ -114,14 +113,6 @@ func (h *Handle) Usable(b []byte) int {
 	return h.s.Usable(b)
 }
 
-// freeSlow is Free for what the small path does not take.
-func (h *Handle) freeSlow(b []byte) {
-	if h.closed && b != nil {
-		panic(h.s.h.badBlock("free", b, alloc.ErrClosed))
-	}
-	h.s.freeSlow(b)
-}
-
 // Close gives what the handle has at hand back to the heap: empty runs to the
 // best-fit space, others to the shards. Blocks stay live, and are freed through
 // the heap or another handle. Later calls of Malloc return [alloc.ErrClosed]; a
@@ -134,7 +125,6 @@ func (h *Handle) Close() error {
 		return nil
 	}
 	h.closed = true
-	h.low = outOfReach
 	s, o := h.s, h.o
 	s.reg.Lock()
 	defer s.reg.Unlock()
@@ -219,9 +209,11 @@ func (s *Shared) lend(hd *hand, bias bool) bool {
 			n |= biasBit
 		}
 		if atomic.CompareAndSwapUint64(row, w, n) {
+			mode := uint32(handOpen)
 			if bias {
-				hd.setMine(hd.bytes)
+				mode = handBiased
 			}
+			hd.setMode(mode)
 			if s.stopped.Load() {
 				hd.stop()
 			}
@@ -245,7 +237,7 @@ func (s *Shared) giveBack(o *shard, c *sharedClass, hd *hand) {
 	if run == 0 {
 		return
 	}
-	hd.setMine(0)
+	hd.setMode(handShut)
 	s.unhold(o, run, hd.lent())
 	o.hands.Load().setRun(c, hd, 0)
 	hd.bytes = 0

@@ -2,7 +2,6 @@ package segregated
 
 import (
 	"math/bits"
-	"runtime"
 	"sync/atomic"
 	"unsafe"
 )
@@ -13,14 +12,23 @@ import (
 type hand struct {
 	_     [0]atomic.Uint64 // aligns the words on 32 bits
 	avail uint64           // slots that may be handed out
-	mine  uintptr          // bytes while the run is biased, else 0; see bias.go
 	slots unsafe.Pointer   // the run's first slot
-	size  uintptr          // bytes of a slot
-	recip uint64           // of the class
 	bytes uintptr          // of the run's slots, 0 if there is none
+	recip uint64           // of the class
+	size  uintptr          // bytes of a slot
 	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex
-	_     [8]byte
+
+	mode uint32 // of the following
+	_    [12]byte
 }
+
+// What the goroutine may do with a hand. Only the hands of a claim are shut while their
+// goroutine is at work; see shared_claim.go.
+const (
+	handShut   = iota
+	handOpen   // take slots
+	handBiased // and free them by plain writes, see bias.go
+)
 
 // hands are those of all classes; the first one, of no class, stays empty. They are
 // found by size in granules: those that Malloc takes slots of, and the others, into
@@ -30,9 +38,9 @@ type hands struct {
 	turn       uint64           // 1 while the handle's goroutine frees a slot by plain writes
 	done       uint64           // slots that it has freed so
 	place      uintptr          // see claim; 0 when nobody may come in
-	bias       biasHistory
 	pause      atomic.Int32     // refills until runs may be biased again
-	_          [12]byte         // up to here a cache line, with what the runtime puts in front
+	closed     bool             // the handle is
+	_          [27]byte         // up to here a cache line, with what the runtime puts in front
 	now, other [handIndex]*hand // by size in granules
 	of         [maxClasses][2]hand
 	runs       [maxClasses][2]atomic.Uintptr // in them: others look here, and leave a hand that is at work alone
@@ -43,25 +51,18 @@ type hands struct {
 // address decides.
 const handIndex = 2 * MaxClass / granule
 
-// open lets the hands be found.
-func (hs *hands) open(s *Shared) {
+// setHands makes the hands those that are found.
+func (hs *hands) setHands(s *Shared) {
 	for g, ci := range s.classOf {
 		pair := &hs.of[ci%maxClasses]
 		hs.now[g], hs.other[g] = &pair[0], &pair[1]
 	}
 }
 
-// shut lets nobody find a hand that has anything, or free by plain writes.
+// shut lets nobody take slots of the hands, or free any by plain writes.
 func (hs *hands) shut() {
 	for hd := range hs.all() {
-		hd.setMine(0)
-	}
-	none := unsafe.Pointer(&hs.of[0][0])
-	for g := range hs.now {
-		// SAFETY: a pointer to a hand is written as one.
-		atomic.StorePointer((*unsafe.Pointer)(unsafe.Pointer(&hs.now[g])), none)
-		// SAFETY: as above.
-		atomic.StorePointer((*unsafe.Pointer)(unsafe.Pointer(&hs.other[g])), none)
+		hd.setMode(handShut)
 	}
 }
 
@@ -88,12 +89,14 @@ func setMask(p *uint64, w uint64) {
 
 // stop leaves the hand without slots.
 func (hd *hand) stop() {
-	hd.setMine(0)
+	hd.setMode(handShut)
 	hd.setAvailNow(0)
 }
 
-// setMine says how many bytes of slots the goroutine may free by plain writes.
-func (hd *hand) setMine(n uintptr) { atomic.StoreUintptr(&hd.mine, n) }
+// setMode sets what the goroutine may do, which it asks after it has begun its turn.
+func (hd *hand) setMode(mode uint32) { atomic.StoreUint32(&hd.mode, mode) }
+
+func (hd *hand) isBiased() bool { return atomic.LoadUint32(&hd.mode) == handBiased }
 
 // setAvailNow sets avail for all to see.
 func (hd *hand) setAvailNow(a uint64) { atomic.StoreUint64(&hd.avail, a) }
@@ -135,9 +138,7 @@ func (hs *hands) setRun(c *sharedClass, hd *hand, run uintptr) {
 // handleFast is what the small path of a handle reads.
 type handleFast struct {
 	hands
-	s    *Shared
-	low  uintptr // address of the data; out of reach once the handle is closed
-	base uintptr // address of the region
+	s *Shared
 }
 
 // Malloc is [Shared.Malloc] for the goroutine that uses the handle: mostly it
@@ -179,106 +180,67 @@ func viewOf(p unsafe.Pointer, size int) []byte {
 //
 //go:nosplit
 func (h *Handle) Free(b []byte) {
-	if canBias {
-		h.turn = 1
-		hd := h.now[(uint(cap(b))+granule-1)/granule%handIndex]
-		// SAFETY: the address is compared and used as an index only.
-		d := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(hd.slots)
-		if d < atomic.LoadUintptr(&hd.mine) {
-			recip := hd.recip
-			x := uint64(d) * recip
-			if uint32(x) < uint32(recip) {
-				if a, slot := hd.avail, x>>32%64; a>>slot&1 == 0 {
-					hd.avail = a | 1<<slot
-					h.done++
-					h.turn = 0
-					return
-				}
+	hd := h.now[(uint(cap(b))+granule-1)/granule%handIndex]
+	// SAFETY: the address is compared and used as an index only.
+	d := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(hd.slots)
+	recip := hd.recip
+	x := uint64(d) * recip
+	if d < hd.bytes && uint32(x) < uint32(recip) {
+		slot := x >> 32 % 64
+		if canBias {
+			h.turn = 1
+			if a := hd.avail; atomic.LoadUint32(&hd.mode) == handBiased && a>>slot&1 == 0 {
+				hd.avail = a | 1<<slot
+				h.done++
+				h.turn = 0
+				return
 			}
+			h.turn = 0
 		}
-		h.turn = 0
+		h.s.freeLent(&h.hands, b, nil, hd, slot)
+		return
 	}
-	h.freeFar(b)
+	h.s.freeFar(&h.hands, b, nil)
 }
 
-// freeFar frees a block of the other run at hand, or of none.
-func (h *Handle) freeFar(b []byte) {
-	if !h.freeOther(b, nil) && !h.freeOwn(h.s, b) {
-		h.freeWord(b)
-	}
+// freeOther does what Free does first, for the block d bytes from the start of the other
+// run at hand, which hd has. A variable of the caller's is here if the hands are a claim's.
+func (hs *hands) freeOther(s *Shared, hd *hand, d uintptr, here *byte) bool {
+	recip := hd.recip
+	x := uint64(d) * recip
+	slot := x >> 32 % 64
+	return uint32(x) < uint32(recip) && (hs.freeBiased(hd, slot, here) || hd.freeOwn(s, slot))
 }
 
-// freeOther does what Free does first, for the other run at hand; here is a variable
-// of the caller's if the hands are a claim's.
-//
-//go:nosplit
-func (hs *hands) freeOther(b []byte, here *byte) bool {
-	// SAFETY: addresses are compared and used as an index only; nothing is called until
-	// the turn ends.
+// freeBiased frees a slot of the run in hd by plain writes if it is live and the run is
+// biased.
+func (hs *hands) freeBiased(hd *hand, slot uint64, here *byte) bool {
+	// SAFETY: addresses are compared only; nothing is called until the turn ends.
 	if !canBias || atomic.LoadUintptr(&hs.place) != uintptr(unsafe.Pointer(here))>>stackShift {
 		return false
 	}
 	hs.turn = 1
-	hd := hs.other[(uint(cap(b))+granule-1)/granule%handIndex]
-	// SAFETY: as above.
-	d := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(hd.slots)
-	x := uint64(d) * hd.recip
-	bit := uint64(1) << (x >> 32 % 64)
-	ok := d < atomic.LoadUintptr(&hd.mine) && uint32(x) < uint32(hd.recip) && hd.avail&bit == 0
+	ok := atomic.LoadUint32(&hd.mode) == handBiased && hd.avail>>slot&1 == 0
 	if ok {
-		hd.avail |= bit
+		hd.avail |= 1 << slot
 		hs.done++
 	}
 	hs.turn = 0
 	return ok
 }
 
-// freeBiased does the same for a slot of a biased run of class ci: Free looks in another
-// hand when the caller has cut the block's capacity.
-func (hs *hands) freeBiased(ci, run uintptr, bit uint64, here *byte) bool {
-	hd := hs.holding(ci, run)
-	// SAFETY: as in freeOther.
-	if hd == nil || atomic.LoadUintptr(&hs.place) != uintptr(unsafe.Pointer(here))>>stackShift {
-		return false
-	}
-	hs.turn = 1
-	ok := atomic.LoadUintptr(&hd.mine) != 0 && hd.run == run && hd.avail&bit == 0
-	if ok {
-		setMask(&hd.avail, hd.avail|bit)
-		hs.done++
-	}
-	hs.turn = 0
-	return ok
-}
-
-// freeOwn frees b by a compare-and-swap of the run's word, if that run is at hand and
-// not biased, and reports whether it did. No run in a hand is to be settled. Others may
-// just be taking the hands of a claim away: then the word has changed since it was read,
-// or the run is not at hand any more.
-func (hs *hands) freeOwn(s *Shared, b []byte) bool {
-	if canBias && hs.pause.Load() == 0 {
-		return false // or it would be biased
-	}
-	// SAFETY: the address is compared and used as an index only.
-	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	g := (uint(cap(b)) + granule - 1) / granule % handIndex
-	hd := hs.now[g]
-	d := addr - uintptr(hd.slots)
-	if d >= hd.bytes {
-		hd = hs.other[g]
-		d = addr - uintptr(hd.slots)
-		if d >= hd.bytes {
-			return false
-		}
-	}
-	x := uint64(d) * hd.recip
-	run, bit := atomic.LoadUintptr(&hd.run), uint64(1)<<(x>>32%64)
+// freeOwn frees a slot of the run in hd by a compare-and-swap of the run's word if it is
+// live and the run is not biased. No run in a hand is to be settled. Others may just be
+// taking the hands of a claim away: then the word has changed since it was read, or the
+// run is not at hand any more.
+func (hd *hand) freeOwn(s *Shared, slot uint64) bool {
+	run, bit := atomic.LoadUintptr(&hd.run), uint64(1)<<(slot%64)
 	w, row := s.word(run)
-	n := freeOne(w, bit)
-	switch {
-	case uint32(x) >= uint32(hd.recip) || w&bit == 0 || w&(heldBit|biasBit) != heldBit || hd.lent()&bit != 0:
+	if w&bit == 0 || w&(heldBit|biasBit) != heldBit || hd.lent()&bit != 0 || atomic.LoadUintptr(&hd.run) != run {
 		return false
-	case atomic.LoadUintptr(&hd.run) != run || s.reach.Load() == 0 || !atomic.CompareAndSwapUint64(row, w, n):
+	}
+	n := freeOne(w, bit)
+	if s.reach.Load() == 0 || !atomic.CompareAndSwapUint64(row, w, n) {
 		return false
 	}
 	if n&countMask == 0 {
@@ -287,56 +249,8 @@ func (hs *hands) freeOwn(s *Shared, b []byte) bool {
 	return true
 }
 
-// freeWord frees b by a compare-and-swap of its run's word if it is a block of a run,
-// and no other owner has it at hand.
-func (h *Handle) freeWord(b []byte) {
-	// SAFETY: the address is compared and used as an index only.
-	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	if addr-h.low >= h.s.reach.Load() {
-		h.freeSlow(b)
-		return
-	}
-	s, off := h.s, addr-h.base
-	k := s.kindNow(off >> unitShift)
-	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
-	if raceEnabled && h.holding(k>>8, run) == nil {
-		h.freeSlow(b) // the row may be a span's by now, and be written as such
-		return
-	}
-	x := uint64(off-run<<unitShift) * c.recip
-	bit := c.valid & (1 << (x >> 32 % 64))
-	w, row := s.word(run)
-	n := freeOne(w, bit)
-	switch {
-	case w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip):
-	case w&heldBit != 0 && (w&biasBit != 0 || c.units == 1 || atomic.LoadUint64(s.shown(run))&bit != 0):
-		if h.freeHeld(c, run, w, bit) {
-			return
-		}
-	case atomic.CompareAndSwapUint64(row, w, n):
-		if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
-			s.freedEdge(c, run, w, n)
-		}
-		runtime.KeepAlive(s)
-		return
-	}
-	h.freeSlow(b)
-}
-
-// freeHeld frees a slot of a run that is biased, or may have the slot at hand.
-func (h *Handle) freeHeld(c *sharedClass, run uintptr, w, bit uint64) bool {
-	if w&biasBit == 0 {
-		return h.s.freeHeld(c, run, w, bit)
-	}
-	return h.freeBiased(c.index, run, bit, nil)
-}
-
 // frees returns how many blocks were freed by plain writes.
 func (hs *hands) frees() uint64 { return atomic.LoadUint64(&hs.done) }
-
-// outOfReach is an address that no block has, nor any that lies a region's
-// size above it.
-const outOfReach = ^uintptr(0)>>1 + 1
 
 // hold makes the run at unit run the one that hd takes slots from.
 func (s *Shared) hold(hs *hands, hd *hand, c *sharedClass, run uintptr) {

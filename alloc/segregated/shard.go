@@ -25,7 +25,8 @@ type shard struct {
 	mu      sync.Mutex
 	id      uint64
 	claim   *claim // whose hands they are, nil if a handle's
-	closed  bool   // the handle is
+	bias    biasHistory
+	closed  bool // the handle is
 	lists   [maxClasses]runList
 	runs    int    // owned
 	empties int    // of these, those that were seen empty and are listed

@@ -79,6 +79,9 @@ func (s *Shared) visit(o *shard) {
 
 // takeAll moves the runs of v that have free slots to o; both mutexes are held.
 func (s *Shared) takeAll(v, o *shard) {
+	if v.runs == 0 {
+		return
+	}
 	for ci := range v.lists {
 		c := &s.classes[ci]
 		s.retire(v, c)

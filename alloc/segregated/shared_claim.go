@@ -43,8 +43,7 @@ type claim struct {
 func newClaim(s *Shared, o *shard, place uintptr) *claim {
 	k := &claim{o: o, home: place}
 	k.place = place
-	k.open(s)
-	k.pauseBias()
+	k.setHands(s)
 	return k
 }
 
@@ -111,6 +110,8 @@ func (s *Shared) makeClaim(here *byte) {
 		return
 	}
 	k := newClaim(s, o, place)
+	o.bias = biasHistory{}
+	o.beginBias(&k.hands)
 	o.claim = k
 	o.hands.Store(&k.hands)
 	s.setClaim(place, k)

@@ -63,7 +63,7 @@ func earn(t *testing.T, s *Shared) *claim {
 			s.Free(b)
 		}
 		k := s.claimAt(&here)
-		if k.now[48/granule].mine != 0 {
+		if k.now[48/granule].isBiased() {
 			return k
 		}
 	}
@@ -153,7 +153,7 @@ func TestClaimRace(t *testing.T) {
 	inPlace(t, func() {
 		for i := int64(1); i <= int64(rounds); i++ {
 			k := earn(t, s)
-			k.bias.pause = 0 // the next one is short
+			k.o.bias.pause = 0 // the next one is short
 			b, _ = s.Malloc(48)
 			turn.Store(i)
 			for range i % 64 * 150 { // now one is first, now the other

@@ -100,10 +100,19 @@ func (s *Shared) show(c *sharedClass, run uintptr, slots uint64) {
 	}
 }
 
-// freeHeld frees the slot with the given bit of a run of c that may be at hand, and
-// whose word is w: that of a run that has lent slots, and is not biased. If it is not
-// at hand, those who free others need not look for a while.
-func (s *Shared) freeHeld(c *sharedClass, run uintptr, w, bit uint64) bool {
+// freeHeld frees a slot of a run of c that has lent slots, and whose word is w; the hands
+// are the caller's, who looks here if the block's capacity was cut to that of another class.
+func (s *Shared) freeHeld(hs *hands, c *sharedClass, run uintptr, w, slot uint64, here *byte) bool {
+	if w&biasBit != 0 {
+		hd := hs.holding(c.index, run)
+		return hd != nil && hs.freeBiased(hd, slot, here)
+	}
+	return s.freeShown(c, run, w, 1<<slot)
+}
+
+// freeShown is freeHeld for a slot that may be at hand, of a run that is not biased. If
+// it is not at hand, those who free others need not look for a while.
+func (s *Shared) freeShown(c *sharedClass, run uintptr, w, bit uint64) bool {
 	var p *uint64
 	var seen uint64
 	if c.units > 1 {

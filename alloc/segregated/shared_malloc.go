@@ -102,7 +102,6 @@ func (s *Shared) reclaim() (dropped int) {
 		}
 		if o.claim != nil {
 			s.withdraw(o)
-			o.claim.open(s)
 		}
 		s.dropEmpty(o)
 		dropped += before - o.runs

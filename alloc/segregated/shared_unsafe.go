@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
 )
 
@@ -24,7 +25,7 @@ type sharedFast struct {
 	maxSize uintptr                  // largest size that has a class
 	owners  atomic.Pointer[[]*shard] // shards, desks, and the ones of handles, by their number in a run's second word
 	seats   [numSeats]atomic.Pointer[shard]
-	claims  [numSeats]*claim // by places; read and written as whole words, see claimAt
+	claims  [numSeats]*claim              // by places; read and written as whole words, see claimAt
 	classOf [2 * MaxClass / granule]uint8 // by size in granules
 	classes [maxClasses]sharedClass
 }
@@ -59,12 +60,13 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 			// SAFETY: the address is a number that says whose claim it may be.
 			place := uintptr(unsafe.Pointer(&here)) >> stackShift
 			if k := s.claims[place%numSeats]; k.place == place {
-				k.turn = 1
 				hd := k.now[g]
-				if a := atomic.LoadUint64(&hd.avail); a != 0 {
+				n := hd.size
+				k.turn = 1
+				if a := hd.avail; atomic.LoadUint32(&hd.mode) != handShut && a != 0 {
 					hd.avail = a & (a - 1)
 					// SAFETY: the slot is free, lent to this claim, and holds size bytes.
-					p := unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*hd.size)
+					p := unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*n)
 					k.turn = 0
 					return viewOf(p, size), nil
 				}
@@ -91,73 +93,96 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 //go:nosplit
 func (s *Shared) Free(b []byte) {
 	var here byte
+	hs := &s.nobody.hands
 	if canClaim {
 		// SAFETY: addresses are compared and used as an index only.
 		place := uintptr(unsafe.Pointer(&here)) >> stackShift
 		if k := s.claims[place%numSeats]; k.place == place {
-			k.turn = 1
 			hd := k.now[(uint(cap(b))+granule-1)/granule%handIndex]
 			d := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(hd.slots)
-			if d < atomic.LoadUintptr(&hd.mine) {
-				recip := hd.recip
-				x := uint64(d) * recip
-				if uint32(x) < uint32(recip) {
-					if a, slot := hd.avail, x>>32%64; a>>slot&1 == 0 {
-						hd.avail = a | 1<<slot
-						k.done++
-						k.turn = 0
-						return
-					}
+			recip := hd.recip
+			x := uint64(d) * recip
+			if d < hd.bytes && uint32(x) < uint32(recip) {
+				slot := x >> 32 % 64
+				k.turn = 1
+				if a := hd.avail; atomic.LoadUint32(&hd.mode) == handBiased && a>>slot&1 == 0 {
+					hd.avail = a | 1<<slot
+					k.done++
+					k.turn = 0
+					return
 				}
+				k.turn = 0
+				s.freeLent(&k.hands, b, &here, hd, slot)
+				return
 			}
-			k.turn = 0
+			hs = &k.hands
 		}
 	}
-	s.freeFar(b, &here)
+	s.freeFar(hs, b, &here)
 }
 
-// freeFar frees what is not of the run that the caller's claim takes slots of.
-func (s *Shared) freeFar(b []byte, here *byte) {
-	if canClaim {
-		k := s.claimAt(here)
-		if k.o != nil && (k.freeOther(b, here) || k.home == stackPlace(here) && k.freeOwn(s, b)) {
-			return
-		}
+// freeLent is Free for a slot of the run that hs, of the caller's handle or claim, takes
+// slots of, when that is not biased, or the slot not live.
+func (s *Shared) freeLent(hs *hands, b []byte, here *byte, hd *hand, slot uint64) {
+	if !hd.freeOwn(s, slot) {
+		s.freeFar(hs, b, here)
 	}
-	s.freeWord(b, here)
 }
 
-// freeWord frees b by a compare-and-swap of its run's word if it is a block of a run;
-// here is a variable of the caller's.
-func (s *Shared) freeWord(b []byte, here *byte) {
+// freeFar frees a block of any run but the one that hs, of the caller's handle or claim,
+// takes slots of: by a compare-and-swap of the run's word. A variable of the caller's is
+// here, nil for a handle.
+func (s *Shared) freeFar(hs *hands, b []byte, here *byte) {
 	// SAFETY: the address is compared and used as an index only.
-	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(s.base)
-	if off-s.first >= s.reach.Load() || raceEnabled {
+	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	hd := hs.other[(uint(cap(b))+granule-1)/granule%handIndex]
+	if d := addr - uintptr(hd.slots); d < hd.bytes && hs.freeOther(s, hd, d, here) {
+		return
+	}
+	off := addr - uintptr(s.base)
+	if off-s.first >= s.reach.Load() || hs.closed {
+		s.freeRest(hs, b)
+		return
+	}
+	k := s.kindNow(off >> unitShift)
+	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
+	if raceEnabled && hs.holding(k>>8, run) == nil {
+		s.freeSlow(b) // the row may be a span's by now, and be written as such
+		return
+	}
+	x := uint64(off-run<<unitShift) * c.recip
+	slot := x >> 32
+	w, row := s.word(run)
+	if uint32(x) >= uint32(c.recip) || w>>(slot%64)&1 == 0 || slot >= c.slots || w>>classShift != c.tag {
 		s.freeSlow(b)
 		return
 	}
-	k := s.kind(off >> unitShift)
-	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
-	x := uint64(off-run<<unitShift) * c.recip
-	bit := c.valid & (1 << (x >> 32 % 64))
-	w, row := s.word(run)
-	n := freeOne(w, bit)
+	n := freeOne(w, 1<<(slot%64))
 	switch {
-	case w&bit == 0 || w>>classShift != c.tag || uint32(x) >= uint32(c.recip):
-	case w&biasBit != 0:
-		if s.claimAt(here).freeBiased(c.index, run, bit, here) {
+	case w&heldBit == 0:
+		if atomic.CompareAndSwapUint64(row, w, n) {
+			if n&countMask == 0 || isFull(w) || c.isEmpty(n) {
+				s.freedEdge(c, run, w, n)
+			}
 			return
 		}
-	case w&heldBit != 0 && (c.units == 1 || atomic.LoadUint64(s.shown(run))&bit != 0):
-		if s.freeHeld(c, run, w, bit) {
+	case w&biasBit == 0 && c.units > 1 && atomic.LoadUint64(s.shown(run))>>(slot%64)&1 == 0:
+		if atomic.CompareAndSwapUint64(row, w, n) {
+			if n&countMask == 0 {
+				s.countFrees()
+			}
 			return
 		}
-	case atomic.CompareAndSwapUint64(row, w, n):
-		if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
-			s.freedEdge(c, run, w, n)
-		}
-		runtime.KeepAlive(s)
+	case s.freeHeld(hs, c, run, w, slot%64, here):
 		return
+	}
+	s.freeSlow(b)
+}
+
+// freeRest is freeFar for what is no slot, and for bad calls.
+func (s *Shared) freeRest(hs *hands, b []byte) {
+	if hs.closed && b != nil {
+		panic(s.h.badBlock("free", b, alloc.ErrClosed))
 	}
 	s.freeSlow(b)
 }

@@ -108,7 +108,8 @@ type sharedClass struct {
 	size  uintptr // bytes of a slot
 	units uintptr // units of a run
 	index uintptr
-	_     [16]byte // 64 bytes
+	slots uint64  // of a run
+	_     [8]byte // 64 bytes
 }
 
 // sharedRunBytes is the most bytes of a run. Runs have many slots, since a lock
@@ -122,14 +123,14 @@ func newSharedClass(ci int, size uintptr) sharedClass {
 	for c.units = 1; ; c.units++ {
 		slots := min(c.units*unitSize/size, maxRunSlots)
 		if (c.units+1)*unitSize/size > maxRunSlots || (c.units+1)*unitSize > sharedRunBytes {
-			c.valid = 1<<slots - 1
+			c.valid, c.slots = 1<<slots-1, uint64(slots)
 			return c
 		}
 	}
 }
 
 // numSlots returns how many slots a run of c has.
-func (c *sharedClass) numSlots() int { return bits.OnesCount64(c.valid) }
+func (c *sharedClass) numSlots() int { return int(c.slots) }
 
 // empty is the word of a run without used slots; those that do not exist count as used.
 func (c *sharedClass) empty() uint64 { return c.tag<<classShift | slotMask&^c.valid }
@@ -137,8 +138,9 @@ func (c *sharedClass) empty() uint64 { return c.tag<<classShift | slotMask&^c.va
 // isRun reports whether w is the word of a run of c.
 func (c *sharedClass) isRun(w uint64) bool { return w>>classShift == c.tag }
 
-// freeOne is w without a used slot, with one more free.
-func freeOne(w, bit uint64) uint64 { return (w-bit)&^countMask | (w+countOne)&countMask }
+// freeOne is w, of a run that is not biased, without a used slot, with one more free.
+// Where the count begins again it carries into the bit of the bias.
+func freeOne(w, bit uint64) uint64 { return (w&^bit + countOne) &^ biasBit }
 
 // isFull reports whether no slot of w is free.
 func isFull(w uint64) bool { return ^w&slotMask == 0 }
