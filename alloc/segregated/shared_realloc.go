@@ -6,7 +6,7 @@ import (
 
 // Realloc changes the size of b to size bytes, as [Heap.Realloc] does. A slot
 // stays where it is while its class fits; larger blocks shrink and grow in place
-// under the lock where the neighbour allows it. Contents are copied without a
+// under the lock where the neighbour allows it. Contents are copied without that
 // lock. Nobody else may use b meanwhile.
 func (s *Shared) Realloc(b []byte, size int) ([]byte, error) {
 	return s.realloc(b, size, 1, nil)
@@ -110,8 +110,10 @@ func (s *Shared) moveBlock(b []byte, old, size, align int, o *shard) (to []byte,
 	if err != nil {
 		return nil, err
 	}
-	off := addrOf(b) - uintptr(s.base)
-	copy(to, s.h.mem[off:][:old])
+	from := s.slotAt(addrOf(b)-uintptr(s.base), old)
+	if err := s.fill("realloc", s.busyShard(o), addrOf(to)-uintptr(s.base), min(old, size), from[:min(old, size)]); err != nil {
+		return nil, err
+	}
 	freed := false
 	defer func() {
 		if !freed { // somebody has freed b meanwhile: the panic goes on
