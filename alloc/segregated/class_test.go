@@ -41,8 +41,11 @@ func heat(t testing.TB, h *Heap, size int) {
 func TestUsableCold(t *testing.T) {
 	for name, classes := range classTables() {
 		t.Run(name, func(t *testing.T) {
-			h := fresh(t, 4<<20, &Options{Classes: classes})
+			var h *Heap
 			for size := range 4097 {
+				if size%(classBusy/2) == 0 { // before any class is busy
+					h = fresh(t, 4<<20, &Options{Classes: classes})
+				}
 				b := must(t, h, size)
 				if len(b) != size || cap(b) != size || h.Usable(b) != roundUp16(size) {
 					t.Fatalf("Malloc(%d): len %d, cap %d, usable %d, want usable %d", size, len(b), cap(b), h.Usable(b), roundUp16(size))

@@ -8,22 +8,25 @@ import "math/bits"
 // the rest free ones, which join with their neighbours. No block moves.
 //
 // The heap looks for such runs before the data grows by pages that were not
-// touched, once in dissolveEvery granules: in the classes that have not taken up
+// touched, once in dissolveEvery granules, and twice as seldom, down to once in
+// dissolveRarely, each time that it finds none: in the classes that have not taken up
 // a run since the look before, and no more than a few at a time, so that what it
 // costs is in proportion to the growth that it may spare.
 //
 // A heap in a file keeps its runs: there is no order of single words in which a
 // run can become spans that leaves a readable heap at each step (see rebuild.go).
 const (
-	dissolveEvery = 4 << 10 >> granuleShift
-	dissolveLooks = 64 // runs looked at each time
-	dissolveRuns  = 16 // runs dissolved each time
-	dissolveFree  = 4  // those of which at least one slot in so many is free
+	dissolveEvery  = 4 << 10 >> granuleShift
+	dissolveRarely = 64 << 10 >> granuleShift
+	dissolveLooks  = 64 // runs looked at each time
+	dissolveRuns   = 16 // runs dissolved each time
+	dissolveFree   = 4  // those of which at least one slot in so many is free
 )
 
 // dissolveState says how far the search for runs to dissolve has come.
 type dissolveState struct {
 	top    uint64  // the top when the heap looked last
+	every  uint64  // granules of growth until it looks again, if more than dissolveEvery
 	class  uintptr // less 1: the class to look at next
 	traces [maxClasses]classTrace
 }
@@ -38,7 +41,7 @@ type classTrace struct {
 // were any.
 func (h *Heap) dissolveIdle() bool {
 	d := &h.dissolving
-	if h.durable || h.shared != nil || h.top-d.top < dissolveEvery {
+	if h.durable || h.shared != nil || h.top-d.top < max(d.every, dissolveEvery) {
 		return false
 	}
 	d.top = h.top
@@ -55,7 +58,12 @@ func (h *Heap) dissolveIdle() bool {
 		}
 		d.class++
 	}
-	return runs < dissolveRuns
+	if runs < dissolveRuns {
+		d.every = dissolveEvery
+		return true
+	}
+	d.every = min(2*max(d.every, dissolveEvery), dissolveRarely)
+	return false
 }
 
 // dissolveClass dissolves the sparse runs of class ci, as far as it may look.

@@ -40,7 +40,7 @@
 //     of up to 64 slots is cut from the best-fit space, unless that would grow
 //     while there are many free spans that hold the block alone.
 //  3. A class has no runs before its blocks are many (twice the slots of a run
-//     live) or often asked for (4096 times); until then, and for sizes above
+//     live) or often asked for (1024 times); until then, and for sizes above
 //     the largest class, the block is a span: the one of exactly this size that
 //     was freed last, if the quick list has it; else the closest of the free
 //     spans that a bounded search finds, cut from its end; else what the top

@@ -21,14 +21,16 @@ import "math/bits"
 // While the heap is crowded with free spans that a run does not fit, but a block
 // does, blocks are put there instead, and the class asks again after classWait of
 // them: to grow by runs would leave the free spans to nobody. It is crowded when
-// one granule in crowded is free.
+// one granule in crowded is free, in a small heap one in crowdedLess.
 const (
 	classFull      = 2
 	classFullLarge = 8
 	classSmall     = 256
-	classBusy      = 4096
+	classBusy      = 1024
 	classWait      = 8
 	crowded        = 64
+	crowdedLess    = 16
+	crowdedSmall   = 1 << 20 >> granuleShift // granules
 )
 
 // demand counts the blocks of a class that come from the best-fit space.
@@ -155,11 +157,20 @@ func (h *Heap) takeUp(ci, run uintptr) {
 // better be a span.
 func (h *Heap) fittingRun(ci uintptr) uintptr {
 	n := uint64(h.classes[ci%maxClasses].size) >> granuleShift
-	run := h.newRun(ci, h.freeSum < (h.top-h.first)/crowded || h.nextBin(binOf(n)) == numBins)
+	run := h.newRun(ci, !h.isCrowded() || h.nextBin(binOf(n)) == numBins)
 	if run == 0 {
 		h.demand[ci%maxClasses].wait = classWait
 	}
 	return run
+}
+
+// isCrowded reports whether much of the data is free.
+func (h *Heap) isCrowded() bool {
+	data := h.top - h.first
+	if data < crowdedSmall {
+		return h.freeSum >= data/crowdedLess
+	}
+	return h.freeSum >= data/crowded
 }
 
 // newRun cuts a run of class ci from the best-fit space, with fresh also from
