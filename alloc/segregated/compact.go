@@ -86,10 +86,11 @@ type compactor struct {
 //
 // Errors: [alloc.ErrClosed], [alloc.ErrBusy], [alloc.ErrCorrupt]; one for a nil move;
 // in the modes beyond Fast also the fault of a freed block that was written to.
-// O(budget): some 8 ns for each KiB that is looked at, and 1 µs for each block that is
-// moved, beside what move takes; so call it now and then, after each few hundred KiB of
-// allocation for instance, with half of that as the budget. Two bytes for each page that
-// is looked at, and the like, are kept on the Go heap.
+// O(budget): some 5 ns for each KiB that is looked at, and 1 to 2 µs for each block that
+// is moved, beside what move takes. So call it now and then, after each few hundred KiB of
+// allocation for instance, and with a multiple of that as the budget if a call may take so
+// long: blocks that it leaves for the next one cost pages until then. A few bytes for each
+// page that is looked at are kept on the Go heap.
 func (h *Heap) Compact(budget int, move func(from, to []byte) bool) (moved int, err error) {
 	switch {
 	case h.refused():

@@ -20,7 +20,7 @@ import (
 // no, in each mode and with each option; and the sink knows where they are.
 func TestCompactModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		const region = 4 << 20
+		region := rapid.SampledFrom([]int{4 << 20, 4 << 20, 200 << 10}).Draw(rt, "region")
 		r, err := arena.Reserve(region, &arena.Options{Backing: rapid.SampledFrom([]arena.Backing{arena.GoHeap, arena.Mmap}).Draw(rt, "backing")})
 		require.NoError(rt, err)
 		defer r.Close()

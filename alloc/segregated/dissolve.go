@@ -46,8 +46,9 @@ func (h *Heap) dissolveIdle() bool {
 	}
 	d.top = h.top
 	looks, runs := dissolveLooks, dissolveRuns
-	for range h.hdr.classes {
-		ci := d.class%uintptr(h.hdr.classes) + 1
+	n := uintptr(min(h.hdr.classes, maxClasses-1)) // it may be damaged
+	for range n {
+		ci := d.class%n + 1
 		if t := &d.traces[ci%maxClasses]; t.now == t.before {
 			h.dissolveClass(ci, &looks, &runs)
 		} else {
