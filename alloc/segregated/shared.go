@@ -28,12 +28,13 @@ import (
 type Shared struct {
 	sharedFast
 
-	mu      sync.Mutex // guards h; taken last
-	h       *Heap      // best-fit space: spans and the memory of runs
-	serial  bool       // every call takes mu and is h's
-	own     bool       // Close releases the region
-	closed  atomic.Bool
-	stopped atomic.Bool // closed, or the central heap is damaged: no more slots
+	mu                 sync.Mutex // guards h; taken last
+	h                  *Heap      // best-fit space: spans and the memory of runs
+	kindsEnd, unitsEnd uint64     // those of h that reach was set for
+	serial             bool       // every call takes mu and is h's
+	own                bool       // Close releases the region
+	closed             atomic.Bool
+	stopped            atomic.Bool // closed, or the central heap is damaged: no more slots
 
 	shards []*shard                // taken before mu, in the order of owners
 	desks  []*shard                // as many, for claims
@@ -120,16 +121,18 @@ func (s *Shared) start(o Options) error {
 }
 
 // extendReach lets the small path look at the rows that have been committed.
-// The tables never shrink. s.mu is held.
+// The tables never shrink. s.mu is held, and not every call takes it.
 func (s *Shared) extendReach() {
 	h := s.h
-	if s.serial || h.refused() {
+	if h.refused() {
 		s.reach.Store(0)
-		if !s.serial && h.walking == 0 && !s.stopped.Swap(true) {
+		s.kindsEnd = 0
+		if h.walking == 0 && !s.stopped.Swap(true) {
 			s.stop()
 		}
 		return
 	}
+	s.kindsEnd, s.unitsEnd = h.hdr.kindsEnd, h.hdr.unitsEnd
 	k, u, _ := metaOffsets(len(h.units), h.pageSize)
 	n := min((h.hdr.kindsEnd-k)/kindSize, (h.hdr.unitsEnd-u)/unitRow, uint64(len(h.units)))
 	if reach := uintptr(n)<<unitShift - s.first; reach != s.reach.Load() {
@@ -155,7 +158,9 @@ func (s *Shared) stop() {
 func (s *Shared) lock() { s.mu.Lock() }
 
 func (s *Shared) unlock() {
-	s.extendReach()
+	if h := s.h; !s.serial && (h.refused() || h.hdr.kindsEnd != s.kindsEnd || h.hdr.unitsEnd != s.unitsEnd) {
+		s.extendReach()
+	}
 	s.mu.Unlock()
 }
 

@@ -1,10 +1,6 @@
 package segregated
 
-import (
-	"errors"
-
-	"github.com/memlab-go/memlab/alloc"
-)
+import "github.com/memlab-go/memlab/alloc"
 
 // Calloc returns a block of count*size bytes that are all zero, as
 // [Heap.Calloc] does. Clearing is done without the lock of the heap.
@@ -101,8 +97,7 @@ func (s *Shared) fillPart(o *shard, to, from []byte) bool {
 // need no clearing.
 func (s *Shared) callocSpan(total int, o *shard) ([]byte, error) {
 	off, end, dirty, restored, err := s.dirtySpan(total)
-	var none *alloc.NoMemoryError
-	if err != nil && errors.As(err, &none) && s.reclaim() > 0 {
+	if err != nil && isNoMemory(err) && s.reclaim() > 0 {
 		off, end, dirty, restored, err = s.dirtySpan(total)
 	}
 	if err != nil {

@@ -161,13 +161,12 @@ func (s *Shared) isLent(p place) bool {
 // freeSlow is Free for spans, for bad blocks, for slots that a handle may have,
 // and when every call has to come here.
 func (s *Shared) freeSlow(b []byte) {
-	if b == nil {
+	if b == nil || s.freeSpan(b) {
 		return
 	}
 	for {
-		p, v, ok := s.freeOnce(b)
-		switch {
-		case !ok || v == freed:
+		switch p, v := s.freeOnce(b); {
+		case v == freed:
 			return
 		case v == edge:
 			s.settle(p.c, p.run)
@@ -180,27 +179,46 @@ func (s *Shared) freeSlow(b []byte) {
 	}
 }
 
-// freeOnce frees b if it is a span, or tries to if it is a slot, which ok tells.
-func (s *Shared) freeOnce(b []byte) (p place, v verdict, ok bool) {
+// freeSpan frees b, unless that may be a slot, which it tells.
+func (s *Shared) freeSpan(b []byte) bool {
+	off := addrOf(b) - uintptr(s.base)
+	if !raceEnabled && s.hasRunAt(off) {
+		return false
+	}
+	s.lock()
+	defer s.unlock()
+	if !s.serial && !s.h.refused() && s.hasRunAt(off) {
+		return false
+	}
+	s.h.Free(b)
+	return true
+}
+
+// freeOnce frees b if it is no slot, or tries to if it is one.
+func (s *Shared) freeOnce(b []byte) (p place, v verdict) {
 	off := addrOf(b) - uintptr(s.base)
 	if !raceEnabled {
-		if p, ok = s.placeAt(off); ok {
+		if p, ok := s.placeAt(off); ok {
 			if v = s.release(p); v != notLive {
-				return p, v, true
+				return p, v
 			}
 		}
 	}
 	s.lock()
 	defer s.unlock()
-	if s.serial || s.h.refused() {
-		s.h.Free(b)
-		return place{}, freed, false
-	}
-	if p, ok = s.placeAt(off); ok {
-		return p, s.release(p), true
+	if !s.h.refused() {
+		if p, ok := s.placeAt(off); ok {
+			return p, s.release(p)
+		}
 	}
 	s.h.Free(b)
-	return place{}, freed, false
+	return place{}, freed
+}
+
+// hasRunAt reports whether the kind of the unit at offset off is a run's. With the race
+// detector, s.mu is held.
+func (s *Shared) hasRunAt(off uintptr) bool {
+	return off-s.first < s.reach.Load() && s.kind(off>>unitShift) >= kindRun
 }
 
 // badSlot is the fault for b, which starts at no live slot. p is where it

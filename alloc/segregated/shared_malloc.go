@@ -113,11 +113,15 @@ func (s *Shared) reclaim() (dropped int) {
 // mallocSpan returns a block from the best-fit space at a multiple of align.
 func (s *Shared) mallocSpan(op string, size, align int) ([]byte, error) {
 	b, err := s.spanOnce(op, size, align)
-	var none *alloc.NoMemoryError
-	if err != nil && errors.As(err, &none) && size >= 0 && s.reclaim() > 0 {
+	if err != nil && size >= 0 && isNoMemory(err) && s.reclaim() > 0 {
 		return s.spanOnce(op, size, align)
 	}
 	return b, err
+}
+
+func isNoMemory(err error) bool {
+	_, none := errors.AsType[*alloc.NoMemoryError](err)
+	return none
 }
 
 // spanOnce is mallocSpan without a second try.
@@ -131,14 +135,23 @@ func (s *Shared) spanOnce(op string, size, align int) ([]byte, error) {
 	if s.maxSize != 0 && size >= 0 {
 		n = max(size, 2*granule) // no span of one granule: see the words of runs
 	}
-	off, err := s.h.mallocAligned(op, n, align)
+	var b []byte
+	var err error
+	if align == granule && op == "malloc" {
+		b, err = s.h.Malloc(n)
+	} else {
+		var off uint64
+		if off, err = s.h.mallocAligned(op, n, align); err == nil {
+			return s.h.block(off, size), nil
+		}
+	}
 	if err != nil {
 		if none, ok := errors.AsType[*alloc.NoMemoryError](err); ok {
 			none.Requested = size
 		}
 		return nil, err
 	}
-	return s.h.block(off, size), nil
+	return b[:size:size], nil
 }
 
 // MallocAligned is [Shared.Malloc] with a base address that is a multiple of
