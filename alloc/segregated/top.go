@@ -57,7 +57,7 @@ func (h *Heap) lowerTop(g uint64, gone gap) {
 		h.hdr.commit, h.hdr.dirty = gone.lo, gone.lo
 		h.topPeak = min(h.topPeak, gone.lo) // so that to grow again makes it dirty
 	}
-	u, m := bit(h.hdr.top)
+	u, m := bit(h.top) // what is in the header may be damaged
 	h.units[u].bound &^= m
 	h.setTop(g)
 }
