@@ -76,13 +76,13 @@ type compactor struct {
 // or an index into each block, and finds by that in move what refers to the block.)
 //
 // Inside move the heap does not change: Malloc returns [alloc.ErrBusy] and Free
-// panics with it; [Heap.Offset] and [Heap.At] work. What does not move are blocks of more than
-// 8 KiB, those with guard pages, and the root. A block keeps its alignment, up to the
-// largest that the heap was ever asked for. To the event sink a move is a Realloc, to
-// Stats a Malloc and a Free. The modes Checked and Guarded find references that move
-// forgot; they hold the old places back, so that less is saved, and later. In a heap
-// in a file both places are live blocks while move runs, and one is lost if the
-// process ends then.
+// panics with it; [Heap.Offset] and [Heap.At] work. What does not move are blocks of
+// more than 8 KiB, those with guard pages, and the root. A block keeps its alignment,
+// up to the largest that the heap was ever asked for. To the event sink a move is a
+// Realloc, to Stats a Malloc and a Free. The modes Checked and Guarded find references
+// that move forgot: blocks move there however little is wasted, and the old places are
+// held back, so that less is saved, and later. In a heap in a file both places are live
+// blocks while move runs, and one is lost if the process ends then.
 //
 // Errors: [alloc.ErrClosed], [alloc.ErrBusy], [alloc.ErrCorrupt]; one for a nil move;
 // in the modes beyond Fast also the fault of a freed block that was written to.
