@@ -203,13 +203,15 @@ func (h *Handle) Free(b []byte) {
 	h.s.freeFar(&h.hands, b, nil)
 }
 
-// freeOther does what Free does first, for the block d bytes from the start of the other
-// run at hand, which hd has. A variable of the caller's is here if the hands are a claim's.
-func (hs *hands) freeOther(s *Shared, hd *hand, d uintptr, here *byte) bool {
+// freeOther does what Free does first, for b, d bytes from the start of the other run at
+// hand, which hd has. A variable of the caller's is here if the hands are a claim's.
+func (s *Shared) freeOther(hs *hands, b []byte, here *byte, hd *hand, d uintptr) {
 	recip := hd.recip
 	x := uint64(d) * recip
 	slot := x >> 32 % 64
-	return uint32(x) < uint32(recip) && (hs.freeBiased(hd, slot, here) || hd.freeOwn(s, slot))
+	if uint32(x) >= uint32(recip) || !hs.freeBiased(hd, slot, here) && !hd.freeOwn(s, slot) {
+		s.freeRest(hs, b)
+	}
 }
 
 // freeBiased frees a slot of the run in hd by plain writes if it is live and the run is

@@ -136,7 +136,8 @@ func (s *Shared) freeFar(hs *hands, b []byte, here *byte) {
 	// SAFETY: the address is compared and used as an index only.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	hd := hs.other[(uint(cap(b))+granule-1)/granule%handIndex]
-	if d := addr - uintptr(hd.slots); d < hd.bytes && hs.freeOther(s, hd, d, here) {
+	if d := addr - uintptr(hd.slots); d < hd.bytes {
+		s.freeOther(hs, b, here, hd, d)
 		return
 	}
 	off := addr - uintptr(s.base)
@@ -179,7 +180,7 @@ func (s *Shared) freeFar(hs *hands, b []byte, here *byte) {
 	s.freeSlow(b)
 }
 
-// freeRest is freeFar for what is no slot, and for bad calls.
+// freeRest is Free for what is no slot, for slots that others are at, and for bad calls.
 func (s *Shared) freeRest(hs *hands, b []byte) {
 	if hs.closed && b != nil {
 		panic(s.h.badBlock("free", b, alloc.ErrClosed))
