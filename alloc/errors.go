@@ -43,8 +43,8 @@ var (
 	ErrWriteAfterFree = errors.New("write after free")
 	// ErrUseAfterFree says that a block was read or written after it was freed.
 	ErrUseAfterFree = errors.New("access after free")
-	// ErrBusy says that the heap is being walked and cannot change.
-	ErrBusy = errors.New("heap is being walked")
+	// ErrBusy says that the heap is being walked or compacted and cannot change.
+	ErrBusy = errors.New("heap is being walked or compacted")
 	// ErrLeak says that blocks were live at Close.
 	ErrLeak = errors.New("blocks still live")
 )

@@ -84,7 +84,8 @@ type compactor struct {
 // held back, so that less is saved, and later. In a heap in a file both places are live
 // blocks while move runs, and one is lost if the process ends then.
 //
-// Errors: [alloc.ErrClosed], [alloc.ErrBusy], [alloc.ErrCorrupt]; one for a nil move;
+// A budget of 0 or less moves nothing. Errors: [alloc.ErrClosed], [alloc.ErrBusy],
+// [alloc.ErrCorrupt]; one for a nil move;
 // in the modes beyond Fast also the fault of a freed block that was written to.
 // O(budget): some 5 ns for each KiB that is looked at, and 1 to 2 µs for each block that
 // is moved, beside what move takes. So call it now and then, after each few hundred KiB of
@@ -134,7 +135,7 @@ func (h *Heap) Compact(budget int, move func(from, to []byte) bool) (moved int, 
 // compact is Compact for a heap that takes no other calls meanwhile.
 func (c *compactor) compact() {
 	c.flushQuick()
-	c.survey()
+	c.surveyWindow()
 	if c.err == nil && c.wasteful() {
 		c.sortPages()
 		c.sortRuns()

@@ -59,8 +59,11 @@ func (c *compactor) dissolveOn(p uint64) {
 		if k < kindRun || k&0xff != 0 || uint64(cl.units) >= perPage || uintptr(u) == cl.cur || c.wholeRun(u, c.top>>granuleBits) == 0 {
 			continue
 		}
-		free := bits.OnesCount64(^c.row(u).live)
-		c.count(u<<granuleBits, uint64(free)*uint64(cl.size/granule), -1)
+		c.count(u<<granuleBits, uint64(cl.units)<<granuleBits, -1)
+		for w := c.row(u).live &^ cl.empty; w != 0; w &= w - 1 {
+			s := c.slotSpot(cl, u, uint64(bits.TrailingZeros64(w)))
+			c.count(s.off>>granuleShift, s.size>>granuleShift, +1)
+		}
 		c.dissolve(uintptr(k>>8), uintptr(u))
 	}
 }

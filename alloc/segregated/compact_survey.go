@@ -45,9 +45,9 @@ func zeroed[T any](s []T, n int) []T {
 	return s
 }
 
-// survey counts what is used of each page of the next window, by rows, not by
+// surveyWindow counts what is used of each page of the next window, by rows, not by
 // blocks, and notes its runs. O(units of the window).
-func (c *compactor) survey() {
+func (c *compactor) surveyWindow() {
 	c.setWindow()
 	c.clearRuns()
 	perPage := c.pageGranules / unitGranules
@@ -62,7 +62,7 @@ func (c *compactor) survey() {
 	}
 }
 
-// surveyUnits is survey for the units from u to end, all on one page. in says whether
+// surveyUnits is surveyWindow for the units from u to end, all on one page. in says whether
 // the first begins inside a used span, and on whether what follows them does.
 func (c *compactor) surveyUnits(u, end uint64, in bool) (used uint16, on bool) {
 	for ; u < end && u <= c.top>>granuleBits; u++ {

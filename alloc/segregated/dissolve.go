@@ -41,7 +41,7 @@ type classTrace struct {
 // were any.
 func (h *Heap) dissolveIdle() bool {
 	d := &h.dissolving
-	if h.durable || h.shared != nil || h.top-d.top < max(d.every, dissolveEvery) {
+	if h.durable || h.shared != nil || h.top-d.top < max(d.every, dissolveEvery) { // a heap that has shrunk looks at once
 		return false
 	}
 	d.top = h.top

@@ -212,3 +212,61 @@ func TestDissolveNotInFiles(t *testing.T) {
 	h.durable = false
 	require.NotZero(t, h.hdr.partial[h.classOf[48/granule]])
 }
+
+// Looks for runs to dissolve that are in vain come twice as seldom each time.
+func TestDissolveLessOften(t *testing.T) {
+	h, held := busyHeap(t, 64, 8, nil)
+	d := &h.dissolving
+	d.top, d.every = 0, 0
+	for every := uint64(2 * dissolveEvery); every <= 4*dissolveRarely; every *= 2 {
+		require.False(t, h.dissolveIdle())
+		require.Equal(t, min(every, dissolveRarely), d.every)
+		require.False(t, h.dissolveIdle(), "at once")
+		require.Equal(t, min(every, dissolveRarely), d.every)
+		d.top = h.top - d.every
+	}
+	for i, b := range held {
+		if i%4 == 0 {
+			h.Free(b)
+		}
+	}
+	d.top, d.traces = 0, [maxClasses]classTrace{}
+	require.True(t, h.dissolveIdle())
+	require.EqualValues(t, dissolveEvery, d.every)
+	require.NoError(t, h.Check())
+}
+
+func TestIsCrowded(t *testing.T) {
+	for _, tc := range []struct {
+		data, free uint64
+		want       bool
+	}{
+		{crowdedSmall - 64, (crowdedSmall - 64) / crowdedLess, true},
+		{crowdedSmall - 64, (crowdedSmall-64)/crowdedLess - 1, false},
+		{crowdedSmall, crowdedSmall / crowded, true},
+		{crowdedSmall, crowdedSmall/crowded - 1, false},
+	} {
+		h := &Heap{first: 100, top: 100 + tc.data, freeSum: tc.free}
+		require.Equal(t, tc.want, h.isCrowded(), tc)
+	}
+}
+
+// A class that was refused a run takes up a partial one as soon as there is any.
+func TestPartialBeforeSpan(t *testing.T) {
+	h, held := busyHeap(t, 48, 4, nil)
+	ci := uintptr(h.classOf[48/granule])
+	c := &h.classes[ci]
+	for i, b := range held {
+		if !inRuns(h, b) {
+			continue
+		}
+		if _, run, _ := h.slotOf(uint64(addrOf(b) - addrOf(h.mem))); run == uint64(c.cur) || i%2 == 0 {
+			h.Free(b)
+		}
+	}
+	h.demand[ci].wait = classWait
+	h.Trim()
+	require.Zero(t, c.cur)
+	require.NotZero(t, h.hdr.partial[ci])
+	require.True(t, inRuns(h, must(t, h, 48)))
+}

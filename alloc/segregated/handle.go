@@ -10,8 +10,8 @@ import (
 
 // A Handle allocates from a [Shared] for one goroutine at a time, faster than
 // the heap itself: it has runs of its own, of which it takes slots without an
-// atomic operation. Blocks belong to the heap: any goroutine may free them,
-// through any handle or the heap, also when the handle is closed.
+// atomic operation. Blocks belong to the heap: any goroutine may free them, through
+// the heap or any handle that is open, also when the handle they came from is closed.
 //
 // A Handle is not safe for concurrent use. It may pass from one goroutine to
 // another as any value may.

@@ -35,7 +35,7 @@ const (
 // which Free puts them as well. When the slots are used up the two change places.
 type hands struct {
 	_          [0]atomic.Uint64 // aligns the words on 32 bits
-	turn       uint64           // 1 while the handle's goroutine frees a slot by plain writes
+	turn       uint64           // 1 while its goroutine frees a slot by plain writes, or takes one of a claim
 	done       uint64           // slots that it has freed so
 	place      uintptr          // see claim; 0 when nobody may come in
 	pause      atomic.Int32     // refills until runs may be biased again
@@ -236,13 +236,16 @@ func (hs *hands) freeBiased(hd *hand, slot uint64, here *byte) bool {
 // taking the hands of a claim away: then the word has changed since it was read, or the
 // run is not at hand any more.
 func (hd *hand) freeOwn(s *Shared, slot uint64) bool {
+	if s.reach.Load() == 0 {
+		return false // closed: the rows may be gone
+	}
 	run, bit := atomic.LoadUintptr(&hd.run), uint64(1)<<(slot%64)
 	w, row := s.word(run)
 	if w&bit == 0 || w&(heldBit|biasBit) != heldBit || hd.lent()&bit != 0 || atomic.LoadUintptr(&hd.run) != run {
 		return false
 	}
 	n := freeOne(w, bit)
-	if s.reach.Load() == 0 || !atomic.CompareAndSwapUint64(row, w, n) {
+	if !atomic.CompareAndSwapUint64(row, w, n) {
 		return false
 	}
 	if n&countMask == 0 {

@@ -158,7 +158,8 @@ func (h *Heap) quickOrFit(n uint64) uint64 {
 }
 
 // Calloc returns a block of count*size bytes that are all zero, up to the
-// usable size. Pages that were never touched are not cleared again. Errors:
+// usable size. Pages that were never touched are not cleared again, but for a heap in
+// a file, which somebody may have written to. Errors:
 // [alloc.ErrSize] for a negative factor or a product that overflows, else as
 // [Heap.Malloc]. O(bytes cleared).
 func (h *Heap) Calloc(count, size int) (b []byte, err error) {
@@ -184,8 +185,11 @@ func (h *Heap) Calloc(count, size int) (b []byte, err error) {
 
 // dirtyEnd returns the offset past which all committed pages are zero.
 func (h *Heap) dirtyEnd() uint64 {
-	if h.refused() {
+	switch {
+	case h.refused():
 		return 0
+	case h.durable:
+		return h.end
 	}
 	return h.hdr.dirty << granuleShift
 }
@@ -193,7 +197,7 @@ func (h *Heap) dirtyEnd() uint64 {
 // clearDirty clears [off, end) but for what is known to be zero: what lies
 // past dirty, and pages that were given back and have just been committed.
 func (h *Heap) clearDirty(off, end, dirty uint64) {
-	if h.restored.hi > h.restored.lo {
+	if h.restored.hi > h.restored.lo && !h.durable {
 		lo, hi := h.restored.lo<<granuleShift, h.restored.hi<<granuleShift
 		if lo < end && hi > off {
 			h.clear(off, max(off, min(lo, end)))

@@ -85,7 +85,7 @@ func (o *Options) complete() (Options, error) {
 		return c, fmt.Errorf("segregated: limit of %d bytes: %w", c.Limit, alloc.ErrSize)
 	}
 	if c.Mode > Guarded {
-		return c, fmt.Errorf("segregated: %v is none", c.Mode)
+		return c, fmt.Errorf("segregated: %v is none: %w", c.Mode, alloc.ErrSize)
 	}
 	if c.ProfileRate < 0 || c.Guard.Every < 0 || c.Guard.Mappings < 0 {
 		return c, fmt.Errorf("segregated: profile rate %d, guarded one in %d, mappings %d: %w: none may be negative",

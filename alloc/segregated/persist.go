@@ -209,7 +209,7 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	h.baseGranule = uint64(addrOf(mem)) >> granuleShift
 	h.limit, h.zeroOnFree = uint64(o.Limit), o.ZeroOnFree
 	h.end = d.end << granuleShift
-	h.maxAlign = int(h.pageSize) // what was asked for is not known
+	h.maxAlign = len(mem) // what was asked for is not known
 	h.first, h.top = d.first, d.top
 	h.sweepAt, h.pause = ^uint64(0), sweepEvery // nothing is swept before all is sound
 	h.initSmall(o)
@@ -232,6 +232,9 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	if errs := h.checkCore(); len(errs) > 0 {
 		return fmt.Errorf("%w: %w", alloc.ErrCorrupt, errors.Join(errs...))
 	}
+	if err := h.dropSpareTables(); err != nil {
+		return err
+	}
 	if h.chk != nil {
 		h.chk.recount(!clean)
 	}
@@ -247,12 +250,49 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 }
 
 // checkPastTop reports whether the rows past the top are clear, as new spans need
-// them.
+// them, as far as the tables are in use.
 func (h *Heap) checkPastTop() error {
-	d := h.hdr
-	for u := d.top>>granuleBits + 1; u <= d.commit>>granuleBits && u < uint64(len(h.units)); u++ {
-		if h.kinds[u] != kindBitmap || h.units[u] != (unit{}) {
-			return fmt.Errorf("%w: row %#x past the top: %#x of kind %#x", alloc.ErrCorrupt, u, h.units[u], h.kinds[u])
+	next := h.hdr.top>>granuleBits + 1
+	kinds, units := h.usedTables()
+	for u := next; u < kinds; u++ {
+		if k := h.kinds[u]; k != kindBitmap {
+			return fmt.Errorf("%w: row %#x past the top is of kind %#x", alloc.ErrCorrupt, u, k)
+		}
+	}
+	for u := next; u < units; u++ {
+		if r := h.units[u]; r != (unit{}) {
+			return fmt.Errorf("%w: row %#x past the top: %#x", alloc.ErrCorrupt, u, r)
+		}
+	}
+	return nil
+}
+
+// clearPastTop clears the rows that checkPastTop looks at.
+func (h *Heap) clearPastTop() {
+	next := h.hdr.top>>granuleBits + 1
+	kinds, units := h.usedTables()
+	clear(h.kinds[min(next, kinds):kinds])
+	clear(h.units[min(next, units):units])
+}
+
+// usedTables returns how many kinds and how many rows lie in the part of the tables
+// that is in use.
+func (h *Heap) usedTables() (kinds, units uint64) {
+	k, u, _ := metaOffsets(len(h.units), h.pageSize)
+	n := uint64(len(h.units))
+	return min((h.hdr.kindsEnd-k)/kindSize, n), min((h.hdr.unitsEnd-u)/unitRow, n)
+}
+
+// dropSpareTables gives back what lies in the tables behind their part in use: there
+// should be nothing, but a damaged file may have something.
+func (h *Heap) dropSpareTables() error {
+	_, u, data := metaOffsets(len(h.units), h.pageSize)
+	for _, part := range [...][2]uint64{{h.hdr.kindsEnd, u}, {h.hdr.unitsEnd, data}} {
+		if part[0] >= part[1] {
+			continue
+		}
+		if err := h.region.Decommit(arena.Offset(part[0]), int(part[1]-part[0])); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -146,6 +146,10 @@ func (h *Heap) realloc(b []byte, size, align int) (moved []byte, err error) {
 		h.Free(b)
 		return nil, nil
 	}
+	if h.usable(off) == 0 {
+		h.fail("span %#x has no end", off)
+		return nil, h.refusal("realloc")
+	}
 	if addrOf(b)&uintptr(align-1) != 0 || !h.resize(off, size) {
 		return h.move(off, size, align)
 	}

@@ -2,6 +2,7 @@ package segregated
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -272,6 +273,49 @@ func TestReallocChain(t *testing.T) {
 		}
 		if i%100 == 0 {
 			require.NoError(t, h.Check())
+		}
+	}
+}
+
+// TestReallocLargeBad: the short way of large blocks takes none that are not live, nor a
+// size of 0 or less, nor a size from a damaged row.
+func TestReallocLargeBad(t *testing.T) {
+	h := fresh(t, 4<<20, nil)
+	b := must(t, h, 100<<10)
+	must(t, h, 64)
+	for _, i := range []int{1, 8, 15, 16, 1024, 2048} {
+		_, err := h.Realloc(b[:16], -i)
+		require.ErrorIs(t, err, alloc.ErrSize)
+		require.ErrorIs(t, alloc.Try(func() { h.Realloc(b[i:], len(b)) }), alloc.ErrInvalidFree)
+	}
+	_, err := h.Realloc(b, math.MaxInt)
+	require.ErrorIs(t, err, alloc.ErrNoMemory)
+	_, err = h.Realloc(b, math.MinInt)
+	require.ErrorIs(t, err, alloc.ErrSize)
+	gone, err := h.Realloc(b, 0)
+	require.NoError(t, err)
+	require.Nil(t, gone)
+	require.ErrorIs(t, alloc.Try(func() { h.Realloc(b, len(b)) }), alloc.ErrDoubleFree)
+	require.NoError(t, h.Check())
+
+	for _, bound := range []uint64{0, 1, 100, 1 << 62} {
+		for _, size := range []int{-15, 0, 16, 1600, 6000} {
+			r, err := arena.Reserve(4<<20, nil)
+			require.NoError(t, err)
+			h, err := New(r, nil)
+			require.NoError(t, err)
+			b := must(t, h, 100<<10)
+			must(t, h, 64)
+			g := uint64(addrOf(b)-addrOf(h.mem)) >> granuleShift
+			h.units[g>>granuleBits+1].bound = bound
+			if fault := alloc.Try(func() { _, err = h.Realloc(b, size) }); fault != nil {
+				err = fault
+			}
+			require.Error(t, err, "%d bytes, %d granules in the row", size, bound)
+			if size >= 0 {
+				require.ErrorIs(t, err, alloc.ErrCorrupt)
+			}
+			require.NoError(t, r.Close())
 		}
 	}
 }

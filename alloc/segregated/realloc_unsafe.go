@@ -26,7 +26,7 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 		row, next := h.row(u), h.row(u+1)
 		if *h.kind(u) == kindBitmap && *h.kind(u + 1) == kindLarge && row.live&row.bound&m != 0 && next.live == uint64(off>>granuleShift) {
 			n := (uint64(size) + granule - 1) >> granuleShift
-			if old := next.bound; old-n <= slack(n) && old <= h.top-next.live {
+			if old := next.bound; old >= largeMin && old-n <= slack(n) && old <= h.top-next.live {
 				// SAFETY: the block is live and has old granules.
 				return unsafe.Slice(unsafe.SliceData(b), size), nil
 			}

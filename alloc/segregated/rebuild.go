@@ -36,11 +36,12 @@ func (h *Heap) rebuild() error {
 		return h.noMemory("open", int(d.commit<<granuleShift))
 	}
 	found := h.survey()
-	for u := d.first >> granuleBits; u <= d.commit>>granuleBits; u++ {
-		if h.kinds[u] < kindRun || u > d.top>>granuleBits {
-			h.clearRow(u) // past the top there may be what a block was about to grow into
+	for u := d.first >> granuleBits; u <= d.top>>granuleBits; u++ {
+		if h.kinds[u] < kindRun {
+			h.clearRow(u)
 		}
 	}
+	h.clearPastTop() // there may be what a block was about to grow into
 	d.wordSet = 0
 	d.bins, d.binSet, d.partial, d.runs = [numBins]uint64{}, [binWords]uint64{}, [maxClasses]uint32{}, [maxClasses]uint32{}
 	d.dirty = min(max(d.dirty, d.top), d.commit)

@@ -43,7 +43,10 @@ type demand struct {
 // asSpan counts a request for class ci, which has no slot at hand, and reports whether
 // it is to be served by a span.
 func (h *Heap) asSpan(ci uintptr) bool {
-	if h.classes[ci%maxClasses].cur == 0 && h.hdr.partial[ci%maxClasses] == 0 && !h.wantsRun(ci) {
+	if h.hdr.partial[ci%maxClasses] != 0 {
+		return false
+	}
+	if h.classes[ci%maxClasses].cur == 0 && !h.wantsRun(ci) {
 		return true
 	}
 	d := &h.demand[ci%maxClasses]

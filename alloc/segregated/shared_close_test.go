@@ -76,3 +76,40 @@ func useUntilClosed(a alloc.Allocator, size int, begun func()) (err error) {
 		}
 	}
 }
+
+// TestRegionClosedFirst: whoever closes the region first has a heap that can be closed,
+// and frees afterwards are refused without a look at the memory that is gone.
+func TestRegionClosedFirst(t *testing.T) {
+	for _, mode := range []Mode{Fast, Checked} {
+		r, err := arena.Reserve(16<<20, nil)
+		require.NoError(t, err)
+		h, err := New(r, &Options{Mode: mode})
+		require.NoError(t, err)
+		b := must(t, h, 40)
+		require.NoError(t, r.Close())
+		require.ErrorIs(t, h.Close(), alloc.ErrClosed)
+		require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrClosed)
+	}
+}
+
+// TestSharedFreeAfterRegion: a Free after Close, and after the caller has closed the
+// region, is refused, by a handle and by a goroutine with a claim.
+func TestSharedFreeAfterRegion(t *testing.T) {
+	for _, handle := range []bool{false, true} {
+		r, err := arena.Reserve(16<<20, nil)
+		require.NoError(t, err)
+		s, err := NewShared(r, nil)
+		require.NoError(t, err)
+		var a alloc.Allocator = s
+		if handle {
+			a = s.Handle()
+		}
+		var b []byte
+		for range 2000 { // so that the goroutine gets a claim
+			b = must(t, a, 40)
+		}
+		require.Error(t, s.Close(), "there are live blocks")
+		require.NoError(t, r.Close())
+		require.ErrorIs(t, alloc.Try(func() { a.Free(b) }), alloc.ErrClosed)
+	}
+}

@@ -11,14 +11,16 @@ import (
 // order: slots one by one, free spans as one block each. In the modes Checked and
 // Guarded a used block has the size that was asked for, and one that was freed
 // and is held back is free. Inside the loop the
-// heap does not change: Malloc returns [alloc.ErrBusy] and Free panics with it.
-// The loop stops at metadata that cannot be walked past; [Heap.Check] says why.
+// heap does not change: Malloc returns [alloc.ErrBusy] and Free panics with it; Close
+// ends the loop. The loop stops at metadata that cannot be walked past; [Heap.Check] says why.
 // A closed heap has no blocks.
 func (h *Heap) Blocks() iter.Seq[alloc.Block] {
 	return func(yield func(alloc.Block) bool) {
 		if h.closed {
 			return
 		}
+		visit := yield
+		yield = func(b alloc.Block) bool { return visit(b) && !h.closed }
 		if h.chk != nil {
 			yield = h.chk.callers(yield)
 		}

@@ -251,3 +251,24 @@ func packageComment(f *ast.File) string {
 	}
 	return text
 }
+
+// TestCloseInLoop: Close ends the loops that it is called in.
+func TestCloseInLoop(t *testing.T) {
+	for _, mode := range []Mode{Fast, Checked, Guarded} {
+		h := fresh(t, 16<<20, &Options{Mode: mode})
+		for i := range 3000 {
+			must(t, h, 16+i%500)
+		}
+		n := 0
+		for range h.Blocks() {
+			for range h.Blocks() {
+				if n++; n == 2000 {
+					require.ErrorContains(t, h.Close(), "3000")
+				}
+			}
+		}
+		require.Equal(t, 2000, n)
+		_, err := h.Malloc(1)
+		require.ErrorIs(t, err, alloc.ErrClosed)
+	}
+}
