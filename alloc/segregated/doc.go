@@ -170,7 +170,7 @@
 // become ten times as large, wastes 39 % of the memory at the worst moment if they stay; in
 // simulations no choice of places wasted less than 35 %, and to map pages with disjoint
 // blocks to one frame (Powers et al.: Mesh, PLDI 2019) left 30 %, as few such pages are
-// disjoint. Moving as much as 7 % of what is allocated leaves 17 %. A Shared cannot do it.
+// disjoint. Moving as much as 7 % of what is allocated leaves 18 %. A Shared cannot do it.
 //
 // The heap uses at most 2^42 granules (64 TiB); runs lie in its first 4 TiB, in a
 // Shared in its first 1 TiB.
