@@ -89,8 +89,8 @@ func (h *Heap) dissolveClass(ci uintptr, looks, runs *int) {
 	t.next = uint32(run)
 }
 
-// dissolve makes spans of the run of class ci, which is partial or full: used ones of its live
-// slots, free ones of the rest.
+// dissolve makes spans of the run of class ci, which is partial or full: used ones of
+// its live slots, free ones of the rest.
 func (h *Heap) dissolve(ci, run uintptr) {
 	c := &h.classes[ci%maxClasses]
 	if h.units[run].live != ^uint64(0) && !h.unlinkRun(ci, run) {
