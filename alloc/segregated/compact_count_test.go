@@ -61,3 +61,21 @@ func TestCompactCounts(t *testing.T) {
 		}
 	}
 }
+
+// TestCompactWaste: where less than a tenth is wasted nothing moves.
+func TestCompactWaste(t *testing.T) {
+	for _, one := range []int{30, 5} { // of so many blocks is freed
+		m := newMovables(fresh(t, 8<<20, nil))
+		m.fill(t, 3000, 4<<20)
+		rng := rand.New(rand.NewPCG(1, 2))
+		for id := range m.next {
+			if rng.IntN(one) == 0 {
+				m.free(id + 1)
+			}
+		}
+		moved, err := m.h.Compact(1<<30, m.move)
+		require.NoError(t, err)
+		require.Equal(t, one < 10, moved > 0)
+		require.NoError(t, m.verify())
+	}
+}

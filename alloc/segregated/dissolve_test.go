@@ -270,3 +270,17 @@ func TestPartialBeforeSpan(t *testing.T) {
 	require.NotZero(t, h.hdr.partial[ci])
 	require.True(t, inRuns(h, must(t, h, 48)))
 }
+
+// A class that was refused a run asks again after so many blocks.
+func TestClassWaits(t *testing.T) {
+	h, _ := busyHeap(t, 48, 2, nil)
+	c := &h.classes[h.classOf[48/granule]]
+	for c.avail != 0 || *c.live != ^uint64(0) {
+		must(t, h, 48)
+	}
+	require.Zero(t, h.hdr.partial[h.classOf[48/granule]])
+	h.demand[h.classOf[48/granule]].wait = 3
+	for i := range 5 {
+		require.Equal(t, i >= 3, inRuns(h, must(t, h, 48)), i)
+	}
+}
