@@ -197,16 +197,29 @@ func (h *Heap) dirtyEnd() uint64 {
 // clearDirty clears [off, end) but for what is known to be zero: what lies
 // past dirty, and pages that were given back and have just been committed.
 func (h *Heap) clearDirty(off, end, dirty uint64) {
-	if h.restored.hi > h.restored.lo && !h.durable {
-		lo, hi := h.restored.lo<<granuleShift, h.restored.hi<<granuleShift
-		if lo < end && hi > off {
-			h.clear(off, max(off, min(lo, end)))
-			off = min(max(off, hi), end)
+	restored := h.restored
+	if h.durable {
+		restored = gap{}
+	}
+	for _, g := range dirtyParts(off, end, dirty, restored) {
+		h.clear(g.lo, g.hi)
+	}
+}
+
+// dirtyParts returns what of the bytes [off, end) is not known to be zero: not what lies
+// past dirty, nor the pages restored.
+func dirtyParts(off, end, dirty uint64, restored gap) (parts [2]gap) {
+	lo, hi := restored.lo<<granuleShift, restored.hi<<granuleShift
+	if lo < hi && lo < end && hi > off {
+		if lo > off {
+			parts[0] = gap{off, min(lo, end)}
 		}
+		off = min(hi, end)
 	}
 	if end = min(end, dirty); off < end {
-		h.clear(off, end)
+		parts[1] = gap{off, end}
 	}
+	return parts
 }
 
 // clear clears [off, end).

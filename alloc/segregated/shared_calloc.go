@@ -122,19 +122,3 @@ func (s *Shared) dirtySpan(total int) (off, end, dirty uint64, restored gap, err
 	}
 	return off, off + uint64(s.h.usable(off)), dirty, s.h.restored, nil
 }
-
-// dirtyParts returns what of the bytes [off, end) is not known to be zero: not what lies
-// past dirty, nor the pages restored.
-func dirtyParts(off, end, dirty uint64, restored gap) (parts [2]gap) {
-	lo, hi := restored.lo<<granuleShift, restored.hi<<granuleShift
-	if lo < hi && lo < end && hi > off {
-		if lo > off {
-			parts[0] = gap{off, min(lo, end)}
-		}
-		off = min(hi, end)
-	}
-	if end = min(end, dirty); off < end {
-		parts[1] = gap{off, end}
-	}
-	return parts
-}
