@@ -26,27 +26,26 @@ func (c *compactor) clearRuns() {
 }
 
 // noteRun takes down the run of class ci at unit u. One that is sparse, of a class
-// that has taken up no run since the last call, becomes spans instead, which is
-// reported: its slots go wherever there is room for them. The runs of a heap in a
-// file stay, see dissolve.go.
-func (c *compactor) noteRun(u, ci uint64) (dissolved bool) {
+// that has taken up no run since the last call, becomes spans instead: its
+// slots go wherever there is room for them. The runs of a heap in a file stay, see
+// dissolve.go.
+func (c *compactor) noteRun(u, ci uint64) {
 	ci %= maxClasses
 	cl, live := &c.classes[ci], c.row(u).live
 	if live == ^uint64(0) || live == cl.empty {
-		return false
+		return
 	}
 	if c.wholeRun(u, c.top>>granuleBits) == 0 {
 		c.fail("%#x is not a whole run", u<<unitShift)
-		return false
+		return
 	}
 	free := bits.OnesCount64(^live)
 	idle := c.dissolving.traces[ci].now == c.taken[ci]
 	if idle && !c.durable && uintptr(u) != cl.cur && free*compactIdle >= cl.numSlots() {
 		c.dissolve(uintptr(ci), uintptr(u))
-		return true
+		return
 	}
 	c.runs = append(c.runs, windowRun{u, uint16(ci<<6) | uint16(cl.numSlots()-free)})
-	return false
 }
 
 // dissolveOn makes spans of the runs that are smaller than a page and begin on page p,

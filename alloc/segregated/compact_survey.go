@@ -67,19 +67,27 @@ func (c *compactor) surveyWindow() {
 func (c *compactor) surveyUnits(u, end uint64, in bool) (used uint16, on bool) {
 	for ; u < end && u <= c.top>>granuleBits; u++ {
 		k := *c.kind(u)
-		if k >= kindRun && k&0xff == 0 && c.noteRun(u, uint64(k>>8)) {
-			k = *c.kind(u) // it is spans now
+		if k >= kindRun && k&0xff == 0 {
+			c.noteRun(u, uint64(k>>8))
 		}
-		switch {
-		case k == kindBitmap:
-			var mask uint64
-			mask, in = c.row(u).usedMask(in)
-			used += uint16(bits.OnesCount64(mask))
-		case k >= kindRun, k == kindLarge && in:
-			used += unitGranules
-		}
+		var n uint16
+		n, in = c.usedOf(u, in)
+		used += n
 	}
 	return used, in
+}
+
+// usedOf returns how many granules of unit u are used. in says whether it begins inside a
+// used span, and on whether what follows does.
+func (h *Heap) usedOf(u uint64, in bool) (used uint16, on bool) {
+	switch k := *h.kind(u); {
+	case k == kindBitmap:
+		mask, on := h.row(u).usedMask(in)
+		return uint16(bits.OnesCount64(mask)), on
+	case k >= kindRun, k == kindLarge && in:
+		return unitGranules, in
+	}
+	return 0, in
 }
 
 // wasteful reports whether the free granules on pages of which something is used,
