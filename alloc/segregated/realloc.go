@@ -51,7 +51,7 @@ func (h *Heap) reallocSpan(b []byte, off uint64, size int) ([]byte, error) {
 	switch {
 	case old == 0 || uint64(size) >= h.end:
 		return h.realloc(b, size, 1)
-	case n <= old && old-n <= slack(n), h.growTop(g, old, n), h.resizeSpan(g, old, n):
+	case n <= old && old-n <= keptSlack(n), h.growTop(g, old, n), h.resizeSpan(g, old, n):
 		if h.err == nil {
 			return h.block(off, size), nil
 		}
@@ -179,7 +179,7 @@ func (h *Heap) resize(off uint64, size int) bool {
 // place, if it can.
 func (h *Heap) fitSpan(g, old, n uint64) bool {
 	switch {
-	case n <= old && old-n <= slack(n):
+	case n <= old && old-n <= keptSlack(n):
 		return true
 	case n > old:
 		return h.growSpan(g, old, n)
@@ -188,14 +188,19 @@ func (h *Heap) fitSpan(g, old, n uint64) bool {
 	return true
 }
 
-// slack is by how much a block of n granules that changes its size may be
-// larger than it has to be: many grow again, by little each time.
+// slack is by how much more than n granules a block takes when it grows: many grow
+// again, by little each time.
 func slack(n uint64) uint64 {
 	if n < exactBins {
 		return 0
 	}
 	return n / 32
 }
+
+// keptSlack is by how much a block may be larger than the n granules it has to be
+// before Realloc cuts it: more than it takes, or one that changes by little, up and
+// down, would be cut and grown in turn.
+func keptSlack(n uint64) uint64 { return 2 * slack(n) }
 
 // shrinkSpan cuts the used span at g from old to n granules.
 func (h *Heap) shrinkSpan(g, old, n uint64) {

@@ -8,7 +8,7 @@ import "unsafe"
 //
 // A slot stays where it is while the class fits; a larger block shrinks by
 // giving its tail back and grows into the free block after it, or into the
-// top; one of 2 KiB and more may keep or take up to 1/32 more than it needs.
+// top; one of 2 KiB and more may take up to 1/32 more than it needs, and keep 1/16.
 // Otherwise Realloc allocates, copies and frees; the pages of blocks of 256 KiB
 // and more change their address, where the system can, instead of being copied.
 //
@@ -26,7 +26,7 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 		row, next := h.row(u), h.row(u+1)
 		if *h.kind(u) == kindBitmap && *h.kind(u + 1) == kindLarge && row.live&row.bound&m != 0 && next.live == uint64(off>>granuleShift) {
 			n := (uint64(size) + granule - 1) >> granuleShift
-			if old := next.bound; old >= largeMin && old-n <= slack(n) && old <= h.top-next.live {
+			if old := next.bound; old >= largeMin && old-n <= keptSlack(n) && old <= h.top-next.live {
 				// SAFETY: the block is live and has old granules.
 				return unsafe.Slice(unsafe.SliceData(b), size), nil
 			}
