@@ -168,6 +168,6 @@ func (c *compactor) freeSlot(s spot) {
 		if empty {
 			c.count(run<<granuleBits, uint64(cl.units)<<granuleBits, -1)
 		}
-		c.runEdge(cl, uintptr(run), before)
+		c.runEdge(uintptr(run), before)
 	}
 }

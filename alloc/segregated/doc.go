@@ -10,7 +10,7 @@
 //     paths of Malloc and Free (small_unsafe.go);
 //   - spans: marks (span.go), bins of free ones (bin.go), taking, splitting and
 //     joining (fit.go), the top (top.go), short lists of what was freed last
-//     (quick.go) and how much they may hold (quickshare.go);
+//     (quick.go), what they hold in chunks (quickmore.go) and how much (quickshare.go);
 //   - pages: commit (pages.go), and by what rule they go back (sweep.go);
 //   - [Heap.Compact], for callers who can update their references (compact.go): what is
 //     used of each page (compact_survey.go), moving slots (compact_run.go), finding
@@ -52,10 +52,10 @@
 //  5. A run that becomes empty goes back to the best-fit space, and so does the
 //     free part of one that is sparse, before the data grows, if its class asks
 //     for no more: its live slots are spans from then on. A freed span
-//     waits in the quick list of its size (seven of each, of up to 64 KiB; 8 KiB
-//     or 1/256 of the heap in all, 1/32 while they serve most requests, 1/4 when
-//     the heap has not grown for long) or is joined with its free neighbours at
-//     once; one that ends at the top lowers it.
+//     waits in the quick list of its size (of up to 64 KiB; seven of each; 8 KiB
+//     or 1/256 of the heap in all, 1/32 while they serve most requests; when the heap
+//     has not grown for long 1/4, and more than seven) or is joined with its free
+//     neighbours at once; one that ends at the top lowers it.
 //  6. Every 256 to 512 operations a sweep gives back the pages of free spans of
 //     8 KiB and more that have been free since the one before, and so far as
 //     there is credit for it: two pages for each that the heap grows by, and

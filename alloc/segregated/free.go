@@ -86,7 +86,7 @@ func (h *Heap) release(off uint64) {
 	before := h.units[run].live
 	h.units[run].live = before &^ (1 << slot)
 	if (before == ^uint64(0) || before&^(1<<slot) == c.empty) && run != uint64(c.cur) {
-		h.runEdge(c, uintptr(run), before)
+		h.runEdge(uintptr(run), before)
 	}
 }
 

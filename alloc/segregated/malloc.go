@@ -4,40 +4,44 @@ import (
 	"github.com/memlab-go/memlab/alloc"
 )
 
-// mallocSlow is Malloc when the class has no slot at hand, when the size has
-// no class, and when every call has to come here.
+// mallocSlow is Malloc for a size that has a class, or none in this heap, when the class
+// has no slot at hand and when every call has to come here.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
-	ci := uintptr(0)
-	if uint(size) <= MaxClass {
-		ci = uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses
-		if c := &h.classes[ci]; c.cur != 0 && !h.hooked {
+	if ci := uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses; ci != 0 && !h.hooked {
+		if c := &h.classes[ci]; c.cur != 0 {
 			// What Free has returned meanwhile, else another run that has room.
 			if c.avail = ^*c.live; c.avail != 0 || h.takePartial(ci) {
 				return h.takeSlot(c, size), nil
 			}
 		}
+		if !h.asSpan(ci) {
+			if b, err := h.mallocRun(size, ci); b != nil || err != nil {
+				return b, err
+			}
+		}
 	}
+	return h.mallocQuick(size)
+}
+
+// mallocQuick is Malloc for a block that is to be a span: from the quick lists, if they
+// have one.
+func (h *Heap) mallocQuick(size int) ([]byte, error) {
+	if uint(size) <= quickMax<<granuleShift && !h.hooked && h.mallocs+h.frees < h.sweepAt {
+		if e := h.takeQuick(max(1, (uint64(size)+granule-1)>>granuleShift)); e != 0 {
+			h.mallocs++
+			h.demands(e.size(), 1)
+			return h.at(e.start(), size), nil
+		}
+	}
+	return h.mallocFar(size)
+}
+
+// mallocFar is mallocQuick for what the quick lists do not have.
+func (h *Heap) mallocFar(size int) ([]byte, error) {
 	if h.hooked || uint64(size) >= h.end { // negative ones too
 		return h.mallocRare(size)
 	}
-	if ci != 0 && !h.asSpan(ci) {
-		if b, err := h.mallocRun(size, ci); b != nil || err != nil {
-			return b, err
-		}
-	}
 	n := max(1, (uint64(size)+granule-1)>>granuleShift)
-	if n <= quickMax && h.mallocs+h.frees < h.sweepAt {
-		if e := h.takeQuick(n); e != 0 {
-			h.mallocs++
-			h.demands(e.size(), 1)
-			return h.block(e.start()<<granuleShift, size), nil
-		}
-	}
-	return h.mallocFar(size, n)
-}
-
-// mallocFar is mallocSlow for n granules that the quick lists do not have.
-func (h *Heap) mallocFar(size int, n uint64) ([]byte, error) {
 	g := h.allocSpan(n)
 	if g == 0 {
 		return h.mallocRare(size)

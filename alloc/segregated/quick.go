@@ -30,7 +30,9 @@ func (e quickEntry) size() uint64          { return uint64(e) & (1<<quickBits - 
 
 // quickBucket holds freed spans, the newest last. It fills a cache line.
 type quickBucket struct {
-	n    uint64
+	n    uint16
+	used bool   // a span was taken not long ago
+	more uint32 // chunk of the spans before these, 0 if there are none
 	span [quickSlots]quickEntry
 }
 
@@ -46,7 +48,7 @@ type quickLists struct {
 	stood  uint64 // most data that there was when it grew last
 	bucket [quickBuckets]quickBucket
 	filled [(quickBuckets + 63) / 64]uint64 // bit set: the bucket may hold spans
-	used   [(quickBuckets + 63) / 64]uint64 // bit set: a span was taken from it not long ago
+	quickMore
 }
 
 // takeQuick returns a used span of n ≤ quickMax granules or a little more from
@@ -54,6 +56,22 @@ type quickLists struct {
 func (h *Heap) takeQuick(n uint64) quickEntry {
 	q := &h.quick
 	i := binOf(n)
+	b := &q.bucket[i]
+	if k := b.n - 1; k < quickSlots && b.span[k].size() >= n {
+		e := b.span[k]
+		b.n, b.used = k, true
+		q.total -= e.size()
+		q.hits++
+		u, m := bit(e.start())
+		h.row(u).bound |= m
+		return e
+	}
+	return h.takeOther(i, n)
+}
+
+// takeOther is takeQuick when the newest span of the bucket of n, i, does not do.
+func (h *Heap) takeOther(i int, n uint64) quickEntry {
+	q := &h.quick
 	if e := h.takeFrom(i, n, quickMax); e != 0 {
 		q.hits++
 		return e
@@ -71,6 +89,9 @@ func (h *Heap) takeQuick(n uint64) quickEntry {
 // takeFrom takes the newest span of n to most granules out of bucket i.
 func (h *Heap) takeFrom(i int, n, most uint64) quickEntry {
 	b := &h.quick.bucket[i]
+	if b.n == 0 && b.more != 0 {
+		h.quick.unspill(b)
+	}
 	for k := b.n - 1; k < quickSlots; k-- {
 		e := b.span[k]
 		if e.size()-n > most-n {
@@ -78,8 +99,8 @@ func (h *Heap) takeFrom(i int, n, most uint64) quickEntry {
 		}
 		b.n--
 		b.span[k] = b.span[b.n%quickSlots]
+		b.used = true
 		h.quick.total -= e.size()
-		h.quick.used[i/64] |= 1 << (i % 64)
 		u, m := bit(e.start())
 		h.row(u).bound |= m
 		return e
@@ -107,8 +128,8 @@ func (h *Heap) takeNear(i int, n uint64) quickEntry {
 }
 
 // putQuick puts the used span [g, g+n) into its bucket and reports whether
-// there was room. If the bucket is full the span is the one to be freed: to move
-// the others up for it costs as much.
+// there was room. If the bucket is full, and its spans may not go elsewhere, this one is
+// the one to be freed: to move the others up for it costs as much.
 func (h *Heap) putQuick(g, n uint64) bool {
 	q := &h.quick
 	if n-1 >= quickMax || q.total+n > q.most || !q.keeps(n) {
@@ -116,13 +137,15 @@ func (h *Heap) putQuick(g, n uint64) bool {
 	}
 	i := binOf(n)
 	b := &q.bucket[i]
-	if b.n >= quickSlots {
+	if b.n >= quickSlots && !q.spill(b) {
 		return false
 	}
-	b.span[b.n] = newQuickEntry(g, n)
+	if b.n == 0 {
+		q.filled[i/64] |= 1 << (i % 64)
+	}
+	b.span[b.n%quickSlots] = newQuickEntry(g, n)
 	b.n++
 	q.total += n
-	q.filled[i/64] |= 1 << (i % 64)
 	u, m := bit(g)
 	h.row(u).bound &^= m
 	return true
@@ -152,8 +175,8 @@ func (h *Heap) emptyNext() {
 	}
 	i := w*64 + uint64(bits.TrailingZeros64(rest))
 	q.hand = i + 1
-	if q.used[w]&(1<<(i%64)) != 0 {
-		q.used[w] &^= 1 << (i % 64)
+	if b := &q.bucket[i]; b.used {
+		b.used = false
 		return
 	}
 	h.emptyBucket(i)
@@ -164,7 +187,7 @@ func (h *Heap) emptyBucket(i uint64) {
 	q := &h.quick
 	q.filled[i/64] &^= 1 << (i % 64)
 	b := &q.bucket[i]
-	for b.n > 0 {
+	for b.n > 0 || q.unspill(b) {
 		b.n--
 		e := b.span[b.n%quickSlots]
 		q.total -= e.size()
@@ -172,8 +195,8 @@ func (h *Heap) emptyBucket(i uint64) {
 	}
 }
 
-// freeQuick frees the span that starts at g if it waits in a bucket, for its neighbour to
-// grow into, and reports whether it does.
+// freeQuick frees the span that starts at g if it waits in a bucket, not in a chunk, for
+// its neighbour to grow into, and reports whether it does.
 func (h *Heap) freeQuick(g uint64) bool {
 	if u, m := bit(g); g >= h.top || *h.kind(u) != kindBitmap || h.row(u).live&^h.row(u).bound&m == 0 {
 		return false
@@ -197,10 +220,14 @@ func (h *Heap) freeQuick(g uint64) bool {
 func (h *Heap) emptyUnused() {
 	q := &h.quick
 	for w := range q.filled {
-		for rest := q.filled[w] &^ q.used[w]; rest != 0; rest &= rest - 1 {
-			h.emptyBucket(uint64(w*64 + bits.TrailingZeros64(rest)))
+		for rest := q.filled[w]; rest != 0; rest &= rest - 1 {
+			i := w*64 + bits.TrailingZeros64(rest)
+			if b := &q.bucket[i]; b.used {
+				b.used = false
+				continue
+			}
+			h.emptyBucket(uint64(i))
 		}
-		q.used[w] = 0
 	}
 }
 
@@ -210,6 +237,11 @@ func (q *quickLists) largest() (n uint64) {
 		b := &q.bucket[i]
 		for _, e := range b.span[:min(b.n, quickSlots)] {
 			n = max(n, e.size())
+		}
+		for c := b.more; c != 0; c = q.chunks[c-1].next {
+			for _, e := range q.chunks[c-1].span {
+				n = max(n, e.size())
+			}
 		}
 	}
 	return n
@@ -223,5 +255,6 @@ func (h *Heap) flushQuick() bool {
 	for h.quick.total > 0 {
 		h.emptyNext()
 	}
+	h.quick.quickMore = quickMore{}
 	return true
 }

@@ -39,3 +39,9 @@ func (h *Heap) smallLinks(g uint64) *links {
 	// SAFETY: 16 bytes at a multiple of 16 of memory that no caller owns.
 	return (*links)(unsafe.Add(h.base, uintptr(g)<<granuleShift))
 }
+
+// at returns the first size bytes of the block at granule g, which has that many.
+func (h *Heap) at(g uint64, size int) []byte {
+	// SAFETY: the span is below the top and nobody else's.
+	return unsafe.Slice((*byte)(unsafe.Add(h.base, uintptr(g)<<granuleShift)), size)
+}

@@ -211,10 +211,10 @@ func (h *Heap) dropRun(ci, run uintptr) {
 
 // runEdge does what Free leaves over when a slot of a run that is not current
 // was freed and the live word was full, or has become empty.
-func (h *Heap) runEdge(c *class, run uintptr, before uint64) {
+func (h *Heap) runEdge(run uintptr, before uint64) {
 	ci := uintptr(*h.kind(uint64(run))) >> 8
 	if before == ^uint64(0) {
-		if c.numSlots() > 1 {
+		if h.classes[ci%maxClasses].numSlots() > 1 {
 			h.linkRun(ci, run)
 			return
 		}

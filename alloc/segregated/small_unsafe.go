@@ -51,8 +51,9 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 		if c.avail != 0 {
 			return h.takeSlot(c, size), nil
 		}
+		return h.mallocSlow(size)
 	}
-	return h.mallocSlow(size)
+	return h.mallocQuick(size)
 }
 
 // takeSlot takes the lowest slot that c has at hand and returns its first size
@@ -91,7 +92,7 @@ func (h *Heap) Free(b []byte) {
 			*live = m &^ slot
 			h.frees++
 			if (m == ^uint64(0) || m&^slot == c.empty) && run != c.cur {
-				h.runEdge(c, run, m)
+				h.runEdge(run, m)
 			}
 			return
 		}

@@ -38,22 +38,6 @@ func (p *Program) run(a Heap, tab table, cfg *Config, m *mover) error {
 	return nil
 }
 
-// bigOp executes an operation whose sizes do not fit its instruction.
-func (p *Program) bigOp(a alloc.Allocator, tab table, in *instr) ([]byte, error) {
-	op, x, y := p.unpack(in)
-	switch op {
-	case opMalloc:
-		return a.Malloc(int(x))
-	case opRealloc:
-		return a.Realloc(view(tab[in.slot], int(y)), int(x))
-	case opCalloc:
-		return a.Calloc(int(x), int(y))
-	default:
-		a.Free(view(tab[in.slot], int(y)))
-		return nil, nil
-	}
-}
-
 // freeLeft frees what p leaves live, so that it can run again.
 func (p *Program) freeLeft(a alloc.Allocator, tab table) {
 	for i := range p.left {

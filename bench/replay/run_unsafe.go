@@ -8,7 +8,8 @@ import (
 
 // runPart executes operations lo to hi, at least one. This is the loop that is
 // timed: one indirect call and one table access an operation. It steps through
-// the program and the table without bounds checks, as the replayer in C does.
+// the program and the table without bounds checks, as the replayer in C does, and leaves
+// what is rare to a function of its own, so that little is kept over the calls.
 func (p *Program) runPart(a alloc.Allocator, tab table, lo, hi int) error {
 	in, last := &p.code[lo], &p.code[hi-1]
 	base := unsafe.Pointer(unsafe.SliceData(tab))
@@ -27,13 +28,11 @@ func (p *Program) runPart(a alloc.Allocator, tab table, lo, hi int) error {
 				b, err = a.Malloc(int(in.a))
 			case opRealloc:
 				b, err = a.Realloc(view(*entry, int(in.b)), int(in.a))
-			case opCalloc:
-				b, err = a.Calloc(int(in.a), int(in.b))
 			default:
-				b, err = p.bigOp(a, tab, in)
+				b, err = p.rare(a, base, in)
 			}
 			if err != nil {
-				return &OpError{p.Name, p.index(in) + 1, err}
+				return p.failed(in, err)
 			}
 			if len(b) > 0 {
 				b[0] = byte(in.slot)
@@ -47,6 +46,29 @@ func (p *Program) runPart(a alloc.Allocator, tab table, lo, hi int) error {
 		// SAFETY: in is not the last of code.
 		in = (*instr)(unsafe.Add(unsafe.Pointer(in), unsafe.Sizeof(*in)))
 	}
+}
+
+// rare executes a calloc, or an operation whose sizes do not fit its instruction. base
+// is that of the table.
+func (p *Program) rare(a alloc.Allocator, base unsafe.Pointer, in *instr) ([]byte, error) {
+	// SAFETY: as in runPart.
+	old := *(**byte)(unsafe.Add(base, uintptr(in.slot)*unsafe.Sizeof(base)))
+	switch op, x, y := p.unpack(in); op {
+	case opMalloc:
+		return a.Malloc(int(x))
+	case opRealloc:
+		return a.Realloc(view(old, int(y)), int(x))
+	case opCalloc:
+		return a.Calloc(int(x), int(y))
+	default:
+		a.Free(view(old, int(y)))
+		return nil, nil
+	}
+}
+
+// failed says that a's allocator returned err for in.
+func (p *Program) failed(in *instr, err error) error {
+	return &OpError{p.Name, p.index(in) + 1, err}
 }
 
 // index returns which operation of p in points to.

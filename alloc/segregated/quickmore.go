@@ -1,0 +1,55 @@
+package segregated
+
+// When a bucket of the quick lists is full, and the heap has not grown for long, its
+// spans go to a chunk, and come back when it is empty. Chunks lie outside of the region,
+// where a stray write does not find them; those in use and spare ones are joined by
+// their numbers.
+
+// quickChunk holds as many spans as a bucket.
+type quickChunk struct {
+	next uint32 // the chunk before, from 1; 0 if none
+	span [quickSlots]quickEntry
+}
+
+// quickMore are the chunks of all buckets.
+type quickMore struct {
+	chunks []quickChunk
+	spare  uint32 // first chunk that is not in use, from 1; 0 if none
+}
+
+// chunkShare bounds the chunks: one for so many granules that the lists may hold, so
+// that they take less than 1/32 of that.
+const chunkShare = 128
+
+// spill moves the spans of the full bucket b to a chunk, and reports whether it may: not
+// when the lists hold much already, so that one size does not fill them.
+func (q *quickLists) spill(b *quickBucket) bool {
+	c := q.spare
+	switch {
+	case q.share != quickStill || q.total > q.most/4*3:
+		return false
+	case c != 0:
+		q.spare = q.chunks[c-1].next
+	case uint64(len(q.chunks)) < q.most/chunkShare:
+		q.chunks = append(q.chunks, quickChunk{})
+		c = uint32(len(q.chunks))
+	default:
+		return false
+	}
+	q.chunks[c-1] = quickChunk{b.more, b.span}
+	b.more, b.n = c, 0
+	return true
+}
+
+// unspill moves the spans of a chunk back to the empty bucket b, and reports whether it
+// has any.
+func (q *quickLists) unspill(b *quickBucket) bool {
+	c := b.more
+	if c == 0 {
+		return false
+	}
+	from := &q.chunks[c-1]
+	b.span, b.n, b.more = from.span, quickSlots, from.next
+	from.next, q.spare = q.spare, c
+	return true
+}
