@@ -15,20 +15,18 @@ func (h *Heap) links(g uint64, bin int) *links {
 	return h.smallLinks(g)
 }
 
-// link puts the free span [g, g+n) first in its bin.
-func (h *Heap) link(g, n uint64) bool {
-	bin := binOf(n)
-	l := h.links(g, bin)
+// link puts the free span [g, g+n), whose links are l, first in its bin.
+func (h *Heap) link(g, n uint64, bin int, l *links) bool {
 	head := &h.hdr.bins[bin]
 	next := *head
-	*l = links{next: next}
+	l.next, l.prev = next, 0
 	*head = g
 	if next == 0 {
 		h.hdr.binSet[bin/64] |= 1 << (bin % 64)
 		h.hdr.wordSet |= 1 << (bin / 64)
 	} else {
 		if !h.isFree(next) {
-			return h.fail("bin %d starts at %#x, which is not a free span", bin, next<<granuleShift)
+			return h.badHead(bin, next)
 		}
 		h.links(next, bin).prev = g
 	}
@@ -41,12 +39,10 @@ func (h *Heap) link(g, n uint64) bool {
 	return true
 }
 
-// unlink takes the free span [g, g+n) out of its bin. The links may have been
-// overwritten by a stray write of the caller's: they are followed only to
-// other free spans that point back.
-func (h *Heap) unlink(g, n uint64) bool {
-	bin := binOf(n)
-	l := h.links(g, bin)
+// unlink takes the free span [g, g+n), whose links are l, out of its bin. The
+// links may have been overwritten by a stray write of the caller's: they are
+// followed only to other free spans that point back.
+func (h *Heap) unlink(g, n uint64, bin int, l *links) bool {
 	next, prev := l.next, l.prev
 	if next != 0 {
 		if !h.isFree(next) {
@@ -76,12 +72,24 @@ func (h *Heap) unlink(g, n uint64) bool {
 	h.freeSpans--
 	h.freeSum -= n
 	if h.hooked {
-		h.unlinked(g, bin)
-		if h.sink != nil {
-			h.emitUnlink(links{next: next, prev: prev}, bin)
-		}
+		h.leftBin(g, bin, links{next: next, prev: prev})
 	}
 	return true
+}
+
+// rebin moves the free span at g, whose links are and stay l, to the bin of its new
+// size n.
+func (h *Heap) rebin(g, old, n uint64, l *links) bool {
+	return h.unlink(g, old, binOf(old), l) && h.link(g, n, binOf(n), l)
+}
+
+// leftBin does what a heap that is hooked does when the free span at g, whose links
+// were l, has left its bin.
+func (h *Heap) leftBin(g uint64, bin int, l links) {
+	h.unlinked(g, bin)
+	if h.sink != nil {
+		h.emitUnlink(l, bin)
+	}
 }
 
 // binEmpty clears the bits of a bin that has lost its last span.
@@ -94,8 +102,17 @@ func (h *Heap) binEmpty(bin int) {
 
 // badLink fails: a link of the free span at g does not lead to one that leads
 // back.
+//
+//go:noinline
 func (h *Heap) badLink(g uint64, which string, to uint64) bool {
 	return h.fail("free span %#x: %s link %#x is damaged", g<<granuleShift, which, to<<granuleShift)
+}
+
+// badHead fails: a bin starts at what is no free span.
+//
+//go:noinline
+func (h *Heap) badHead(bin int, g uint64) bool {
+	return h.fail("bin %d starts at %#x, which is not a free span", bin, g<<granuleShift)
 }
 
 // nextBin returns the first bin from bin on that has spans, or numBins.
@@ -131,16 +148,32 @@ func (h *Heap) find(n uint64) (g, size uint64) {
 	case bin >= exactBins:
 		return h.closest(bin, n, searchNext)
 	}
+	return h.firstOf(bin), uint64(bin)
+}
+
+// firstOf returns the first span of a bin of one size that is not empty, or 0 if it is
+// none of that size.
+func (h *Heap) firstOf(bin int) uint64 {
 	h.searched++
-	g = h.hdr.bins[bin]
+	g := h.hdr.bins[bin]
 	if h.sink != nil {
 		h.emitLook(g, bin)
 	}
-	if !h.isFree(g) || h.spanSize(g) != uint64(bin) {
+	if !h.isFree(g) {
 		h.wrongSize(bin, g)
-		return 0, 0
+		return 0
 	}
-	return g, uint64(bin)
+	size := uint64(0)
+	if w := h.row(g>>granuleBits).starts() >> (g & granuleMask) >> 1; w != 0 {
+		size = uint64(bits.TrailingZeros64(w)) + 1
+	} else {
+		size = h.spanSize(g)
+	}
+	if size != uint64(bin) {
+		h.wrongSize(bin, g)
+		return 0
+	}
+	return g
 }
 
 // How many spans of a bin find looks at: in the bin of the request, where some
@@ -153,6 +186,44 @@ const (
 // closest returns the smallest of the first limit spans of bin that have at
 // least n granules, the lower address among equals.
 func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
+	if bin < largeBin {
+		return h.closestSmall(bin, n, limit)
+	}
+	g := h.hdr.bins[bin]
+	least, width := sizesOf(bin)
+	bestSize = ^uint64(0)
+	for ; limit > 0 && g != 0; limit-- {
+		h.searched++
+		if h.sink != nil {
+			h.emitLook(g, bin)
+		}
+		if g-h.first >= h.top-h.first {
+			h.wrongSize(bin, g)
+			return 0, 0
+		}
+		in := h.info(g)
+		size := in.size
+		if in.start != g || size-least >= width {
+			h.wrongSize(bin, g)
+			return 0, 0
+		}
+		if size >= n && (size < bestSize || size == bestSize && g < best) {
+			best, bestSize = g, size
+			if size == n {
+				break
+			}
+		}
+		g = in.next
+	}
+	if best != 0 && (!h.isFree(best) || h.largeSize(best) == 0) {
+		h.wrongSize(bin, best)
+		return 0, 0
+	}
+	return best, bestSize
+}
+
+// closestSmall is closest for a bin of spans that are not large.
+func (h *Heap) closestSmall(bin int, n uint64, limit int) (best, bestSize uint64) {
 	g := h.hdr.bins[bin]
 	bestSize = ^uint64(0)
 	for ; limit > 0 && g != 0; limit-- {
@@ -160,12 +231,8 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 		if h.sink != nil {
 			h.emitLook(g, bin)
 		}
-		var size uint64
-		switch {
-		case !h.isFree(g):
-		case bin >= largeBin:
-			size = h.largeSize(g)
-		default:
+		size := uint64(0)
+		if h.isFree(g) {
 			size = h.spanSize(g)
 		}
 		if size == 0 || binOf(size) != bin {
@@ -178,12 +245,14 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 				break
 			}
 		}
-		g = h.links(g, bin).next
+		g = h.smallLinks(g).next
 	}
 	return best, bestSize
 }
 
 // wrongSize fails: a bin has what is no free span of its size.
+//
+//go:noinline
 func (h *Heap) wrongSize(bin int, g uint64) bool {
 	return h.fail("bin %d has %#x, which is not a free span of its size", bin, g<<granuleShift)
 }

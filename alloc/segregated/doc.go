@@ -8,9 +8,10 @@
 //     byte limit, mode, zeroing and event sink;
 //   - runs (run.go), how sparse ones become spans (dissolve.go), and the fast
 //     paths of Malloc and Free (small_unsafe.go);
-//   - spans: marks (span.go), bins of free ones (bin.go), taking, splitting and
-//     joining (fit.go), the top (top.go), short lists of what was freed last
-//     (quick.go), what they hold in chunks (quickmore.go) and how much (quickshare.go);
+//   - spans: marks (span.go), bins of free ones (bin.go), taking and splitting
+//     (fit.go), freeing and joining (join.go), the top (top.go), short lists of what
+//     was freed last (quick.go), what they hold in chunks (quickmore.go) and how much
+//     (quickshare.go);
 //   - pages: commit (pages.go), and by what rule they go back (sweep.go);
 //   - [Heap.Compact], for callers who can update their references (compact.go): what is
 //     used of each page (compact_survey.go), moving slots (compact_run.go), finding

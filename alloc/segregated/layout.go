@@ -137,6 +137,19 @@ func binOf(n uint64) int {
 	return exactBins + (e-7)<<subBinShift + int(n>>((e-subBinShift)&63))&(1<<subBinShift-1)
 }
 
+// sizesOf returns the least size of the free spans in a bin from exactBins on, and
+// how many sizes there are.
+func sizesOf(bin int) (least, width uint64) {
+	width = 1 << (uint(bin-exactBins)>>subBinShift + 7 - subBinShift)
+	return width * (1<<subBinShift + uint64(bin)&(1<<subBinShift-1)), width
+}
+
+// sameBin reports whether free spans of a granules and of b are in one bin; both are
+// exactBins or more.
+func sameBin(a, b uint64) bool {
+	return (a^b)>>((bits.Len64(a)-1-subBinShift)&63) == 0
+}
+
 // metaOffsets returns where the kinds, the units and the data of a region of n
 // units begin, in bytes. The tables start on pages, so that each is committed
 // as the data grows.

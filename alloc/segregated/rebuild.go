@@ -50,7 +50,7 @@ func (h *Heap) rebuild() error {
 	end := d.first
 	for _, s := range found {
 		if s.g > end {
-			h.putFree(end, s.g-end, gap{}, gap{})
+			h.putFree(end, s.g-end)
 		}
 		h.adopt(s)
 		end = s.g + s.n

@@ -26,6 +26,12 @@ func (h *Heap) info(g uint64) *spanInfo {
 	return (*spanInfo)(unsafe.Pointer(h.row(g>>granuleBits + 1)))
 }
 
+// infoKinds returns the kinds of the units of that record.
+func (h *Heap) infoKinds(g uint64) *[4]uint16 {
+	// SAFETY: as for info.
+	return (*[4]uint16)(unsafe.Pointer(h.kind(g>>granuleBits + 1)))
+}
+
 // largeLinks returns the links of the large free span at granule g, below the
 // top.
 func (h *Heap) largeLinks(g uint64) *links {

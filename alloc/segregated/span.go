@@ -24,40 +24,6 @@ func (h *Heap) markUsed(g, n uint64) {
 	}
 }
 
-// unmarkUsed removes the used span [g, g+n), whose granules then belong to the
-// span before it or to a new one.
-func (h *Heap) unmarkUsed(g, n uint64) {
-	u, m := bit(g)
-	row := h.row(u)
-	row.bound &^= m
-	row.live &^= m
-	if n >= largeMin {
-		h.untag(g)
-	}
-}
-
-// markFree makes [g, g+n) a free span, without links yet.
-func (h *Heap) markFree(g, n uint64) {
-	u, m := bit(g)
-	h.row(u).bound |= m
-	if n >= largeMin {
-		h.tag(g, n)
-		h.openInfo(g, n)
-		h.tagLast(g, n)
-	}
-}
-
-// unmarkFree removes the free span [g, g+n).
-func (h *Heap) unmarkFree(g, n uint64) {
-	u, m := bit(g)
-	h.row(u).bound &^= m
-	if n >= largeMin {
-		h.untagLast(g, n)
-		h.closeInfo(g, n)
-		h.untag(g)
-	}
-}
-
 // tag writes start and size into the first row inside the large span [g, g+n).
 func (h *Heap) tag(g, n uint64) {
 	u := g>>granuleBits + 1
@@ -68,45 +34,10 @@ func (h *Heap) tag(g, n uint64) {
 func (h *Heap) untag(g uint64) { h.clearRow(g>>granuleBits + 1) }
 
 // clearRow makes unit u one inside a span, of which nothing is kept there. The
-// row comes before its kind, and in tag and openInfo after it: a row that is no
+// row comes before its kind, and in tag and putFree after it: a row that is no
 // bitmap is not believed when a heap is opened whose process was killed in
 // between (see rebuild.go).
 func (h *Heap) clearRow(u uint64) { *h.row(u), *h.kind(u) = unit{}, kindBitmap }
-
-// tagLast writes start and size into the last row inside the large free span
-// [g, g+n), unless the links are there.
-func (h *Heap) tagLast(g, n uint64) {
-	if last := (g+n)>>granuleBits - 1; last != g>>granuleBits+2 {
-		*h.kind(last), *h.row(last) = kindLast, unit{g, n}
-	}
-}
-
-// untagLast clears what tagLast wrote.
-func (h *Heap) untagLast(g, n uint64) {
-	if last := (g+n)>>granuleBits - 1; last != g>>granuleBits+2 {
-		h.clearRow(last)
-	}
-}
-
-// openInfo makes room for the spanInfo of the tagged span [g, g+n).
-func (h *Heap) openInfo(g, n uint64) {
-	u := g>>granuleBits + 2
-	*h.kind(u), *h.row(u) = kindInfo, unit{}
-	if n >= infoMin {
-		*h.kind(u + 1), *h.row(u + 1) = kindInfo, unit{}
-		*h.kind(u + 2), *h.row(u + 2) = kindInfo, unit{}
-	}
-}
-
-// closeInfo clears what openInfo made.
-func (h *Heap) closeInfo(g, n uint64) {
-	u := g>>granuleBits + 2
-	h.clearRow(u)
-	if n >= infoMin {
-		h.clearRow(u + 1)
-		h.clearRow(u + 2)
-	}
-}
 
 // spanSize returns the size in granules of the span that starts at g, below
 // the top: the distance to the next start, or what the row inside says. 0 means
@@ -158,34 +89,41 @@ func (h *Heap) spanSizeFar(g uint64) uint64 {
 }
 
 // freeBefore returns the start of the free span that ends at granule g, or 0 if
-// what is there is used, a run, or the start of the data.
+// what is there is used, a run, or the start of the data. A small one starts at the
+// last bit before g, a large one has its start in its last row.
 func (h *Heap) freeBefore(g uint64) uint64 {
 	if g == h.first {
 		return 0
 	}
-	u := (g - 1) >> granuleBits
-	k := *h.kind(u)
-	if k == kindBitmap {
-		row := h.row(u)
-		if w := row.starts() << (granuleMask - (g-1)&granuleMask); w != 0 {
-			p := g - 1 - uint64(bits.LeadingZeros64(w))
-			if row.live>>(p&granuleMask)&1 != 0 {
+	first, u := h.first>>granuleBits, (g-1)>>granuleBits
+	past := granuleMask - (g-1)&granuleMask // bits of the row from g on
+	for range largeMin/unitGranules + 1 {
+		switch k := *h.kind(u); k {
+		case kindBitmap:
+		case kindLast:
+			return h.freeUpTo(h.row(u), g)
+		case kindInfo: // the last row, which is the second
+			if u == first {
 				return 0
 			}
-			return p
+			return h.freeUpTo(h.row(u-1), g)
+		default:
+			return 0
 		}
-		u--
-		k = *h.kind(u)
+		row := h.row(u)
+		if w := row.starts() << past; w != 0 {
+			b := granuleMask - past - uint64(bits.LeadingZeros64(w))
+			if p := u<<granuleBits + b; row.live>>(b&granuleMask)&1 == 0 && g-p < largeMin {
+				return p
+			}
+			return 0
+		}
+		if u == first {
+			return 0
+		}
+		u, past = u-1, 0
 	}
-	switch {
-	case k == kindLast:
-		return h.freeUpTo(h.row(u), g)
-	case k == kindInfo: // the last row, which is the second
-		return h.freeUpTo(h.row(u-1), g)
-	case k != kindBitmap:
-		return 0
-	}
-	return h.freeBeforeFar(g, u)
+	return 0
 }
 
 // freeUpTo returns the start of the large free span whose tag is row if it ends
@@ -193,23 +131,6 @@ func (h *Heap) freeBefore(g uint64) uint64 {
 func (h *Heap) freeUpTo(row *unit, g uint64) uint64 {
 	if p := row.live; p < g && p+row.bound == g && h.isFree(p) {
 		return p
-	}
-	return 0
-}
-
-// freeBeforeFar is freeBefore for spans that start in unit u or before, and are
-// not large.
-func (h *Heap) freeBeforeFar(g, u uint64) uint64 {
-	for i := 0; i < largeMin/unitGranules && u >= h.first>>granuleBits && h.kinds[u] == kindBitmap; i++ {
-		row := &h.units[u]
-		if w := row.starts(); w != 0 {
-			bit := 63 - uint64(bits.LeadingZeros64(w))
-			if p := u<<granuleBits + bit; row.live>>bit&1 == 0 && g-p < largeMin {
-				return p
-			}
-			return 0
-		}
-		u--
 	}
 	return 0
 }

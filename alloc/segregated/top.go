@@ -20,13 +20,27 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 		h.units[u].bound &^= m
 		h.hdr.top = at // so that the gap is below it
 		h.setTop(at + n)
-		h.putFree(top, at-top, gap{}, gap{})
+		h.putFree(top, at-top)
 		return at
 	}
 	u, m := bit(top)
 	h.units[u].bound &^= m
 	h.setTop(at + n)
 	return at
+}
+
+// takeTop returns a used span of n granules off the top, or 0.
+func (h *Heap) takeTop(n uint64) uint64 {
+	g := h.top
+	if g != h.hdr.top || g+n > h.hdr.commit || g+n < g || g+n > h.hdr.end {
+		if g = h.extend(n, anywhere()); g == 0 {
+			return 0
+		}
+	} else {
+		h.setTop(g + n)
+	}
+	h.markUsed(g, n)
+	return g
 }
 
 // setTop moves the top to g and sets the bound bit that ends the last span.
@@ -41,7 +55,9 @@ func (h *Heap) setTop(g uint64) {
 		h.topPeak = g
 		h.hdr.dirty = max(h.hdr.dirty, g)
 		if g > h.hdr.highest {
-			h.credit += growPages * (g/h.pageGranules - h.hdr.highest/h.pageGranules)
+			if (g ^ h.hdr.highest) >= h.pageGranules {
+				h.credit += growPages * (g/h.pageGranules - h.hdr.highest/h.pageGranules)
+			}
 			h.hdr.highest = g
 			h.quick.grown(g - h.first)
 		}
