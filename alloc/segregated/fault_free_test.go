@@ -138,3 +138,18 @@ func TestFaultFree(t *testing.T) {
 		unchanged(t, h, alloc.ErrDoubleFree, func() { h.Free(c) })
 	})
 }
+
+// TestFreeOfUntouchedMetadata: the tables of a large region are not committed where they
+// describe themselves, and must not be looked at there.
+func TestFreeOfUntouchedMetadata(t *testing.T) {
+	h, err := New(nil, nil)
+	require.NoError(t, err)
+	defer h.Close()
+	must(t, h, 100)
+	for _, off := range []uint64{0, 16, 8192, h.first << granuleShift / 2 &^ 15, h.first<<granuleShift - 16} {
+		b := h.mem[off:][:8:8]
+		unchanged(t, h, alloc.ErrInvalidFree, func() { h.Free(b) })
+		unchanged(t, h, alloc.ErrInvalidFree, func() { h.Realloc(b, 100) })
+		unchanged(t, h, alloc.ErrInvalidFree, func() { h.Usable(b) })
+	}
+}

@@ -8,36 +8,63 @@ import (
 )
 
 // freeSlow is Free for blocks that are no slots, for bad ones, and when every
-// call has to come here.
+// call has to come here. What it does itself is most frequent: a span is measured as in
+// spanSize and put into a bucket that has room, as in putQuick. All else is left to
+// functions that it ends with, so that nothing is kept over a call.
 func (h *Heap) freeSlow(b []byte) {
-	off := uint64(addrOf(b) - addrOf(h.mem))
-	if off < uint64(h.reach) && off%granule == 0 && h.isUsed(off>>granuleShift) {
-		g := off >> granuleShift
-		n := h.spanSize(g)
-		if h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n) {
+	addr := addrOf(b)
+	g := uint64(addr-uintptr(h.base)) >> granuleShift
+	u := g >> granuleBits
+	if addr-h.data.addr >= h.reach || addr%granule != 0 || *h.kind(u) != kindBitmap {
+		h.freeRare(b)
+		return
+	}
+	row := h.row(u)
+	if row.live&row.bound>>(g&granuleMask)&1 == 0 {
+		h.freeRare(b)
+		return
+	}
+	n := uint64(0)
+	if w := row.starts() >> (g & granuleMask) >> 1; w != 0 {
+		n = uint64(bits.TrailingZeros64(w)) + 1
+	} else if next := h.row(u + 1); *h.kind(u + 1) == kindLarge && next.live == g && next.bound <= h.top-g {
+		n = next.bound
+	}
+	q := &h.quick
+	if n-1 < quickMax && h.mallocs+h.frees < h.sweepAt && q.total+n <= q.most && q.keeps(n) {
+		if b := &q.bucket[binOf(n)]; b.n-1 < quickSlots-1 {
+			b.span[b.n] = newQuickEntry(g, n)
+			b.n++
+			q.total += n
+			row.bound &^= 1 << (g & granuleMask)
 			h.frees++
 			h.demands(n, -1)
 			return
 		}
-		h.freeFar(b, g, n)
-		return
 	}
-	if b != nil {
-		h.freeRare(b)
-	}
+	h.freeFar(b, g)
 }
 
-// freeFar is freeSlow for the used span [g, g+n) that does not go into a quick
-// list at once.
-func (h *Heap) freeFar(b []byte, g, n uint64) {
+// freeFar is freeSlow for the used span at g if its size is to be looked for, or its
+// bucket is empty or full, or has no room for it.
+func (h *Heap) freeFar(b []byte, g uint64) {
+	n := h.spanSize(g)
+	if h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n) {
+		h.frees++
+		h.demands(n, -1)
+		return
+	}
 	h.releaseSpan(g, n)
 	if h.err != nil {
 		panic(h.badBlock("free", b, h.err))
 	}
 }
 
-// freeRare is freeSlow for bad blocks, and when every call has to come here.
+// freeRare is freeSlow for nil, for bad blocks, and when every call has to come here.
 func (h *Heap) freeRare(b []byte) {
+	if b == nil {
+		return
+	}
 	defer h.catch("free", b, nil)
 	if h.chk != nil {
 		h.chk.free(b)
@@ -85,7 +112,7 @@ func (h *Heap) release(off uint64) {
 	c, run, slot := h.slotOf(off)
 	before := h.units[run].live
 	h.units[run].live = before &^ (1 << slot)
-	if (before == ^uint64(0) || before&^(1<<slot) == c.empty) && run != uint64(c.cur) {
+	if before == ^uint64(0) || before&^(1<<slot) == c.empty {
 		h.runEdge(uintptr(run), before)
 	}
 }
@@ -150,8 +177,7 @@ func (h *Heap) locate(op string, b []byte) uint64 {
 // seek is locate, also while the heap is being walked.
 func (h *Heap) seek(op string, b []byte) uint64 {
 	off := uint64(addrOf(b) - addrOf(h.mem))
-	top := h.hdr.top << granuleShift
-	if off < top {
+	if first := h.first << granuleShift; off >= first && off < h.hdr.top<<granuleShift {
 		u := off >> unitShift
 		if k := h.kinds[u]; k >= kindRun {
 			c, run, slot := h.slotOf(off)

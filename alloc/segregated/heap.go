@@ -128,9 +128,9 @@ func (h *Heap) format(o Options) error {
 	}
 	h.end = h.hdr.end << granuleShift
 	h.sweepAt, h.pause = sweepEvery, sweepEvery
+	h.first = first
 	h.initSmall(o)
 	h.setMode(o)
-	h.first = first
 	h.describe(o)
 	h.setTop(first)
 	h.arm()

@@ -23,17 +23,38 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	return h.mallocQuick(size)
 }
 
-// mallocQuick is Malloc for a block that is to be a span: from the quick lists, if they
-// have one.
+// mallocQuick is Malloc for a block that is to be a span: the newest of its bucket in the
+// quick lists, if that does, as in takeQuick.
 func (h *Heap) mallocQuick(size int) ([]byte, error) {
 	if uint(size) <= quickMax<<granuleShift && !h.hooked && h.mallocs+h.frees < h.sweepAt {
-		if e := h.takeQuick(max(1, (uint64(size)+granule-1)>>granuleShift)); e != 0 {
+		n := max(1, (uint64(size)+granule-1)>>granuleShift)
+		q := &h.quick
+		b := &q.bucket[binOf(n)]
+		if k := b.n - 1; k < quickSlots && b.span[k].size() >= n {
+			e := b.span[k]
+			b.n, b.used = k, true
+			q.total -= e.size()
+			q.hits++
+			h.row(e.start() >> granuleBits).bound |= 1 << (e.start() & granuleMask)
 			h.mallocs++
 			h.demands(e.size(), 1)
 			return h.at(e.start(), size), nil
 		}
+		return h.mallocOther(size, n)
 	}
 	return h.mallocFar(size)
+}
+
+// mallocOther is mallocQuick for n granules, at most quickMax, if another span of the
+// quick lists has to do.
+func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
+	e := h.takeQuick(n)
+	if e == 0 {
+		return h.mallocFar(size)
+	}
+	h.mallocs++
+	h.demands(e.size(), 1)
+	return h.at(e.start(), size), nil
 }
 
 // mallocFar is mallocQuick for what the quick lists do not have.

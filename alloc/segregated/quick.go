@@ -56,73 +56,63 @@ type quickLists struct {
 func (h *Heap) takeQuick(n uint64) quickEntry {
 	q := &h.quick
 	i := binOf(n)
-	b := &q.bucket[i]
-	if k := b.n - 1; k < quickSlots && b.span[k].size() >= n {
-		e := b.span[k]
-		b.n, b.used = k, true
-		q.total -= e.size()
-		q.hits++
-		u, m := bit(e.start())
-		h.row(u).bound |= m
-		return e
+	e := q.takeFrom(i, n)
+	if e == 0 && q.share == quickStill {
+		e = q.takeNear(i, n)
 	}
-	return h.takeOther(i, n)
+	if e == 0 {
+		q.misses++
+		return 0
+	}
+	q.hits++
+	q.total -= e.size()
+	u, m := bit(e.start())
+	h.row(u).bound |= m
+	return e
 }
 
-// takeOther is takeQuick when the newest span of the bucket of n, i, does not do.
-func (h *Heap) takeOther(i int, n uint64) quickEntry {
-	q := &h.quick
-	if e := h.takeFrom(i, n, quickMax); e != 0 {
-		q.hits++
-		return e
+// takeFrom takes the newest span of at least n granules out of bucket i.
+func (q *quickLists) takeFrom(i int, n uint64) quickEntry {
+	b := &q.bucket[i]
+	if b.n == 0 {
+		q.unspill(b)
 	}
-	if q.share == quickStill {
-		if e := h.takeNear(i, n); e != 0 {
-			q.hits++
+	for k := b.n - 1; k < quickSlots; k-- {
+		if e := b.span[k]; e.size() >= n {
+			b.n--
+			b.used = true
+			b.span[k] = b.span[b.n%quickSlots]
 			return e
 		}
 	}
-	q.misses++
 	return 0
 }
 
-// takeFrom takes the newest span of n to most granules out of bucket i.
-func (h *Heap) takeFrom(i int, n, most uint64) quickEntry {
-	b := &h.quick.bucket[i]
-	if b.n == 0 && b.more != 0 {
-		h.quick.unspill(b)
-	}
-	for k := b.n - 1; k < quickSlots; k-- {
-		e := b.span[k]
-		if e.size()-n > most-n {
-			continue
-		}
-		b.n--
-		b.span[k] = b.span[b.n%quickSlots]
-		b.used = true
-		h.quick.total -= e.size()
-		u, m := bit(e.start())
-		h.row(u).bound |= m
-		return e
-	}
-	return 0
-}
-
-// takeNear is takeFrom for the buckets behind that of n, i, as far as their spans are
-// larger by at most 1/4.
-func (h *Heap) takeNear(i int, n uint64) quickEntry {
+// takeNear takes the newest span of the first bucket behind that of n, i, that has any,
+// if it is larger by at most 1/4.
+func (q *quickLists) takeNear(i int, n uint64) quickEntry {
 	most := min(n+n>>2, quickMax)
 	for last := binOf(most); i < last; {
 		i++
-		if w := h.quick.filled[i/64] >> (i % 64); w == 0 {
+		w := q.filled[i/64] >> (i % 64)
+		if w == 0 {
 			i |= 63
 			continue
-		} else if i += bits.TrailingZeros64(w); i > last {
+		}
+		if i += bits.TrailingZeros64(w); i > last {
 			break
 		}
-		if e := h.takeFrom(i, n, most); e != 0 {
+		b := &q.bucket[i]
+		if b.n == 0 && !q.unspill(b) {
+			q.filled[i/64] &^= 1 << (i % 64)
+			continue
+		}
+		k := (b.n - 1) % quickSlots
+		if e := b.span[k]; e.size() <= most {
+			b.n, b.used = k, true
 			return e
 		}
+		break
 	}
 	return 0
 }

@@ -10,10 +10,10 @@ func (h *Heap) reallocSlow(b []byte, size int) ([]byte, error) {
 	if b == nil {
 		return h.Malloc(size)
 	}
-	off := uint64(addrOf(b) - addrOf(h.mem))
-	if off >= uint64(h.reach) || size <= 0 {
+	if addrOf(b)-h.data.addr >= h.reach || size <= 0 {
 		return h.realloc(b, size, 1)
 	}
+	off := uint64(addrOf(b) - addrOf(h.mem))
 	if h.kinds[off>>unitShift] >= kindRun {
 		return h.reallocSlot(b, off, size)
 	}

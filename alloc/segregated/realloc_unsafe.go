@@ -20,13 +20,14 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 	// The way of a buffer that is appended to, and has slack: a large span, whose start
 	// and size the row after its first one says.
 	// SAFETY: the address is compared first and used as an index only.
-	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(h.base)
-	if off < h.reach && off%granule == 0 {
-		u, m := bit(uint64(off >> granuleShift))
+	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	if addr-h.data.addr < h.reach && addr%granule == 0 {
+		g := uint64(addr-uintptr(h.base)) >> granuleShift
+		u, m := bit(g)
 		row, next := h.row(u), h.row(u+1)
-		if *h.kind(u) == kindBitmap && *h.kind(u + 1) == kindLarge && row.live&row.bound&m != 0 && next.live == uint64(off>>granuleShift) {
+		if *h.kind(u) == kindBitmap && *h.kind(u + 1) == kindLarge && row.live&row.bound&m != 0 && next.live == g {
 			n := (uint64(size) + granule - 1) >> granuleShift
-			if old := next.bound; old >= largeMin && old-n <= keptSlack(n) && old <= h.top-next.live {
+			if old := next.bound; old >= largeMin && old-n <= keptSlack(n) && old <= h.top-g {
 				// SAFETY: the block is live and has old granules.
 				return unsafe.Slice(unsafe.SliceData(b), size), nil
 			}

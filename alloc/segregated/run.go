@@ -209,10 +209,13 @@ func (h *Heap) dropRun(ci, run uintptr) {
 	h.tick()
 }
 
-// runEdge does what Free leaves over when a slot of a run that is not current
-// was freed and the live word was full, or has become empty.
+// runEdge does what Free leaves over when a slot of a run was freed and the live word
+// was full, or has become empty: nothing, if the run is current.
 func (h *Heap) runEdge(run uintptr, before uint64) {
 	ci := uintptr(*h.kind(uint64(run))) >> 8
+	if h.classes[ci%maxClasses].cur == run {
+		return
+	}
 	if before == ^uint64(0) {
 		if h.classes[ci%maxClasses].numSlots() > 1 {
 			h.linkRun(ci, run)

@@ -15,13 +15,23 @@ type smallState struct {
 	base    unsafe.Pointer // of the region
 	kindTab unsafe.Pointer // of h.kinds
 	unitTab unsafe.Pointer // of h.units
-	reach   uintptr        // bytes from base that Free may look at without asking: the top, or 0 when hooked, closed or corrupt
+	data    dataTables
+	reach   uintptr // bytes of data that Free may look at without asking: to the top, or 0 when hooked, closed or corrupt
 	mallocs uint64
 	frees   uint64
 	maxSize uintptr                     // largest size that has a class
 	hooked  bool                        // every call takes the slow path
 	classOf [MaxClass/granule + 1]uint8 // by size in granules; 0, which never has slots, if there is none
 	classes [maxClasses]class
+}
+
+// dataTables are where the data begins, and its kinds and rows: those of what lies before
+// it may not be looked at.
+type dataTables struct {
+	addr  uintptr        // of the first byte of data
+	kinds unsafe.Pointer // of the first unit
+	units unsafe.Pointer
+	unit  uintptr // its number
 }
 
 // class is a size class: runs of up to 64 slots of one size.
@@ -75,24 +85,25 @@ func (h *Heap) takeSlot(c *class, size int) []byte {
 // the address has not been handed out again. After Close it panics with
 // [alloc.ErrClosed].
 func (h *Heap) Free(b []byte) {
-	// SAFETY: the address is compared first and used as an index only.
-	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(h.base)
+	// SAFETY: the address is compared first and used as an index only. Units count from
+	// that of the first byte of data.
+	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - h.data.addr
 	if off < h.reach {
 		u := off >> unitShift
 		// SAFETY: u is below the top, so its kind and row exist, and so do 63 rows'
 		// worth of bytes before any row: the header and the kinds.
-		k := uintptr(*(*uint16)(unsafe.Add(h.kindTab, u*kindSize)))
+		k := uintptr(*(*uint16)(unsafe.Add(h.data.kinds, u*kindSize)))
 		c := &h.classes[k>>8%maxClasses]
 		run := u - k&runIndex
 		x := uint64(off-run<<unitShift) * c.recip
 		// SAFETY: as above; where the unit is not a run, recip is 0 and the test fails.
-		live := (*uint64)(unsafe.Add(h.unitTab, run*unitRow))
+		live := (*uint64)(unsafe.Add(h.data.units, run*unitRow))
 		m, slot := *live, uint64(1)<<(x>>32%64)
 		if uint32(x) < uint32(c.recip) && m&slot != 0 {
 			*live = m &^ slot
 			h.frees++
-			if (m == ^uint64(0) || m&^slot == c.empty) && run != c.cur {
-				h.runEdge(run, m)
+			if m == ^uint64(0) || m&^slot == c.empty {
+				h.runEdge(run+h.data.unit, m)
 			}
 			return
 		}
@@ -100,12 +111,24 @@ func (h *Heap) Free(b []byte) {
 	h.freeSlow(b)
 }
 
-// setBases derives the base pointers from the view, which may be empty.
+// setBases derives the base pointers from the view and the first granule of the data, or
+// clears them if the view is empty.
 func (h *Heap) setBases() {
 	// SAFETY: the bases of slices that h keeps as long as the pointers.
 	h.base = unsafe.Pointer(unsafe.SliceData(h.mem))
 	h.kindTab = unsafe.Pointer(unsafe.SliceData(h.kinds))
 	h.unitTab = unsafe.Pointer(unsafe.SliceData(h.units))
+	h.data = dataTables{}
+	if len(h.mem) > 0 {
+		u := h.first >> granuleBits
+		// SAFETY: as above; the data begins with a unit.
+		h.data = dataTables{
+			addr:  addrOf(h.mem[h.first<<granuleShift:]),
+			kinds: unsafe.Pointer(&h.kinds[u]),
+			units: unsafe.Pointer(&h.units[u]),
+			unit:  uintptr(u),
+		}
+	}
 }
 
 // setCurrent makes run the current one of c.

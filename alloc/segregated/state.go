@@ -38,7 +38,7 @@ func (h *Heap) arm() {
 	h.hooked = h.sink != nil || h.zeroOnFree || h.chk != nil || h.trace != nil || h.refused()
 	h.reach = 0
 	if !h.hooked {
-		h.reach = uintptr(h.top << granuleShift)
+		h.reach = uintptr((h.top - h.first) << granuleShift)
 		return
 	}
 	for i := range h.classes {

@@ -49,7 +49,7 @@ func (h *Heap) setTop(g uint64) {
 	h.units[u].bound |= m
 	h.hdr.top, h.top = g, g
 	if !h.hooked {
-		h.reach = uintptr(g << granuleShift)
+		h.reach = uintptr((g - h.first) << granuleShift)
 	}
 	if g > h.topPeak {
 		h.topPeak = g
