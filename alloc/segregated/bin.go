@@ -77,10 +77,64 @@ func (h *Heap) unlink(g, n uint64, bin int, l *links) bool {
 	return true
 }
 
-// rebin moves the free span at g, whose links are and stay l, to the bin of its new
-// size n.
+// rebin moves the free span at g, whose links are and stay l, from the bin of its size
+// old to the front of that of n: an unlink and a link in one.
 func (h *Heap) rebin(g, old, n uint64, l *links) bool {
-	return h.unlink(g, old, binOf(old), l) && h.link(g, n, binOf(n), l)
+	from, to := binOf(old), binOf(n)
+	if h.hooked {
+		return h.unlink(g, old, from, l) && h.link(g, n, to, l)
+	}
+	d := h.hdr
+	next, prev := l.next, l.prev
+	if next != 0 {
+		if !h.isFree(next) || h.links(next, from).prev != g {
+			return h.badLink(g, "next", next)
+		}
+		h.links(next, from).prev = prev
+	}
+	if head := &d.bins[from]; *head == g && prev == 0 {
+		if *head = next; next == 0 {
+			h.binEmpty(from)
+		}
+	} else {
+		if prev == 0 || !h.isFree(prev) || h.links(prev, from).next != g {
+			return h.badLink(g, "previous", prev)
+		}
+		h.links(prev, from).next = next
+	}
+	h.freeSum += n - old
+	head := &d.bins[to]
+	next = *head
+	l.next, l.prev = next, 0
+	*head = g
+	if next == 0 {
+		d.binSet[to/64] |= 1 << (to % 64)
+		d.wordSet |= 1 << (to / 64)
+		return true
+	}
+	if !h.isFree(next) {
+		return h.badHead(to, next)
+	}
+	h.links(next, to).prev = g
+	return true
+}
+
+// replaceFirst puts a span at to, in the same bin, in the place of the free span [g, g+n)
+// if that is the first of its bin, and next is the second. It reports whether it did;
+// the links of the new one are the caller's to write.
+func (h *Heap) replaceFirst(g, to, n, next uint64) bool {
+	bin := binOf(n)
+	if h.hdr.bins[bin] != g || h.hooked {
+		return false
+	}
+	if next != 0 {
+		if !h.isFree(next) || h.links(next, bin).prev != g {
+			return false
+		}
+		h.links(next, bin).prev = to
+	}
+	h.hdr.bins[bin] = to
+	return true
 }
 
 // leftBin does what a heap that is hooked does when the free span at g, whose links
@@ -135,20 +189,27 @@ func (h *Heap) nextBin(bin int) int {
 // its size, or 0: better fit, the closest of a bounded number of spans in the
 // bin of n, else of the next bin that has any.
 func (h *Heap) find(n uint64) (g, size uint64) {
-	bin := binOf(n)
-	if bin >= exactBins && h.hdr.bins[bin] != 0 {
-		if g, size := h.closest(bin, n, searchOwn); g != 0 || h.err != nil {
+	switch bin := h.nextBin(binOf(n)); {
+	case bin < exactBins:
+		return h.firstOf(bin), uint64(bin)
+	case bin < numBins:
+		return h.findFrom(bin, n)
+	}
+	return 0, 0
+}
+
+// findFrom is find if the first bin from that of n on that has spans is bin, not one of
+// a single size.
+func (h *Heap) findFrom(bin int, n uint64) (g, size uint64) {
+	if bin == binOf(n) {
+		if g, size = h.closest(bin, n, searchOwn); g != 0 || h.err != nil {
 			return g, size
 		}
-		bin++
+		if bin = h.nextBin(bin + 1); bin == numBins {
+			return 0, 0
+		}
 	}
-	switch bin = h.nextBin(bin); {
-	case bin == numBins:
-		return 0, 0
-	case bin >= exactBins:
-		return h.closest(bin, n, searchNext)
-	}
-	return h.firstOf(bin), uint64(bin)
+	return h.closest(bin, n, searchNext)
 }
 
 // firstOf returns the first span of a bin of one size that is not empty, or 0 if it is

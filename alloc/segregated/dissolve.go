@@ -111,11 +111,11 @@ func (h *Heap) dissolve(ci, run uintptr) {
 	for w := live; w != 0; w &= w - 1 {
 		next := g + uint64(bits.TrailingZeros64(w))*n
 		if next > at {
-			h.freeRange(at, next-at)
+			h.freeSpan(at, next-at)
 		}
 		at = next + n
 	}
 	if end := g + uint64(c.units)*unitGranules; at < end {
-		h.freeRange(at, end-at)
+		h.freeSpan(at, end-at)
 	}
 }

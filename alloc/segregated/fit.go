@@ -25,39 +25,56 @@ func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
 
 // allocSpan returns a used span of n granules, or 0 if there is no room. It
 // takes the end of the span it finds, so that a large one with a large rest
-// keeps its place and, mostly, its bin. What is kept for speed is given up first
-// if pages would have to be touched that were not.
+// keeps its place and, mostly, its bin.
 func (h *Heap) allocSpan(n uint64) uint64 {
-	if n < exactBins {
-		if bin := h.nextBin(int(n)); bin < exactBins {
-			return h.takeExact(bin, n)
+	bin := h.nextBin(binOf(n))
+	if bin < exactBins {
+		return h.takeExact(bin, n)
+	}
+	if bin < numBins {
+		if g, size := h.findFrom(bin, n); g != 0 {
+			return h.takeFound(g, size, n)
 		}
 	}
-	g, size := h.find(n)
-	if g == 0 {
-		if h.err != nil {
-			return 0
-		}
-		if h.top+n > h.hdr.dirty && h.reclaim() {
-			return h.allocSpan(n)
-		}
-		return h.takeTop(n)
+	return h.allocTop(n)
+}
+
+// allocTop is allocSpan when no free span has room. What is kept for speed is given up
+// first if pages would have to be touched that were not.
+func (h *Heap) allocTop(n uint64) uint64 {
+	if h.err != nil {
+		return 0
 	}
+	if h.top+n > h.hdr.dirty && h.reclaim() {
+		return h.allocSpan(n)
+	}
+	return h.takeTop(n)
+}
+
+// takeFound makes the last n granules of the free span [g, g+size), which is in no bin
+// of one size, a used span.
+func (h *Heap) takeFound(g, size, n uint64) uint64 {
 	at := g + size - n
-	if h.sink != nil && at != g {
+	if at == g {
+		return h.takeWhole(g, n)
+	}
+	if h.sink != nil {
 		h.emitSplit(g, at-g, size)
 	}
-	switch {
-	case at == g:
-		return h.takeWhole(g, n)
-	case size < largeMin:
+	if size < largeMin {
 		if !h.rebin(g, size, at-g, h.smallLinks(g)) {
 			return 0
 		}
-	case !h.carve(g, size, at, n):
+	} else if !h.carve(g, size, at, n) {
 		return 0
 	}
-	h.markUsed(at, n)
+	u, m := bit(at)
+	row := h.row(u)
+	row.bound |= m
+	row.live |= m
+	if n >= largeMin {
+		h.tag(at, n)
+	}
 	return at
 }
 
@@ -156,17 +173,17 @@ func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 func (h *Heap) carve(g, size, at, n uint64) bool {
 	end := at + n
 	front, back := at-g, g+size-end
+	if size >= infoMin && h.info(g).goneHi == 0 {
+		switch {
+		case front >= infoMin:
+			return h.carveBehind(g, size, at, n)
+		case front == 0 && back >= infoMin:
+			return h.moveStart(g, size, end)
+		}
+	}
 	own := h.recall(g, size)
 	gone, idle := own.gone, own.idle
-	switch {
-	case gone.size() != 0:
-		if !h.restore(gone, at, n, front, back) {
-			return false
-		}
-	case front >= infoMin:
-		return h.carveBehind(g, size, at, n)
-	}
-	if !h.dropFree(g, size) {
+	if gone.size() != 0 && !h.restore(gone, at, n, front, back) || !h.dropFree(g, size) {
 		return false
 	}
 	if front != 0 {
@@ -193,6 +210,35 @@ func (h *Heap) carveBehind(g, size, at, n uint64) bool {
 		h.putFreeWith(end, g+size-end, memory{idle: idle})
 	}
 	return true
+}
+
+// moveStart moves the start of the free span [g, g+size) to granule to, before or after
+// g: it has at least infoMin granules before and after, and no gap that goes with
+// the granules it loses.
+func (h *Heap) moveStart(g, size, to uint64) bool {
+	old, in := h.info(g), h.info(to)
+	own, n := *old, g+size-to
+	replaced := sameBin(size, n) && own.prev == 0 && h.replaceFirst(g, to, size, own.next)
+	if replaced {
+		h.freeSum += n - size
+	} else if !h.unlink(g, size, binOf(size), &old.links) {
+		return false
+	}
+	u, m := bit(g)
+	h.row(u).bound &^= m
+	*old = spanInfo{}
+	*h.infoKinds(g) = [4]uint16{}
+	u, m = bit(to)
+	h.row(u).bound |= m
+	*h.infoKinds(to) = [4]uint16{kindLarge, kindInfo, kindInfo, kindInfo}
+	own.start, own.size, own.prev = to, n, 0
+	if own.idleLo = max(own.idleLo, to); own.idleLo >= own.idleHi {
+		own.idleLo, own.idleHi = 0, 0
+	}
+	*in = own
+	last := (g+size)>>granuleBits - 1
+	*h.row(last), *h.kind(last) = unit{to, n}, kindLast
+	return replaced || h.link(to, n, binOf(n), &in.links)
 }
 
 // restore commits the part of gone that [at, at+n) needs, and the parts that

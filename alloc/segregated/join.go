@@ -2,25 +2,19 @@ package segregated
 
 // This file makes spans free, and joins them with their free neighbours.
 
-// freeSpan takes the marked, used span [g, g+n) back. Its granules belong to the span
-// before it or to a new one then.
+// freeSpan makes [g, g+n) free, a used span or granules without marks: it joins them
+// with the free spans before and after, and gives them to the top if they end there.
+//
+// Mostly nothing after them is free: then they become a span of their own, or the one
+// before grows and stays where it is.
 func (h *Heap) freeSpan(g, n uint64) {
 	u, m := bit(g)
 	row := h.row(u)
 	row.bound &^= m
 	row.live &^= m
 	if n >= largeMin {
-		h.untag(g)
+		h.clearRow(u + 1)
 	}
-	h.freeRange(g, n)
-}
-
-// freeRange makes the unmarked granules [g, g+n) free: it joins them with the
-// free spans before and after, and gives them to the top if they end there.
-//
-// Mostly nothing after them is free: then they become a span of their own, or the one
-// before grows and stays where it is.
-func (h *Heap) freeRange(g, n uint64) {
 	end := g + n
 	before := h.freeBefore(g)
 	if h.isFree(end) || end == h.top || n >= soonPages*h.pageGranules || h.sink != nil {
@@ -41,7 +35,7 @@ func (h *Heap) freeRange(g, n uint64) {
 	}
 }
 
-// freeJoined is freeRange for all cases; before is the free span before, if there is one.
+// freeJoined is freeSpan for all cases; before is the free span before, if there is one.
 func (h *Heap) freeJoined(g, n, before uint64) {
 	var m memory
 	lo, end, soon := g, g+n, n >= soonPages*h.pageGranules

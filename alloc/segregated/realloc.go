@@ -208,7 +208,7 @@ func (h *Heap) shrinkSpan(g, old, n uint64) {
 		clear(h.mem[(g+n)<<granuleShift : (g+old)<<granuleShift])
 	}
 	h.retag(g, old, n)
-	h.freeRange(g+n, old-n)
+	h.freeSpan(g+n, old-n)
 	h.tick()
 }
 

@@ -187,7 +187,7 @@ func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 	}
 	run := uintptr(g >> granuleBits)
 	if uint64(run) > 1<<32-1 {
-		h.freeRange(g, uint64(c.units)*unitGranules)
+		h.freeSpan(g, uint64(c.units)*unitGranules)
 		return 0
 	}
 	for i := range c.units {
@@ -205,7 +205,7 @@ func (h *Heap) dropRun(ci, run uintptr) {
 		h.clearRow(uint64(run + i))
 	}
 	h.hdr.runs[ci]--
-	h.freeRange(uint64(run)<<granuleBits, uint64(c.units)*unitGranules)
+	h.freeSpan(uint64(run)<<granuleBits, uint64(c.units)*unitGranules)
 	h.tick()
 }
 

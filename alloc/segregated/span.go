@@ -95,40 +95,31 @@ func (h *Heap) freeBefore(g uint64) uint64 {
 	if g == h.first {
 		return 0
 	}
-	first, u := h.first>>granuleBits, (g-1)>>granuleBits
+	u, first := (g-1)>>granuleBits, h.first>>granuleBits
 	past := granuleMask - (g-1)&granuleMask // bits of the row from g on
-	for range largeMin/unitGranules + 1 {
-		switch k := *h.kind(u); k {
-		case kindBitmap:
-		case kindLast:
-			return h.freeUpTo(h.row(u), g)
-		case kindInfo: // the last row, which is the second
-			if u == first {
-				return 0
-			}
-			return h.freeUpTo(h.row(u-1), g)
-		default:
-			return 0
-		}
+	k := *h.kind(u)
+	for i := 0; k == kindBitmap; i++ {
 		row := h.row(u)
 		if w := row.starts() << past; w != 0 {
-			b := granuleMask - past - uint64(bits.LeadingZeros64(w))
+			b := uint64(bits.Len64(w)) - 1 - past
 			if p := u<<granuleBits + b; row.live>>(b&granuleMask)&1 == 0 && g-p < largeMin {
 				return p
 			}
 			return 0
 		}
-		if u == first {
+		if u == first || i == largeMin/unitGranules {
 			return 0
 		}
 		u, past = u-1, 0
+		k = *h.kind(u)
 	}
-	return 0
-}
-
-// freeUpTo returns the start of the large free span whose tag is row if it ends
-// at g, else 0.
-func (h *Heap) freeUpTo(row *unit, g uint64) uint64 {
+	row := h.row(u)
+	switch {
+	case k == kindInfo && u != first: // the last row, which is the second
+		row = h.row(u - 1)
+	case k != kindLast:
+		return 0
+	}
 	if p := row.live; p < g && p+row.bound == g && h.isFree(p) {
 		return p
 	}

@@ -32,14 +32,18 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 // takeTop returns a used span of n granules off the top, or 0.
 func (h *Heap) takeTop(n uint64) uint64 {
 	g := h.top
-	if g != h.hdr.top || g+n > h.hdr.commit || g+n < g || g+n > h.hdr.end {
-		if g = h.extend(n, anywhere()); g == 0 {
-			return 0
-		}
-	} else {
+	if d := h.hdr; g == d.top && g+n <= min(d.commit, d.end) {
 		h.setTop(g + n)
+	} else if g = h.extend(n, anywhere()); g == 0 {
+		return 0
 	}
-	h.markUsed(g, n)
+	u, m := bit(g)
+	row := h.row(u)
+	row.bound |= m
+	row.live |= m
+	if n >= largeMin {
+		h.tag(g, n)
+	}
 	return g
 }
 
