@@ -16,12 +16,13 @@ import (
 // other one a system call:
 //
 //	the handle's goroutine          another one
-//	turn = 1                        mode = handOpen
-//	is the run biased?              a barrier on every processor of the process
+//	turn = 1                        limit = 0
+//	is the slot below the limit?    a barrier on every processor of the process
 //	avail |= slot                   wait until turn is 0
 //	turn = 0                        clear the bias in the run's word
 //	                                is the slot in avail?
 //
+// The limit is how many slots of the run may be freed so: all, if it is biased.
 // Either the barrier comes after "turn = 1", and the other one waits until the
 // mask is written; or it comes before, and the handle's goroutine sees that the
 // bias is gone. (Dice, Huang, Yang: Asymmetric Dekker synchronization, 2001;
@@ -56,12 +57,14 @@ func (o *shard) mayBias() bool {
 		return false
 	}
 	p := &o.hands.Load().pause
-	if p.Load() == 0 {
+	n := p.Load() - 1
+	if n < 0 {
 		return true
 	}
-	if p.Add(-1) == 0 && !hasBarrier() {
-		p.Store(neverBias)
+	if n == 0 && !hasBarrier() {
+		n = neverBias
 	}
+	p.Store(n) // of a pause that begins right now not much may be left
 	return false
 }
 

@@ -16,7 +16,7 @@ import (
 // A Handle is not safe for concurrent use. It may pass from one goroutine to
 // another as any value may.
 type Handle struct {
-	handleFast
+	hands
 	o *shard
 }
 
@@ -40,7 +40,7 @@ func (s *Shared) Handle() *Handle {
 		owners := append(old[:len(old):len(old)], o)
 		s.owners.Store(&owners)
 	}
-	h := &Handle{o: o, handleFast: handleFast{s: s}}
+	h := &Handle{o: o}
 	h.setHands(s)
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -137,7 +137,7 @@ func (h *Handle) Close() error {
 		t := s.seats[seat()].Load()
 		t.mu.Lock()
 		s.takeAll(o, t)
-		s.dropEmpty(t)
+		s.dropEmpty(t, 1)
 		t.mu.Unlock()
 	}
 	h.shut()
@@ -186,7 +186,7 @@ func (s *Shared) takeHand(hd *hand, size int) []byte {
 		return nil
 	}
 	setMask(&hd.avail, a&(a-1))
-	return s.slotAt(hd.run<<unitShift+uintptr(bits.TrailingZeros64(a))*hd.size, size)
+	return s.slotAt(hd.run<<unitShift+uintptr(bits.TrailingZeros64(a))*uintptr(hd.size), size)
 }
 
 // lend puts what was freed of the run into the hand, which has no slot, and
@@ -240,7 +240,7 @@ func (s *Shared) giveBack(o *shard, c *sharedClass, hd *hand) {
 	hd.setMode(handShut)
 	s.unhold(o, run, hd.lent())
 	o.hands.Load().setRun(c, hd, 0)
-	hd.bytes = 0
+	hd.count = 0
 	hd.setAvailNow(0)
 	s.settleAt(o, c, run)
 }

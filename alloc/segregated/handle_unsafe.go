@@ -10,16 +10,17 @@ import (
 // slots it may hand out, all marked as used in the run's word. Only the handle's goroutine
 // changes avail; others read it when they free a block of that run.
 type hand struct {
-	_     [0]atomic.Uint64 // aligns the words on 32 bits
-	avail uint64           // slots that may be handed out
-	slots unsafe.Pointer   // the run's first slot
-	bytes uintptr          // of the run's slots, 0 if there is none
-	recip uint64           // of the class
-	size  uintptr          // bytes of a slot
-	run   uintptr          // first unit, 0 if there is none; changed under the owner's mutex
-
-	mode uint32 // of the following
-	_    [12]byte
+	_       [0]atomic.Uint64 // aligns the words on 32 bits
+	avail   uint64           // slots that may be handed out
+	slots   unsafe.Pointer   // the run's first slot
+	start   uintptr          // its address
+	inverse uint64           // of the class, see slotAfter
+	limit   uint64           // count if the mode is handBiased, else 0
+	run     uintptr          // first unit, 0 if there is none; changed under the owner's mutex
+	size    uint32           // bytes of a slot
+	mode    uint32           // of the following
+	count   uint32           // slots of the run, 0 if there is none
+	rot     uint8            // of the class
 }
 
 // What the goroutine may do with a hand. Only the hands of a claim are shut while their
@@ -37,10 +38,11 @@ type hands struct {
 	_          [0]atomic.Uint64 // aligns the words on 32 bits
 	turn       uint64           // 1 while its goroutine frees a slot by plain writes, or takes one of a claim
 	done       uint64           // slots that it has freed so
+	s          *Shared
 	place      uintptr          // see claim; 0 when nobody may come in
 	pause      atomic.Int32     // refills until runs may be biased again
 	closed     bool             // the handle is
-	_          [27]byte         // up to here a cache line, with what the runtime puts in front
+	_          [19]byte         // up to here a cache line, with what the runtime puts in front
 	now, other [handIndex]*hand // by size in granules
 	of         [maxClasses][2]hand
 	runs       [maxClasses][2]atomic.Uintptr // in them: others look here, and leave a hand that is at work alone
@@ -51,8 +53,9 @@ type hands struct {
 // address decides.
 const handIndex = 2 * MaxClass / granule
 
-// setHands makes the hands those that are found.
+// setHands makes the hands those that are found, for slots of s.
 func (hs *hands) setHands(s *Shared) {
+	hs.s = s
 	for g, ci := range s.classOf {
 		pair := &hs.of[ci%maxClasses]
 		hs.now[g], hs.other[g] = &pair[0], &pair[1]
@@ -94,9 +97,20 @@ func (hd *hand) stop() {
 }
 
 // setMode sets what the goroutine may do, which it asks after it has begun its turn.
-func (hd *hand) setMode(mode uint32) { atomic.StoreUint32(&hd.mode, mode) }
+func (hd *hand) setMode(mode uint32) {
+	limit := uint64(0)
+	if mode == handBiased {
+		limit = uint64(hd.count)
+	}
+	atomic.StoreUint64(&hd.limit, limit)
+	atomic.StoreUint32(&hd.mode, mode)
+}
 
 func (hd *hand) isBiased() bool { return atomic.LoadUint32(&hd.mode) == handBiased }
+
+// slotOf returns the slot that begins at the address; no other address gives a number
+// below count.
+func (hd *hand) slotOf(addr uintptr) uint64 { return slotAfter(addr-hd.start, hd.inverse, hd.rot) }
 
 // setAvailNow sets avail for all to see.
 func (hd *hand) setAvailNow(a uint64) { atomic.StoreUint64(&hd.avail, a) }
@@ -135,12 +149,6 @@ func (hs *hands) setRun(c *sharedClass, hd *hand, run uintptr) {
 	hd.run = run
 }
 
-// handleFast is what the small path of a handle reads.
-type handleFast struct {
-	hands
-	s *Shared
-}
-
 // Malloc is [Shared.Malloc] for the goroutine that uses the handle: mostly it
 // takes a slot that nobody else can have, with no atomic operation at all.
 //
@@ -151,7 +159,7 @@ func (h *Handle) Malloc(size int) ([]byte, error) {
 		if a := atomic.LoadUint64(&hd.avail); a != 0 {
 			setMask(&hd.avail, a&(a-1))
 			// SAFETY: the slot is free, lent to this handle, and holds size bytes.
-			return viewOf(unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*hd.size), size), nil
+			return viewOf(unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*uintptr(hd.size)), size), nil
 		}
 	}
 	return h.mallocSlow(size)
@@ -180,38 +188,22 @@ func viewOf(p unsafe.Pointer, size int) []byte {
 //
 //go:nosplit
 func (h *Handle) Free(b []byte) {
-	hd := h.now[(uint(cap(b))+granule-1)/granule%handIndex]
-	// SAFETY: the address is compared and used as an index only.
-	d := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(hd.slots)
-	recip := hd.recip
-	x := uint64(d) * recip
-	if d < hd.bytes && uint32(x) < uint32(recip) {
-		slot := x >> 32 % 64
-		if canBias {
-			h.turn = 1
-			if a := hd.avail; atomic.LoadUint32(&hd.mode) == handBiased && a>>slot&1 == 0 {
-				hd.avail = a | 1<<slot
+	if canBias {
+		h.turn = 1
+		hd := h.now[(uint(cap(b))+granule-1)/granule%handIndex]
+		// SAFETY: the address is compared and used as an index only.
+		slot := hd.slotOf(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+		if slot < atomic.LoadUint64(&hd.limit) {
+			if a := hd.avail; a>>(slot%64)&1 == 0 {
+				hd.avail = a | 1<<(slot%64)
 				h.done++
 				h.turn = 0
 				return
 			}
-			h.turn = 0
 		}
-		h.s.freeLent(&h.hands, b, nil, hd, slot)
-		return
+		h.turn = 0
 	}
-	h.s.freeFar(&h.hands, b, nil)
-}
-
-// freeOther does what Free does first, for b, d bytes from the start of the other run at
-// hand, which hd has. A variable of the caller's is here if the hands are a claim's.
-func (s *Shared) freeOther(hs *hands, b []byte, here *byte, hd *hand, d uintptr) {
-	recip := hd.recip
-	x := uint64(d) * recip
-	slot := x >> 32 % 64
-	if uint32(x) >= uint32(recip) || !hs.freeBiased(hd, slot, here) && !hd.freeOwn(s, slot) {
-		s.freeRest(hs, b)
-	}
+	h.freeFar(b, nil)
 }
 
 // freeBiased frees a slot of the run in hd by plain writes if it is live and the run is
@@ -222,36 +214,13 @@ func (hs *hands) freeBiased(hd *hand, slot uint64, here *byte) bool {
 		return false
 	}
 	hs.turn = 1
-	ok := atomic.LoadUint32(&hd.mode) == handBiased && hd.avail>>slot&1 == 0
+	ok := slot < atomic.LoadUint64(&hd.limit) && hd.avail>>(slot%64)&1 == 0
 	if ok {
-		hd.avail |= 1 << slot
+		hd.avail |= 1 << (slot % 64)
 		hs.done++
 	}
 	hs.turn = 0
 	return ok
-}
-
-// freeOwn frees a slot of the run in hd by a compare-and-swap of the run's word if it is
-// live and the run is not biased. No run in a hand is to be settled. Others may just be
-// taking the hands of a claim away: then the word has changed since it was read, or the
-// run is not at hand any more.
-func (hd *hand) freeOwn(s *Shared, slot uint64) bool {
-	if s.reach.Load() == 0 {
-		return false // closed: the rows may be gone
-	}
-	run, bit := atomic.LoadUintptr(&hd.run), uint64(1)<<(slot%64)
-	w, row := s.word(run)
-	if w&bit == 0 || w&(heldBit|biasBit) != heldBit || hd.lent()&bit != 0 || atomic.LoadUintptr(&hd.run) != run {
-		return false
-	}
-	n := freeOne(w, bit)
-	if !atomic.CompareAndSwapUint64(row, w, n) {
-		return false
-	}
-	if n&countMask == 0 {
-		s.countFrees()
-	}
-	return true
 }
 
 // frees returns how many blocks were freed by plain writes.
@@ -260,9 +229,10 @@ func (hs *hands) frees() uint64 { return atomic.LoadUint64(&hs.done) }
 // hold makes the run at unit run the one that hd takes slots from.
 func (s *Shared) hold(hs *hands, hd *hand, c *sharedClass, run uintptr) {
 	hs.setRun(c, hd, run)
-	hd.size, hd.recip, hd.bytes = c.size, c.recip, uintptr(c.numSlots())*c.size
+	hd.size, hd.inverse, hd.rot, hd.count = uint32(c.size), c.inverse, c.rot, uint32(c.slots)
 	// SAFETY: the run lies in the region.
 	hd.slots = unsafe.Add(s.base, run<<unitShift)
+	hd.start = uintptr(hd.slots)
 }
 
 const (

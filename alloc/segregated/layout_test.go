@@ -1,6 +1,7 @@
 package segregated
 
 import (
+	"math/bits"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -43,6 +44,25 @@ func TestSlotOf(t *testing.T) {
 			if got, want := uint32(x) < uint32(c.recip), off%size == 0; got != want {
 				t.Fatalf("class %d: offset %d is a base: %v, want %v", size, off, got, want)
 			}
+		}
+	}
+}
+
+// TestSlotAfter: of all distances only the bases of a run's slots give the number of one.
+func TestSlotAfter(t *testing.T) {
+	for size := uintptr(granule); size <= MaxClass; size += granule {
+		c := newSharedClass(1, size)
+		check := func(distance uintptr) {
+			got := slotAfter(distance, c.inverse, c.rot)
+			if base := distance%size == 0 && distance/size < uintptr(c.slots); base != (got < c.slots) || base && got != uint64(distance/size) {
+				t.Fatalf("class %d: distance %#x is slot %d of %d", size, distance, got, c.slots)
+			}
+		}
+		for d := range c.units*unitSize + size {
+			check(d)
+			check(-d)
+			check(d * size * 0x10001) // far away: multiples of size, and such that wrap around
+			check(uintptr(bits.Reverse(uint(d))))
 		}
 	}
 }

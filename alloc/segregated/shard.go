@@ -22,6 +22,7 @@ type shard struct {
 	frees atomic.Uint64             // that the words of runs have passed on
 	_     [64]byte
 
+	stocked atomic.Bool // it may own runs: others need not lock mu to see that it has none
 	mu      sync.Mutex
 	id      uint64
 	claim   *claim // whose hands they are, nil if a handle's
@@ -77,7 +78,9 @@ func (s *Shared) ownerOf(c *sharedClass, run uintptr) *shard {
 // the owner before.
 func (s *Shared) setOwner(c *sharedClass, run uintptr, o *shard) {
 	atomic.StoreUint64(s.bound(run), c.tag<<classShift|o.id)
-	o.runs++
+	if o.runs++; o.runs == 1 {
+		o.stocked.Store(true)
+	}
 }
 
 func (s *Shared) isListed(run uintptr) bool { return atomic.LoadUint64(s.bound(run))&listedBit != 0 }
@@ -150,29 +153,33 @@ const (
 	keepShare = 4
 )
 
-// shrink gives the empty runs of o back if they are too many.
+// shrink gives every other empty run of o back if they are too many. Who allocates and
+// frees a batch of blocks at a time has use for the rest.
 func (s *Shared) shrink(o *shard) {
 	if o.empties > keepEmpty+o.runs/keepShare {
-		s.dropEmpty(o)
+		s.dropEmpty(o, 2)
 	}
 }
 
-// dropEmpty gives all empty runs on the lists of o back to the best-fit space.
-func (s *Shared) dropEmpty(o *shard) {
+// dropEmpty gives one of so many empty runs on the lists of o back to the best-fit space.
+func (s *Shared) dropEmpty(o *shard, of int) {
 	var dead []uint64
+	seen := 0
 	for ci := range o.lists {
 		l, c := &o.lists[ci], &s.classes[ci]
 		keep := l.q[l.head:l.head]
 		for _, run := range l.q[l.head:] {
-			if s.kill(o, c, uintptr(run)) {
-				dead = append(dead, uint64(run)<<8|uint64(ci))
-			} else {
-				keep = append(keep, run)
+			if w, _ := s.word(uintptr(run)); c.isEmpty(w) {
+				if seen++; seen%of == 0 && s.kill(o, c, uintptr(run)) {
+					dead = append(dead, uint64(run)<<8|uint64(ci))
+					continue
+				}
 			}
+			keep = append(keep, run)
 		}
 		l.q = l.q[:l.head+len(keep)]
 	}
-	o.empties = 0
+	o.empties = max(0, seen-len(dead))
 	s.bury(dead)
 }
 

@@ -14,8 +14,11 @@ const stealFrom = 4
 // many to that of o, and reports whether it found any.
 func (s *Shared) steal(o *shard, c *sharedClass, least int) bool {
 	for _, v := range (*s.owners.Load())[:len(s.shards)+len(s.desks)] {
-		if v == o || !v.mu.TryLock() {
+		if v == o || !v.stocked.Load() || !v.mu.TryLock() {
 			continue
+		}
+		if v.runs == 0 {
+			v.stocked.Store(false)
 		}
 		n := v.lists[c.index].len()
 		if n >= least {

@@ -101,13 +101,28 @@ func (s *Shared) show(c *sharedClass, run uintptr, slots uint64) {
 }
 
 // freeHeld frees a slot of a run of c that has lent slots, and whose word is w; the hands
-// are the caller's, who looks here if the block's capacity was cut to that of another class.
-func (s *Shared) freeHeld(hs *hands, c *sharedClass, run uintptr, w, slot uint64, here *byte) bool {
-	if w&biasBit != 0 {
-		hd := hs.holding(c.index, run)
+// are the caller's. Of a run in a hand of its own the caller knows what is at hand. Others
+// may just be taking the hands of a claim away: then the word has changed since it was
+// read, or will before they are given to anybody.
+func (hs *hands) freeHeld(c *sharedClass, run uintptr, w, slot uint64, here *byte) bool {
+	hd := hs.holding(c.index, run)
+	switch {
+	case w&biasBit != 0:
 		return hd != nil && hs.freeBiased(hd, slot, here)
+	case hd == nil:
+		return hs.s.freeShown(c, run, w, 1<<slot)
+	case hd.lent()>>slot&1 != 0:
+		return false
 	}
-	return s.freeShown(c, run, w, 1<<slot)
+	_, row := hs.s.word(run)
+	n := freeOne(w, 1<<slot)
+	if !atomic.CompareAndSwapUint64(row, w, n) {
+		return false
+	}
+	if n&countMask == 0 {
+		hs.s.countFrees()
+	}
+	return true
 }
 
 // freeShown is freeHeld for a slot that may be at hand, of a run that is not biased. If

@@ -103,7 +103,7 @@ func (s *Shared) reclaim() (dropped int) {
 		if o.claim != nil {
 			s.withdraw(o)
 		}
-		s.dropEmpty(o)
+		s.dropEmpty(o, 1)
 		dropped += before - o.runs
 		o.mu.Unlock()
 	}

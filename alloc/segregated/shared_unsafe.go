@@ -61,7 +61,7 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 			place := uintptr(unsafe.Pointer(&here)) >> stackShift
 			if k := s.claims[place%numSeats]; k.place == place {
 				hd := k.now[g]
-				n := hd.size
+				n := uintptr(hd.size)
 				k.turn = 1
 				if a := hd.avail; atomic.LoadUint32(&hd.mode) != handShut && a != 0 {
 					hd.avail = a & (a - 1)
@@ -98,49 +98,31 @@ func (s *Shared) Free(b []byte) {
 		// SAFETY: addresses are compared and used as an index only.
 		place := uintptr(unsafe.Pointer(&here)) >> stackShift
 		if k := s.claims[place%numSeats]; k.place == place {
+			k.turn = 1
 			hd := k.now[(uint(cap(b))+granule-1)/granule%handIndex]
-			d := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(hd.slots)
-			recip := hd.recip
-			x := uint64(d) * recip
-			if d < hd.bytes && uint32(x) < uint32(recip) {
-				slot := x >> 32 % 64
-				k.turn = 1
-				if a := hd.avail; atomic.LoadUint32(&hd.mode) == handBiased && a>>slot&1 == 0 {
-					hd.avail = a | 1<<slot
+			slot := hd.slotOf(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+			if slot < atomic.LoadUint64(&hd.limit) {
+				if a := hd.avail; a>>(slot%64)&1 == 0 {
+					hd.avail = a | 1<<(slot%64)
 					k.done++
 					k.turn = 0
 					return
 				}
-				k.turn = 0
-				s.freeLent(&k.hands, b, &here, hd, slot)
-				return
 			}
+			k.turn = 0
 			hs = &k.hands
 		}
 	}
-	s.freeFar(hs, b, &here)
+	hs.freeFar(b, &here)
 }
 
-// freeLent is Free for a slot of the run that hs, of the caller's handle or claim, takes
-// slots of, when that is not biased, or the slot not live.
-func (s *Shared) freeLent(hs *hands, b []byte, here *byte, hd *hand, slot uint64) {
-	if !hd.freeOwn(s, slot) {
-		s.freeFar(hs, b, here)
-	}
-}
-
-// freeFar frees a block of any run but the one that hs, of the caller's handle or claim,
-// takes slots of: by a compare-and-swap of the run's word. A variable of the caller's is
-// here, nil for a handle.
-func (s *Shared) freeFar(hs *hands, b []byte, here *byte) {
+// freeFar is Free for whatever is not freed by a plain write to the hand that hs, of the
+// caller's handle or claim, takes slots of: mostly by a compare-and-swap of the run's
+// word. A variable of the caller's is here, nil for a handle.
+func (hs *hands) freeFar(b []byte, here *byte) {
+	s := hs.s
 	// SAFETY: the address is compared and used as an index only.
-	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	hd := hs.other[(uint(cap(b))+granule-1)/granule%handIndex]
-	if d := addr - uintptr(hd.slots); d < hd.bytes {
-		s.freeOther(hs, b, here, hd, d)
-		return
-	}
-	off := addr - uintptr(s.base)
+	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(s.base)
 	if off-s.first >= s.reach.Load() || hs.closed {
 		s.freeRest(hs, b)
 		return
@@ -151,31 +133,28 @@ func (s *Shared) freeFar(hs *hands, b []byte, here *byte) {
 		s.freeSlow(b) // the row may be a span's by now, and be written as such
 		return
 	}
-	x := uint64(off-run<<unitShift) * c.recip
-	slot := x >> 32
+	slot := slotAfter(off-run<<unitShift, c.inverse, c.rot)
 	w, row := s.word(run)
-	if uint32(x) >= uint32(c.recip) || w>>(slot%64)&1 == 0 || slot >= c.slots || w>>classShift != c.tag {
-		s.freeSlow(b)
-		return
-	}
-	n := freeOne(w, 1<<(slot%64))
-	switch {
-	case w&heldBit == 0:
-		if atomic.CompareAndSwapUint64(row, w, n) {
-			if n&countMask == 0 || isFull(w) || c.isEmpty(n) {
-				s.freedEdge(c, run, w, n)
+	if slot < c.slots && w>>(slot%64)&1 != 0 && w>>classShift == c.tag {
+		n := freeOne(w, 1<<(slot%64))
+		switch {
+		case w&heldBit == 0:
+			if atomic.CompareAndSwapUint64(row, w, n) {
+				if n&countMask == 0 || isFull(w) || c.isEmpty(n) {
+					s.freedEdge(c, run, w, n)
+				}
+				return
 			}
+		case w&biasBit == 0 && c.units > 1 && atomic.LoadUint64(s.shown(run))>>(slot%64)&1 == 0:
+			if atomic.CompareAndSwapUint64(row, w, n) {
+				if n&countMask == 0 {
+					s.countFrees()
+				}
+				return
+			}
+		case hs.freeHeld(c, run, w, slot%64, here):
 			return
 		}
-	case w&biasBit == 0 && c.units > 1 && atomic.LoadUint64(s.shown(run))>>(slot%64)&1 == 0:
-		if atomic.CompareAndSwapUint64(row, w, n) {
-			if n&countMask == 0 {
-				s.countFrees()
-			}
-			return
-		}
-	case s.freeHeld(hs, c, run, w, slot%64, here):
-		return
 	}
 	s.freeSlow(b)
 }

@@ -102,14 +102,37 @@ const versionShared = 1<<16 | version
 
 // sharedClass is a size class of Shared: runs of up to 49 slots of one size.
 type sharedClass struct {
-	recip uint64  // ceil(2^32 / size), as in class; 0 for no class
-	valid uint64  // bits of the slots that exist
-	tag   uint64  // of a word shifted down by classShift: magic, class
-	size  uintptr // bytes of a slot
-	units uintptr // units of a run
-	index uintptr
-	slots uint64  // of a run
-	_     [8]byte // 64 bytes
+	inverse uint64  // see slotAfter
+	valid   uint64  // bits of the slots that exist
+	tag     uint64  // of a word shifted down by classShift: magic, class
+	size    uintptr // bytes of a slot
+	units   uintptr // units of a run
+	index   uintptr
+	slots   uint64 // of a run; 0 for no class
+	rot     uint8  // see slotAfter
+	_       [7]byte
+}
+
+// slotAfter returns the slot that begins at a distance from the start of a run, for
+// slots of odd<<(64-rot) bytes, if inverse is that of odd modulo 2^64: any distance but
+// slot*size gives a number that is larger than each quotient of a distance. For the
+// product of a multiple of odd is the quotient, and the rotation makes bits that are
+// not zero below the last odd one of the divisor the highest ones.
+// (Granlund, Montgomery: Division by invariant integers using multiplication, 1994,
+// section 9.)
+func slotAfter(distance uintptr, inverse uint64, rot uint8) uint64 {
+	return bits.RotateLeft64(uint64(distance)*inverse, int(rot))
+}
+
+// inverseOf returns what slotAfter needs for slots of that many bytes.
+func inverseOf(size uint64) (inverse uint64, rot uint8) {
+	k := bits.TrailingZeros64(size)
+	odd := size >> k
+	inverse = odd // right in the last three bits; each step doubles that
+	for range 5 {
+		inverse *= 2 - odd*inverse
+	}
+	return inverse, uint8(64 - k)
 }
 
 // sharedRunBytes is the most bytes of a run. Runs have many slots, since a lock
@@ -119,7 +142,8 @@ const sharedRunBytes = 32 << 10
 // newSharedClass returns class ci, of the given slot size: as many units as have
 // not more than 49 slots and fit.
 func newSharedClass(ci int, size uintptr) sharedClass {
-	c := sharedClass{size: size, index: uintptr(ci), recip: (1<<32 + uint64(size) - 1) / uint64(size), tag: uint64(wordMagic | ci)}
+	c := sharedClass{size: size, index: uintptr(ci), tag: uint64(wordMagic | ci)}
+	c.inverse, c.rot = inverseOf(uint64(size))
 	for c.units = 1; ; c.units++ {
 		slots := min(c.units*unitSize/size, maxRunSlots)
 		if (c.units+1)*unitSize/size > maxRunSlots || (c.units+1)*unitSize > sharedRunBytes {
