@@ -1,7 +1,6 @@
 package peers
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,7 +87,7 @@ const (
 // so that blocks are freed by others than allocated them. One operation is a
 // free and a malloc.
 func larson(c *crowd, threads, ops int, report func(string, float64)) {
-	arrays := make([][larsonBlocks][]byte, threads)
+	arrays := make([]larsonArray, threads)
 	per := ops / threads
 	for range 5 {
 		var all sync.WaitGroup
@@ -101,18 +100,7 @@ func larson(c *crowd, threads, ops int, report func(string, float64)) {
 				defer c.left(a)
 				bar.wait()
 				for round := range larsonRounds {
-					mine := &arrays[(self+round)%threads]
-					for range per / larsonRounds {
-						k := r.next() % larsonBlocks
-						size := 16 + int(r.next()%497)
-						a.Free(mine[k])
-						b, err := a.Malloc(size)
-						if err != nil {
-							panic(err)
-						}
-						b[0] = 1
-						mine[k] = b
-					}
+					r = arrays[(self+round)%threads].churn(a, r, per/larsonRounds)
 					bar.wait()
 				}
 			})
@@ -120,6 +108,26 @@ func larson(c *crowd, threads, ops int, report func(string, float64)) {
 		all.Wait()
 		report("op", perCall(start, per*threads))
 	}
+}
+
+// larsonArray is what moves from one goroutine to the next.
+type larsonArray struct {
+	at   [larsonBlocks]*byte
+	size [larsonBlocks]uint16
+}
+
+// churn is what one goroutine does with the array in one round.
+func (w *larsonArray) churn(a alloc.Allocator, r rng, n int) rng {
+	for range n {
+		k, size := r.next()%larsonBlocks, 16+r.next()%497
+		a.Free(blockAt(w.at[k], w.size[k]))
+		b, err := a.Malloc(int(size))
+		if err != nil {
+			panic(err)
+		}
+		w.at[k], w.size[k] = touched(b), uint16(size)
+	}
+	return r
 }
 
 // A barrier holds n goroutines until all have come, again and again.
@@ -156,10 +164,36 @@ const (
 	ringBatches = 64
 )
 
+// A batch of blocks goes from one goroutine to the other.
+type batch struct {
+	at   [batchBlocks]*byte
+	size [batchBlocks]uint16
+}
+
+// fill allocates all blocks of the batch.
+func (w *batch) fill(a alloc.Allocator, r rng) rng {
+	for k := range w.at {
+		size := 16 + r.next()%497
+		b, err := a.Malloc(int(size))
+		if err != nil {
+			panic(err)
+		}
+		w.at[k], w.size[k] = touched(b), uint16(size)
+	}
+	return r
+}
+
+// free frees all blocks of the batch.
+func (w *batch) free(a alloc.Allocator) {
+	for k := range w.at {
+		a.Free(blockAt(w.at[k], w.size[k]))
+	}
+}
+
 // handover times blocks that one goroutine allocates and another frees, a batch
 // at a time through a ring.
 func handover(c *crowd, blocks int, report func(string, float64)) {
-	queue := new([ringBatches][batchBlocks][]byte)
+	queue := new([ringBatches]batch)
 	batches := int64(blocks / batchBlocks)
 	for range 7 {
 		var written, taken atomic.Int64
@@ -169,30 +203,16 @@ func handover(c *crowd, blocks int, report func(string, float64)) {
 			a := c.each()
 			defer c.left(a)
 			for i := range batches {
-				for written.Load() <= i {
-					runtime.Gosched()
-				}
-				for k := range queue[i%ringBatches] {
-					a.Free(queue[i%ringBatches][k])
-					queue[i%ringBatches][k] = nil
-				}
+				await(func() bool { return written.Load() > i })
+				queue[i%ringBatches].free(a)
 				taken.Store(i + 1)
 			}
 		})
 		r := rng(7)
 		a := c.each()
 		for i := range batches {
-			for i-taken.Load() >= ringBatches {
-				runtime.Gosched()
-			}
-			for k := range queue[i%ringBatches] {
-				b, err := a.Malloc(16 + int(r.next()%497))
-				if err != nil {
-					panic(err)
-				}
-				b[0] = 1
-				queue[i%ringBatches][k] = b
-			}
+			await(func() bool { return i-taken.Load() < ringBatches })
+			r = queue[i%ringBatches].fill(a, r)
 			written.Store(i + 1)
 		}
 		consumer.Wait()
