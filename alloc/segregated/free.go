@@ -27,12 +27,16 @@ func (h *Heap) freeSlow(b []byte) {
 	n := uint64(0)
 	if w := row.starts() >> (g & granuleMask) >> 1; w != 0 {
 		n = uint64(bits.TrailingZeros64(w)) + 1
-	} else if next := h.row(u + 1); *h.kind(u + 1) == kindLarge && next.live == g && next.bound <= h.top-g {
+	} else if next := h.row(u + 1); *h.kind(u + 1) == kindLarge && next.live == g && next.bound >= largeMin && next.bound <= h.top-g {
 		n = next.bound
 	}
 	q := &h.quick
-	if n-1 < quickMax && h.mallocs+h.frees < h.sweepAt && q.total+n <= q.most && q.keeps(n) {
-		if b := &q.bucket[binOf(n)]; b.n-1 < quickSlots-1 {
+	if n-1 < q.part && q.total+n <= q.most {
+		i := binOf(n)
+		if b := &q.bucket[i]; b.n < quickSlots {
+			if b.n == 0 {
+				q.filled[i/64] |= 1 << (i % 64)
+			}
 			b.span[b.n] = newQuickEntry(g, n)
 			b.n++
 			q.total += n
@@ -45,8 +49,8 @@ func (h *Heap) freeSlow(b []byte) {
 	h.freeFar(b, g)
 }
 
-// freeFar is freeSlow for the used span at g if its size is to be looked for, or its
-// bucket is empty or full, or has no room for it.
+// freeFar is freeSlow for the used span at g if its size is to be looked for, it is
+// large, or its bucket has no room for it.
 func (h *Heap) freeFar(b []byte, g uint64) {
 	n := h.spanSize(g)
 	if h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n) {

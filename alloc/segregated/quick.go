@@ -40,6 +40,7 @@ type quickBucket struct {
 type quickLists struct {
 	total  uint64 // granules in the buckets
 	most   uint64 // granules they may hold now
+	part   uint64 // granules of a span that is kept whatever they hold
 	hand   uint64 // the bucket that is emptied next when there is too much
 	share  uint64 // quickShare, quickHits or quickStill
 	hits   uint64 // requests of this sample that were served
@@ -66,8 +67,7 @@ func (h *Heap) takeQuick(n uint64) quickEntry {
 	}
 	q.hits++
 	q.total -= e.size()
-	u, m := bit(e.start())
-	h.row(u).bound |= m
+	h.row(e.start() >> granuleBits).bound |= 1 << (e.start() & granuleMask)
 	return e
 }
 
@@ -91,28 +91,27 @@ func (q *quickLists) takeFrom(i int, n uint64) quickEntry {
 // takeNear takes the newest span of the first bucket behind that of n, i, that has any,
 // if it is larger by at most 1/4.
 func (q *quickLists) takeNear(i int, n uint64) quickEntry {
-	most := min(n+n>>2, quickMax)
-	for last := binOf(most); i < last; {
-		i++
+	for i++; i < quickBuckets; i++ {
 		w := q.filled[i/64] >> (i % 64)
 		if w == 0 {
 			i |= 63
 			continue
 		}
-		if i += bits.TrailingZeros64(w); i > last {
-			break
-		}
+		i += bits.TrailingZeros64(w)
 		b := &q.bucket[i]
-		if b.n == 0 && !q.unspill(b) {
-			q.filled[i/64] &^= 1 << (i % 64)
-			continue
-		}
-		k := (b.n - 1) % quickSlots
-		if e := b.span[k]; e.size() <= most {
+		if k := b.n - 1; k < quickSlots {
+			e := b.span[k]
+			if e.size() > n+n>>2 {
+				return 0
+			}
 			b.n, b.used = k, true
 			return e
 		}
-		break
+		if q.unspill(b) {
+			i--
+		} else {
+			q.filled[i/64] &^= 1 << (i % 64)
+		}
 	}
 	return 0
 }

@@ -71,9 +71,10 @@ func (q *quickLists) fit(data uint64) {
 	if data < quickTiny {
 		q.most = quickTinyMost
 	}
+	q.part = min(q.most/quickPart, quickMax)
 }
 
 // keeps reports whether a span of n granules is not too much to be kept.
 func (q *quickLists) keeps(n uint64) bool {
-	return n <= quickMax && (n <= q.most/quickPart || n <= q.most/2-min(q.total, q.most/2))
+	return n <= q.part || n <= quickMax && n <= q.most/2-min(q.total, q.most/2)
 }
