@@ -276,7 +276,7 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 		}
 		g = in.next
 	}
-	if best != 0 && (!h.isFree(best) || h.largeSize(best) == 0) {
+	if best != 0 && (!h.isFree(best) || *h.kind(best>>granuleBits + 1) != kindLarge || bestSize > h.top-best) {
 		h.wrongSize(bin, best)
 		return 0, 0
 	}

@@ -1,5 +1,7 @@
 package segregated
 
+import "math/bits"
+
 // This file makes spans free, and joins them with their free neighbours.
 
 // freeSpan makes [g, g+n) free, a used span or granules without marks: it joins them
@@ -15,15 +17,20 @@ func (h *Heap) freeSpan(g, n uint64) {
 	if n >= largeMin {
 		h.clearRow(u + 1)
 	}
-	end := g + n
-	before := h.freeBefore(g)
-	if h.isFree(end) || end == h.top || n >= soonPages*h.pageGranules || h.sink != nil {
-		h.freeJoined(g, n, before)
-		return
+	end, before := g+n, uint64(0)
+	if w := row.starts() & (m - 1); w == 0 {
+		before = h.freeBefore(g)
+	} else if b := uint64(bits.Len64(w)) - 1; row.live>>(b&granuleMask)&1 == 0 {
+		before = u<<granuleBits + b
+	}
+	if h.isFree(end) || end == h.top || n >= soonPages*h.pageGranules {
+		if end = h.freeJoined(g, n, before); end == 0 {
+			return
+		}
 	}
 	switch size := g - before; {
 	case before == 0:
-		h.putFree(g, n)
+		h.putFree(g, end-g)
 	case size >= infoMin:
 		h.resizeFree(before, size, end-before)
 	case end-before < largeMin:
@@ -33,31 +40,55 @@ func (h *Heap) freeSpan(g, n uint64) {
 			h.putFree(before, end-before)
 		}
 	}
+	h.joinedFree(g, n)
 }
 
-// freeJoined is freeSpan for all cases; before is the free span before, if there is one.
-func (h *Heap) freeJoined(g, n, before uint64) {
-	var m memory
-	lo, end, soon := g, g+n, n >= soonPages*h.pageGranules
+// joinedFree reports that [g, g+n) is free.
+func (h *Heap) joinedFree(g, n uint64) {
+	if h.sink != nil {
+		h.emitJoin(g, n)
+	}
+}
+
+// freeJoined is the part of freeSpan for granules with a free span after them, or which
+// end at the top or are many; before is the free span before them, if there is one.
+// Where one after them can be added to them, their end is returned then, for what is left
+// to do. Else it does all and returns 0.
+func (h *Heap) freeJoined(g, n, before uint64) uint64 {
+	end, front, back := g+n, uint64(0), uint64(0)
 	if h.isFree(end) {
-		size := h.spanSize(end)
-		if !h.absorb(end, size, &m) {
-			return
+		if back = h.spanSize(end); back == 0 {
+			h.noEnd(end)
+			return 0
 		}
-		end += size
 	}
 	if before != 0 {
-		size := g - before
-		if size >= infoMin && !soon && end != h.top && m == (memory{}) {
-			h.resizeFree(before, size, end-before)
-			h.joinedFree(g, n)
-			return
-		}
-		if !h.absorb(before, size, &m) {
-			return
-		}
-		lo = before
+		front = g - before
 	}
+	switch {
+	case end+back == h.top || n >= soonPages*h.pageGranules:
+		h.freeBetween(g, n, front, back)
+	case back < infoMin || front >= infoMin && h.recall(end, back) == (memory{}):
+		if h.dropFree(end, back) {
+			return end + back
+		}
+	case front >= infoMin:
+		h.freeBetween(g, n, front, back)
+	case front == 0 || h.dropFree(before, front):
+		h.moveStart(end, back, g-front)
+	}
+	h.joinedFree(g, n)
+	return 0
+}
+
+// freeBetween is freeSpan for all cases: front and back are the sizes of the free spans
+// before and after, 0 if there is none.
+func (h *Heap) freeBetween(g, n, front, back uint64) {
+	var m memory
+	if back != 0 && !h.absorb(g+n, back, &m) || front != 0 && !h.absorb(g-front, front, &m) {
+		return
+	}
+	lo, end, soon := g-front, g+n+back, n >= soonPages*h.pageGranules
 	switch {
 	case end == h.top:
 		h.lowerTop(lo, m.gone)
@@ -71,14 +102,6 @@ func (h *Heap) freeJoined(g, n, before uint64) {
 		h.giveBack(h.info(lo))
 	default:
 		h.putFreeWith(lo, end-lo, m)
-	}
-	h.joinedFree(g, n)
-}
-
-// joinedFree reports that [g, g+n) is free.
-func (h *Heap) joinedFree(g, n uint64) {
-	if h.sink != nil {
-		h.emitJoin(g, n)
 	}
 }
 
@@ -111,7 +134,7 @@ func (h *Heap) dropFree(g, n uint64) bool {
 	if n >= largeMin {
 		l = h.largeLinks(g)
 	} else if n == 0 {
-		return h.fail("free span %#x has no end", g<<granuleShift)
+		return h.noEnd(g)
 	}
 	if !h.unlink(g, n, binOf(n), l) {
 		return false
@@ -132,6 +155,13 @@ func (h *Heap) dropFree(g, n uint64) bool {
 		kinds[0], kinds[1] = kindBitmap, kindBitmap
 	}
 	return true
+}
+
+// noEnd fails: the rows do not say where the free span at g ends.
+//
+//go:noinline
+func (h *Heap) noEnd(g uint64) bool {
+	return h.fail("free span %#x has no end", g<<granuleShift)
 }
 
 // memory is what a free span remembers: what of it is given back, and what has been

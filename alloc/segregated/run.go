@@ -191,9 +191,9 @@ func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 		return 0
 	}
 	for i := range c.units {
-		h.kinds[run+i] = uint16(ci<<8 | i)
+		*h.kind(uint64(run + i)) = uint16(ci<<8 | i)
 	}
-	h.units[run] = unit{live: c.empty}
+	*h.row(uint64(run)) = unit{live: c.empty}
 	h.hdr.runs[ci]++
 	return run
 }

@@ -47,15 +47,26 @@ func (h *Heap) spanSize(g uint64) uint64 {
 	if w := h.row(u).starts() >> (g & granuleMask) >> 1; w != 0 {
 		return uint64(bits.TrailingZeros64(w)) + 1
 	}
-	switch u++; *h.kind(u) {
-	case kindLarge:
+	u++
+	if *h.kind(u) == kindLarge {
 		return h.largeSize(g)
-	case kindBitmap:
-		if w := h.row(u).starts(); w != 0 {
-			return u<<granuleBits - g + uint64(bits.TrailingZeros64(w))
-		}
 	}
-	return h.spanSizeFar(g)
+	n := u<<granuleBits - g
+	for range largeMin/unitGranules + 1 { // not past the rows behind the top
+		k := *h.kind(u)
+		if k >= kindRun {
+			return n
+		}
+		if k != kindBitmap {
+			return 0
+		}
+		if w := h.row(u).starts(); w != 0 {
+			return n + uint64(bits.TrailingZeros64(w))
+		}
+		n += unitGranules
+		u++
+	}
+	return 0
 }
 
 // largeSize returns the size of the large span that starts at g, or 0.
@@ -68,60 +79,38 @@ func (h *Heap) largeSize(g uint64) uint64 {
 	return row.bound
 }
 
-// spanSizeFar is spanSize for spans that reach past the unit after the first.
-func (h *Heap) spanSizeFar(g uint64) uint64 {
-	u := g>>granuleBits + 1
-	n := u<<granuleBits - g
-	for i := 0; i < largeMin/unitGranules+1 && u <= h.top>>granuleBits; i++ {
-		switch k := h.kinds[u]; {
-		case k >= kindRun:
-			return n
-		case k != kindBitmap:
-			return 0
-		}
-		if w := h.units[u].starts(); w != 0 {
-			return n + uint64(bits.TrailingZeros64(w))
-		}
-		n += unitGranules
-		u++
-	}
-	return 0
-}
-
-// freeBefore returns the start of the free span that ends at granule g, or 0 if
-// what is there is used, a run, or the start of the data. A small one starts at the
-// last bit before g, a large one has its start in its last row.
+// freeBefore returns the start of the free span that ends at granule g and starts in a
+// unit before that of g, or 0 if what is there is used, a run, or the start of the data.
+// A small one starts at the last bit before g, a large one has its start in its last row.
 func (h *Heap) freeBefore(g uint64) uint64 {
-	if g == h.first {
-		return 0
-	}
-	u, first := (g-1)>>granuleBits, h.first>>granuleBits
-	past := granuleMask - (g-1)&granuleMask // bits of the row from g on
-	k := *h.kind(u)
-	for i := 0; k == kindBitmap; i++ {
+	u, first := g>>granuleBits, h.first>>granuleBits
+	for i := 0; i < largeMin/unitGranules && u != first; i++ {
+		u--
 		row := h.row(u)
-		if w := row.starts() << past; w != 0 {
-			b := uint64(bits.Len64(w)) - 1 - past
+		switch k := *h.kind(u); k {
+		case kindBitmap:
+			w := row.starts()
+			if w == 0 {
+				continue
+			}
+			b := uint64(bits.Len64(w)) - 1
 			if p := u<<granuleBits + b; row.live>>(b&granuleMask)&1 == 0 && g-p < largeMin {
 				return p
 			}
 			return 0
-		}
-		if u == first || i == largeMin/unitGranules {
+		case kindInfo: // the last row, which is the second
+			if u == first {
+				return 0
+			}
+			row = h.row(u - 1)
+		case kindLast:
+		default:
 			return 0
 		}
-		u, past = u-1, 0
-		k = *h.kind(u)
-	}
-	row := h.row(u)
-	switch {
-	case k == kindInfo && u != first: // the last row, which is the second
-		row = h.row(u - 1)
-	case k != kindLast:
+		if p := row.live; p < g && p+row.bound == g && h.isFree(p) {
+			return p
+		}
 		return 0
-	}
-	if p := row.live; p < g && p+row.bound == g && h.isFree(p) {
-		return p
 	}
 	return 0
 }
