@@ -57,10 +57,11 @@
 //     or 1/256 of the heap in all, 1/32 while they serve most requests; when the heap
 //     has not grown for long 1/4, and more than seven) or is joined with its free
 //     neighbours at once; one that ends at the top lowers it.
-//  6. Every 256 to 512 operations a sweep gives back the pages of free spans of
-//     8 KiB and more that have been free since the one before, and so far as
-//     there is credit for it: two pages for each that the heap grows by, and
-//     one for each 20000 operations (sweep.go).
+//  6. A sweep gives back the pages of free spans of 8 KiB and more that have been
+//     free since the one before, and so far as there is credit for it: two pages for
+//     each that the heap grows by, and one for each 20000 operations. It comes every
+//     256 operations when half of the memory is free, every 2048 when little is
+//     (sweep.go).
 //
 // # One operation of a Shared
 //

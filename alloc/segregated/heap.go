@@ -55,13 +55,13 @@ type Heap struct {
 
 // spanStats are counters kept outside the runs.
 type spanStats struct {
-	searched uint64
-	failed   uint64
-	sweepAt  uint64 // sweep when there were so many Mallocs and Frees
-	pause    uint64 // operations between the last sweep and the next
-	lastTick uint64 // how many there were at the last tick
-	earned   uint64 // operations since then that have not made a page of credit
-	credit   uint64 // pages that may be given back
+	searched  uint64
+	failed    uint64
+	sweepAt   uint64 // tick when there were so many Mallocs and Frees
+	lastTick  uint64 // how many there were at the last tick
+	lastSweep uint64 // and when it was last time for a sweep
+	earned    uint64 // operations that have not made a page of credit
+	credit    uint64 // pages that may be given back
 }
 
 // New makes a heap in r, whose contents are lost, or in a region of its own if
@@ -127,7 +127,7 @@ func (h *Heap) format(o Options) error {
 		return h.noMemory("new", int(h.pageSize))
 	}
 	h.end = h.hdr.end << granuleShift
-	h.sweepAt, h.pause = sweepEvery, sweepEvery
+	h.sweepAt = sweepEvery
 	h.first = first
 	h.initSmall(o)
 	h.setMode(o)

@@ -211,7 +211,7 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	h.end = d.end << granuleShift
 	h.maxAlign = len(mem) // what was asked for is not known
 	h.first, h.top = d.first, d.top
-	h.sweepAt, h.pause = ^uint64(0), sweepEvery // nothing is swept before all is sound
+	h.sweepAt = ^uint64(0) // nothing is swept before all is sound
 	h.initSmall(o)
 	h.setMode(o)
 	h.arm()
@@ -244,6 +244,7 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	}
 	h.sink = o.Sink
 	h.lastTick = h.mallocs + h.frees
+	h.lastSweep = h.lastTick
 	h.sweepAt = h.lastTick + sweepEvery
 	h.arm()
 	return nil

@@ -4,13 +4,17 @@ package segregated
 // again costs as much as hundreds of operations, so there is a credit, in pages:
 // growPages for each page that the data grows by beyond what it ever was, since
 // the program pays for touching that page anyhow, and one for each opsPerPage
-// operations. While there is credit the heap sweeps every sweepEvery
-// operations: of its free spans of at least sweepMin granules it gives back the
-// whole pages that have been free since the sweep before, and so with what lies
-// past the highest top since then. A block of soonPages and more goes back when
-// it is freed. After a sweep that found nothing to give back the next one waits
-// twice as long, up to idleEvery operations; without credit, and when nothing was given
-// back for long (see quickshare.go), the heap looks again after restEvery.
+// operations. While there is credit the heap sweeps: of its free spans of at
+// least sweepMin granules it gives back the whole pages that have been free since
+// the sweep before, and so with what lies past the highest top since then. A block of
+// soonPages and more goes back when it is freed.
+//
+// What is gained by giving a page back is its share of the memory for as long as it
+// stays away, and those that were free for long stay away for long. So the heap sweeps
+// the more seldom the less of its memory is free: every sweepEvery operations while
+// that is half or more, four times as seldom when it is half as much, down to
+// sweepRarely. It looks every sweepEvery operations whether it is time; without credit,
+// and when nothing was given back for long (see quickshare.go), after restEvery.
 //
 // So a program that grows and shrinks keeps little that it does not use; one
 // that does so over and over soon keeps its pages, and then pays at most one
@@ -18,15 +22,15 @@ package segregated
 // without credit: a program that takes so much at once spends more on filling it.
 
 const (
-	sweepEvery = 256
-	idleEvery  = 512
-	restEvery  = 4096
-	sweepMin   = 8 << 10 >> granuleShift // granules; not below infoMin
-	growPages  = 2
-	opsPerPage = 20000
-	soonPages  = 64
-	hugePages  = 8192
-	_          = uint(sweepMin - infoMin)
+	sweepEvery  = 256
+	sweepRarely = 2048
+	restEvery   = 4096
+	sweepMin    = 8 << 10 >> granuleShift // granules; not below infoMin
+	growPages   = 2
+	opsPerPage  = 20000
+	soonPages   = 64
+	hugePages   = 8192
+	_           = uint(sweepMin - infoMin)
 )
 
 // tick sweeps when it is time and there is credit.
@@ -35,30 +39,43 @@ func (h *Heap) tick() {
 	if ops < h.sweepAt {
 		return
 	}
-	since := ops - h.lastTick
-	h.lastTick = ops
 	h.quick.adapt(h.top - h.first)
-	h.earned += since
+	h.earned += ops - h.lastTick
+	h.lastTick = ops
 	h.credit += h.earned / opsPerPage
 	h.earned %= opsPerPage
-	h.pause = h.sweepWithin(since)
-	h.sweepAt = ops + h.pause
+	h.sweepAt = ops + sweepEvery
+	since := ops - h.lastSweep
+	if h.credit != 0 && since < h.sweepWait() {
+		return
+	}
+	h.lastSweep = ops
+	if !h.sweepShrinks() && h.quick.rest(h.top-h.first, since) || h.credit == 0 {
+		h.sweepAt = ops + restEvery
+	}
 }
 
-// sweepWithin sweeps, if there is credit, and returns after how many operations to do so
-// again. There have been since of them since the last time.
-func (h *Heap) sweepWithin(since uint64) uint64 {
-	if h.credit != 0 {
-		before := h.committed
-		h.sweep()
-		if h.committed < before {
-			return sweepEvery
-		}
+// sweepWait returns how many operations there are to be from one sweep to the next.
+func (h *Heap) sweepWait() uint64 {
+	all := h.committed>>granuleShift - (h.hdr.commit - h.hdr.dirty)
+	used := h.top - h.first - h.freeSum
+	return waitFor(all, all-min(used, all))
+}
+
+// waitFor is sweepWait for a heap of which free of all granules hold no block.
+func waitFor(all, free uint64) uint64 {
+	w := min(sweepEvery*all/max(2*free, 1), sweepRarely)
+	return max(sweepEvery, min(w*w/sweepEvery, sweepRarely))
+}
+
+// sweepShrinks sweeps, if there is credit, and reports whether pages were given back.
+func (h *Heap) sweepShrinks() bool {
+	if h.credit == 0 {
+		return false
 	}
-	if h.quick.rest(h.top-h.first, since) || h.credit == 0 {
-		return restEvery
-	}
-	return min(2*h.pause, idleEvery)
+	before := h.committed
+	h.sweep()
+	return h.committed < before
 }
 
 // sweep gives back what has been free since the sweep before, for as long as

@@ -57,6 +57,41 @@ func TestCreditEnds(t *testing.T) {
 	require.Less(t, late, max(early, 4), "%v", decommits)
 }
 
+// TestSweepWait: the less is free, the longer a sweep waits.
+func TestSweepWait(t *testing.T) {
+	for _, tc := range []struct{ all, free, want uint64 }{
+		{100, 100, sweepEvery}, {100, 50, sweepEvery}, {1000, 250, 4 * sweepEvery}, {1024, 182, 2025},
+		{1000, 170, sweepRarely}, {1000, 1, sweepRarely}, {1000, 0, sweepRarely}, {0, 0, sweepEvery}, {1 << 42, 1, sweepRarely},
+	} {
+		require.Equal(t, tc.want, waitFor(tc.all, tc.free), "%d of %d", tc.free, tc.all)
+	}
+}
+
+// TestSweepsWhenMuchIsFree: pages go back soon when much is free, and later when
+// little is.
+func TestSweepsWhenMuchIsFree(t *testing.T) {
+	for _, part := range []int{2, 20} {
+		h := freshIn(t, 64<<20, &arena.Options{}, nil)
+		var bs [][]byte
+		for range 200 {
+			bs = append(bs, must(t, h, 20<<10))
+		}
+		for i := 0; i < len(bs); i += part {
+			h.Free(bs[i])
+		}
+		h.flushQuick()
+		full := h.committed
+		churn(t, h, 3*sweepEvery/4) // four operations each
+		if part == 2 {
+			require.Less(t, h.committed, full-1<<20)
+			continue
+		}
+		require.Equal(t, full, h.committed)
+		churn(t, h, 3*sweepRarely/4)
+		require.Less(t, h.committed, full-150<<10)
+	}
+}
+
 // TestTrim gives everything back at once, also to a heap without credit.
 func TestTrim(t *testing.T) {
 	h := freshIn(t, 64<<20, &arena.Options{}, nil)
