@@ -49,5 +49,5 @@ func (h *Heap) smallLinks(g uint64) *links {
 // at returns the first size bytes of the block at granule g, which has that many.
 func (h *Heap) at(g uint64, size int) []byte {
 	// SAFETY: the span is below the top and nobody else's.
-	return unsafe.Slice((*byte)(unsafe.Add(h.base, uintptr(g)<<granuleShift)), size)
+	return bytesAt(unsafe.Add(h.base, uintptr(g)<<granuleShift), size)
 }

@@ -69,12 +69,12 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 // takeSlot takes the lowest slot that c has at hand and returns its first size
 // bytes.
 func (h *Heap) takeSlot(c *class, size int) []byte {
-	a := c.avail
-	c.avail = a & (a - 1)
-	*c.live |= a & -a
+	i := bits.TrailingZeros64(c.avail)
+	c.avail &^= 1 << (i & 63)
+	*c.live |= 1 << (i & 63)
 	h.mallocs++
 	// SAFETY: slot i of the current run is ours, free, and holds size bytes.
-	return unsafe.Slice((*byte)(unsafe.Add(c.slots, uintptr(bits.TrailingZeros64(a))*c.size)), size)
+	return bytesAt(unsafe.Add(c.slots, uintptr(i)*c.size), size)
 }
 
 // Free takes b back; any view of it is dead afterwards. Free(nil) does nothing.

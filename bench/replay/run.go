@@ -38,6 +38,30 @@ func (p *Program) run(a Heap, tab table, cfg *Config, m *mover) error {
 	return nil
 }
 
+// runBig executes an operation whose sizes do not fit its instruction.
+func (p *Program) runBig(a alloc.Allocator, tab table, in *instr) (err error) {
+	entry := &tab[in.slot]
+	var b []byte
+	switch op, x, y := p.unpack(in); op {
+	case opMalloc:
+		b, err = a.Malloc(int(x))
+	case opRealloc:
+		b, err = a.Realloc(view(*entry, int(y)), int(x))
+	case opCalloc:
+		b, err = a.Calloc(int(x), int(y))
+	default:
+		a.Free(view(*entry, int(y)))
+	}
+	if err != nil {
+		return err
+	}
+	if len(b) > 0 {
+		b[0] = byte(in.slot)
+	}
+	*entry = base(b)
+	return nil
+}
+
 // freeLeft frees what p leaves live, so that it can run again.
 func (p *Program) freeLeft(a alloc.Allocator, tab table) {
 	for i := range p.left {

@@ -6,15 +6,32 @@ import (
 	"github.com/memlab-go/memlab/alloc"
 )
 
-// runPart executes operations lo to hi, at least one. This is the loop that is
-// timed: one indirect call and one table access an operation. It steps through
-// the program and the table without bounds checks, as the replayer in C does, and leaves
-// what is rare to a function of its own, so that little is kept over the calls.
+// runPart executes operations lo to hi, at least one.
 func (p *Program) runPart(a alloc.Allocator, tab table, lo, hi int) error {
 	in, last := &p.code[lo], &p.code[hi-1]
-	base := unsafe.Pointer(unsafe.SliceData(tab))
 	for {
-		// SAFETY: the compiler numbers slots below Program.Slots, the length of tab.
+		in, err := runPlain(a, unsafe.Pointer(unsafe.SliceData(tab)), in, last)
+		if err == nil && in.op&opBig != 0 {
+			err = p.runBig(a, tab, in)
+		}
+		if err != nil {
+			return &OpError{p.Name, p.index(in) + 1, err}
+		}
+		if in == last {
+			return nil
+		}
+		in = next(in)
+	}
+}
+
+// runPlain executes the operations from in to last, or to the first whose sizes do not
+// fit it, and returns which it came to and whether that one failed. This is the loop
+// that is timed: one indirect call and one table access an operation. It steps through
+// the program and the table, whose base it is given, without bounds checks, as the
+// replayer in C does.
+func runPlain(a alloc.Allocator, base unsafe.Pointer, in, last *instr) (*instr, error) {
+	for {
+		// SAFETY: the compiler numbers slots below Program.Slots, the length of the table.
 		entry := (**byte)(unsafe.Add(base, uintptr(in.slot)*unsafe.Sizeof(base)))
 		if in.op == opFree {
 			q := *entry
@@ -28,47 +45,32 @@ func (p *Program) runPart(a alloc.Allocator, tab table, lo, hi int) error {
 				b, err = a.Malloc(int(in.a))
 			case opRealloc:
 				b, err = a.Realloc(view(*entry, int(in.b)), int(in.a))
+			case opCalloc:
+				b, err = a.Calloc(int(in.a), int(in.b))
 			default:
-				b, err = p.rare(a, base, in)
+				return in, nil
 			}
 			if err != nil {
-				return p.failed(in, err)
+				return in, err
 			}
+			slot := in.slot
 			if len(b) > 0 {
-				b[0] = byte(in.slot)
+				b[0] = byte(slot)
 			}
 			// SAFETY: as above; computed again so that it need not be kept over the call.
-			*(**byte)(unsafe.Add(base, uintptr(in.slot)*unsafe.Sizeof(base))) = unsafe.SliceData(b)
+			*(**byte)(unsafe.Add(base, uintptr(slot)*unsafe.Sizeof(base))) = unsafe.SliceData(b)
 		}
 		if in == last {
-			return nil
+			return in, nil
 		}
-		// SAFETY: in is not the last of code.
-		in = (*instr)(unsafe.Add(unsafe.Pointer(in), unsafe.Sizeof(*in)))
+		in = next(in)
 	}
 }
 
-// rare executes a calloc, or an operation whose sizes do not fit its instruction. base
-// is that of the table.
-func (p *Program) rare(a alloc.Allocator, base unsafe.Pointer, in *instr) ([]byte, error) {
-	// SAFETY: as in runPart.
-	old := *(**byte)(unsafe.Add(base, uintptr(in.slot)*unsafe.Sizeof(base)))
-	switch op, x, y := p.unpack(in); op {
-	case opMalloc:
-		return a.Malloc(int(x))
-	case opRealloc:
-		return a.Realloc(view(old, int(y)), int(x))
-	case opCalloc:
-		return a.Calloc(int(x), int(y))
-	default:
-		a.Free(view(old, int(y)))
-		return nil, nil
-	}
-}
-
-// failed says that a's allocator returned err for in.
-func (p *Program) failed(in *instr, err error) error {
-	return &OpError{p.Name, p.index(in) + 1, err}
+// next returns the instruction after in, which is not the last.
+func next(in *instr) *instr {
+	// SAFETY: it lies in the same array.
+	return (*instr)(unsafe.Add(unsafe.Pointer(in), unsafe.Sizeof(*in)))
 }
 
 // index returns which operation of p in points to.

@@ -17,8 +17,13 @@ func base(b []byte) *byte {
 // view returns the block of size bytes at p again.
 func view(p *byte, size int) []byte {
 	// SAFETY: p is what base returned for a live block of exactly size bytes, or
-	// nil with size 0; both come from the same instruction stream.
-	return unsafe.Slice(p, size)
+	// nil with size 0; both come from the same instruction stream. These are the words of
+	// a slice: unsafe.Slice would check once more that it does not wrap around.
+	s := struct {
+		p        *byte
+		len, cap int
+	}{p, size, size}
+	return *(*[]byte)(unsafe.Pointer(&s))
 }
 
 // address returns where b starts, for comparing only.
