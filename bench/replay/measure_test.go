@@ -108,6 +108,39 @@ func TestProgramKeepsHugeSizes(t *testing.T) {
 	require.ErrorContains(t, p.WriteBinary(new(bytes.Buffer)), "4 GiB")
 }
 
+// tiny hands out one byte whatever is asked for.
+type tiny struct{ recorder }
+
+func (t *tiny) Malloc(n int) ([]byte, error) {
+	t.ops = append(t.ops, trace.Op{Kind: trace.Malloc, Size: int64(n)})
+	return make([]byte, 1), nil
+}
+
+func (t *tiny) Calloc(c, n int) ([]byte, error) {
+	t.ops = append(t.ops, trace.Op{Kind: trace.Calloc, Count: int64(c), Size: int64(n)})
+	return make([]byte, 1), nil
+}
+
+func (t *tiny) Realloc(b []byte, n int) ([]byte, error) {
+	t.ops = append(t.ops, trace.Op{Kind: trace.Realloc, Count: int64(len(b)), Size: int64(n)})
+	return make([]byte, 1), nil
+}
+
+func TestProgramAsksForHugeSizes(t *testing.T) {
+	if ^uint(0)>>32 == 0 {
+		t.Skip("sizes of 4 GiB need 64 bits")
+	}
+	p, err := Compile(program(t, "a 0 1099511627776;a 1 20;r 0 5000000000;f 1;c 2 3 5000000000;a 3 5;f 0;f 2"))
+	require.NoError(t, err)
+	a := new(tiny)
+	require.NoError(t, p.run(a, make(table, p.Slots), new(Config), nil))
+	require.Equal(t, []trace.Op{
+		{Kind: trace.Malloc, Size: 1 << 40}, {Kind: trace.Malloc, Size: 20}, {Kind: trace.Realloc, Count: 1 << 40, Size: 5e9},
+		{Kind: trace.Free, Count: 20}, {Kind: trace.Calloc, Count: 3, Size: 5e9}, {Kind: trace.Malloc, Size: 5},
+		{Kind: trace.Free, Count: 5e9}, {Kind: trace.Free, Count: 15e9},
+	}, a.ops)
+}
+
 func TestProgramBinaryForm(t *testing.T) {
 	p, err := Compile(program(t, "a 0 100;r 0 50;a 1 8;f 0"))
 	require.NoError(t, err)

@@ -10,7 +10,9 @@ import (
 func (p *Program) runPart(a alloc.Allocator, tab table, lo, hi int) error {
 	in, last := &p.code[lo], &p.code[hi-1]
 	for {
-		in, err := runPlain(a, unsafe.Pointer(unsafe.SliceData(tab)), in, last)
+		var err error
+		// SAFETY: the table's base, which runPlain indexes with the slots of p.
+		in, err = runPlain(a, unsafe.Pointer(unsafe.SliceData(tab)), in, last)
 		if err == nil && in.op&opBig != 0 {
 			err = p.runBig(a, tab, in)
 		}
