@@ -189,19 +189,19 @@ func (h *Heap) nextBin(bin int) int {
 // its size, or 0: better fit, the closest of a bounded number of spans in the
 // bin of n, else of the next bin that has any.
 func (h *Heap) find(n uint64) (g, size uint64) {
-	switch bin := h.nextBin(binOf(n)); {
-	case bin < exactBins:
-		return h.firstOf(bin), uint64(bin)
-	case bin < numBins:
-		return h.findFrom(bin, n)
+	bin := h.nextBin(binOf(n))
+	if bin == numBins {
+		return 0, 0
 	}
-	return 0, 0
+	return h.findFrom(bin, n)
 }
 
-// findFrom is find if the first bin from that of n on that has spans is bin, not one of
-// a single size.
+// findFrom is find if bin is the first from that of n on that has spans.
 func (h *Heap) findFrom(bin int, n uint64) (g, size uint64) {
-	if bin == binOf(n) {
+	switch {
+	case bin < exactBins:
+		return h.closestSmall(bin, n, 1)
+	case bin == binOf(n):
 		if g, size = h.closest(bin, n, searchOwn); g != 0 || h.err != nil {
 			return g, size
 		}
@@ -210,31 +210,6 @@ func (h *Heap) findFrom(bin int, n uint64) (g, size uint64) {
 		}
 	}
 	return h.closest(bin, n, searchNext)
-}
-
-// firstOf returns the first span of a bin of one size that is not empty, or 0 if it is
-// none of that size.
-func (h *Heap) firstOf(bin int) uint64 {
-	h.searched++
-	g := h.hdr.bins[bin]
-	if h.sink != nil {
-		h.emitLook(g, bin)
-	}
-	if !h.isFree(g) {
-		h.wrongSize(bin, g)
-		return 0
-	}
-	size := uint64(0)
-	if w := h.row(g>>granuleBits).starts() >> (g & granuleMask) >> 1; w != 0 {
-		size = uint64(bits.TrailingZeros64(w)) + 1
-	} else {
-		size = h.spanSize(g)
-	}
-	if size != uint64(bin) {
-		h.wrongSize(bin, g)
-		return 0
-	}
-	return g
 }
 
 // How many spans of a bin find looks at: in the bin of the request, where some
@@ -247,17 +222,13 @@ const (
 // closest returns the smallest of the first limit spans of bin that have at
 // least n granules, the lower address among equals.
 func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
-	if bin < largeBin {
+	if bin < largeBin || h.sink != nil {
 		return h.closestSmall(bin, n, limit)
 	}
-	g := h.hdr.bins[bin]
 	least, width := sizesOf(bin)
+	g, left := h.hdr.bins[bin], limit
 	bestSize = ^uint64(0)
-	for ; limit > 0 && g != 0; limit-- {
-		h.searched++
-		if h.sink != nil {
-			h.emitLook(g, bin)
-		}
+	for ; left > 0 && g != 0; left-- {
 		if g-h.first >= h.top-h.first {
 			h.wrongSize(bin, g)
 			return 0, 0
@@ -271,11 +242,13 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 		if size >= n && (size < bestSize || size == bestSize && g < best) {
 			best, bestSize = g, size
 			if size == n {
+				left--
 				break
 			}
 		}
 		g = in.next
 	}
+	h.searched += uint64(limit - left)
 	if best != 0 && (!h.isFree(best) || *h.kind(best>>granuleBits + 1) != kindLarge || bestSize > h.top-best) {
 		h.wrongSize(bin, best)
 		return 0, 0
@@ -283,7 +256,7 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 	return best, bestSize
 }
 
-// closestSmall is closest for a bin of spans that are not large.
+// closestSmall is closest for any bin, that of spans that are not large in particular.
 func (h *Heap) closestSmall(bin int, n uint64, limit int) (best, bestSize uint64) {
 	g := h.hdr.bins[bin]
 	bestSize = ^uint64(0)
@@ -306,7 +279,7 @@ func (h *Heap) closestSmall(bin int, n uint64, limit int) (best, bestSize uint64
 				break
 			}
 		}
-		g = h.smallLinks(g).next
+		g = h.links(g, bin).next
 	}
 	return best, bestSize
 }

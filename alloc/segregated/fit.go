@@ -1,5 +1,7 @@
 package segregated
 
+import "math/bits"
+
 // Blocks outside the runs: best fit over spans of granules, split when taken,
 // joined with their free neighbours when freed (see join.go), cut from the top of the
 // data when no free span fits.
@@ -26,34 +28,61 @@ func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
 // allocSpan returns a used span of n granules, or 0 if there is no room. It
 // takes the end of the span it finds, so that a large one with a large rest
 // keeps its place and, mostly, its bin.
+//
+// Mostly that is the first span in a bin of one size. It is looked at as in isFree and
+// spanSize.
 func (h *Heap) allocSpan(n uint64) uint64 {
 	bin := h.nextBin(binOf(n))
-	if bin < exactBins {
-		return h.takeExact(bin, n)
+	if bin >= exactBins || h.sink != nil {
+		return h.allocFar(bin, n)
 	}
-	if bin < numBins {
-		if g, size := h.findFrom(bin, n); g != 0 {
-			return h.takeFound(g, size, n)
-		}
-	}
-	return h.allocTop(n)
-}
-
-// allocTop is allocSpan when no free span has room. What is kept for speed is given up
-// first if pages would have to be touched that were not.
-func (h *Heap) allocTop(n uint64) uint64 {
-	if h.err != nil {
+	h.searched++
+	g := h.hdr.bins[bin]
+	u, m := bit(g)
+	if g-h.first >= h.top-h.first || *h.kind(u) != kindBitmap {
+		h.wrongSize(bin, g)
 		return 0
 	}
-	if h.top+n > h.hdr.dirty && h.reclaim() {
-		return h.allocSpan(n)
+	row := h.row(u)
+	size := uint64(0)
+	if w := row.starts() >> (g & granuleMask) >> 1; w != 0 {
+		size = uint64(bits.TrailingZeros64(w)) + 1
+	} else {
+		size = h.spanSize(g)
 	}
-	return h.takeTop(n)
+	if row.bound&^row.live&m == 0 || size != uint64(bin) {
+		h.wrongSize(bin, g)
+		return 0
+	}
+	l := h.smallLinks(g)
+	if size == n {
+		if !h.unlink(g, size, bin, l) {
+			return 0
+		}
+		row.live |= m
+		return g
+	}
+	if !h.rebin(g, size, size-n, l) {
+		return 0
+	}
+	g += size - n
+	u, m = bit(g)
+	row = h.row(u)
+	row.bound |= m
+	row.live |= m
+	return g
 }
 
-// takeFound makes the last n granules of the free span [g, g+size), which is in no bin
-// of one size, a used span.
-func (h *Heap) takeFound(g, size, n uint64) uint64 {
+// allocFar is allocSpan if bin, the first from that of n on that has spans, is not one of
+// a single size, or if there is none.
+func (h *Heap) allocFar(bin int, n uint64) uint64 {
+	if bin == numBins {
+		return h.allocTop(n)
+	}
+	g, size := h.findFrom(bin, n)
+	if g == 0 {
+		return h.allocTop(n)
+	}
 	at := g + size - n
 	if at == g {
 		return h.takeWhole(g, n)
@@ -78,32 +107,16 @@ func (h *Heap) takeFound(g, size, n uint64) uint64 {
 	return at
 }
 
-// takeExact returns the last n granules of the first span in a bin of one size,
-// which is not empty, as a used span, or 0 if the bin is damaged.
-func (h *Heap) takeExact(bin int, n uint64) uint64 {
-	g := h.firstOf(bin)
-	if g == 0 {
+// allocTop is allocSpan when no free span has room. What is kept for speed is given up
+// first if pages would have to be touched that were not.
+func (h *Heap) allocTop(n uint64) uint64 {
+	if h.err != nil {
 		return 0
 	}
-	size, l := uint64(bin), h.smallLinks(g)
-	at := g + size - n
-	if at == g {
-		if !h.unlink(g, size, bin, l) {
-			return 0
-		}
-	} else {
-		if h.sink != nil {
-			h.emitSplit(g, at-g, size)
-		}
-		if !h.rebin(g, size, size-n, l) {
-			return 0
-		}
+	if h.top+n > h.hdr.dirty && h.reclaim() {
+		return h.allocSpan(n)
 	}
-	u, m := bit(at)
-	row := h.row(u)
-	row.bound |= m
-	row.live |= m
-	return at
+	return h.takeTop(n)
 }
 
 // takeWhole makes the free span [g, g+n) used.
@@ -173,17 +186,22 @@ func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 func (h *Heap) carve(g, size, at, n uint64) bool {
 	end := at + n
 	front, back := at-g, g+size-end
-	if size >= infoMin && h.info(g).goneHi == 0 {
-		switch {
-		case front >= infoMin:
-			return h.carveBehind(g, size, at, n)
-		case front == 0 && back >= infoMin:
-			return h.moveStart(g, size, end)
-		}
+	if size < infoMin {
+		return h.dropFree(g, size) && (front == 0 || h.putFree(g, front)) && (back == 0 || h.putFree(end, back))
 	}
 	own := h.recall(g, size)
 	gone, idle := own.gone, own.idle
-	if gone.size() != 0 && !h.restore(gone, at, n, front, back) || !h.dropFree(g, size) {
+	switch {
+	case gone.size() != 0:
+		if !h.restore(gone, at, n, front, back) {
+			return false
+		}
+	case front >= infoMin:
+		return h.carveBehind(g, size, at, n)
+	case front == 0 && back >= infoMin:
+		return h.moveStart(g, size, end)
+	}
+	if !h.dropFree(g, size) {
 		return false
 	}
 	if front != 0 {

@@ -12,18 +12,19 @@ import "math/bits"
 func (h *Heap) freeSpan(g, n uint64) {
 	u, m := bit(g)
 	row := h.row(u)
-	row.bound &^= m
-	row.live &^= m
+	bound, live := row.bound&^m, row.live&^m
+	row.bound = bound
+	row.live = live
 	if n >= largeMin {
 		h.clearRow(u + 1)
 	}
 	end, before := g+n, uint64(0)
-	if w := row.starts() & (m - 1); w == 0 {
+	if w := (bound | live) & (m - 1); w == 0 {
 		before = h.freeBefore(g)
-	} else if b := uint64(bits.Len64(w)) - 1; row.live>>(b&granuleMask)&1 == 0 {
+	} else if b := uint64(bits.Len64(w)) - 1; live>>(b&granuleMask)&1 == 0 {
 		before = u<<granuleBits + b
 	}
-	if h.isFree(end) || end == h.top || n >= soonPages*h.pageGranules {
+	if end >= h.top || n >= soonPages*h.pageGranules || h.startsFree(end) {
 		if end = h.freeJoined(g, n, before); end == 0 {
 			return
 		}

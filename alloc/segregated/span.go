@@ -116,10 +116,10 @@ func (h *Heap) freeBefore(g uint64) uint64 {
 }
 
 // isFree reports whether a free span starts at g. It trusts nothing about g.
-func (h *Heap) isFree(g uint64) bool {
-	if g-h.first >= h.top-h.first {
-		return false
-	}
+func (h *Heap) isFree(g uint64) bool { return g-h.first < h.top-h.first && h.startsFree(g) }
+
+// startsFree is isFree for a granule between the first and the top.
+func (h *Heap) startsFree(g uint64) bool {
 	u, m := bit(g)
 	if *h.kind(u) != kindBitmap {
 		return false // not even looked at: the row of a run of Shared is others' business
