@@ -119,21 +119,27 @@ func (h *Heap) rebin(g, old, n uint64, l *links) bool {
 	return true
 }
 
-// replaceFirst puts a span at to, in the same bin, in the place of the free span [g, g+n)
-// if that is the first of its bin, and next is the second. It reports whether it did;
-// the links of the new one are the caller's to write.
-func (h *Heap) replaceFirst(g, to, n, next uint64) bool {
-	bin := binOf(n)
-	if h.hdr.bins[bin] != g || h.hooked {
+// replaceFirst puts the free span [to, to+m), which is about to be marked, in the place
+// of the free span [g, g+n), whose links are l, if that is the first of its bin and the
+// bin of both. It reports whether it did; the links of the new one are for the caller to
+// write.
+func (h *Heap) replaceFirst(g, n, to, m uint64, l *links) bool {
+	if !sameBin(n, m) || l.prev != 0 || h.hooked {
 		return false
 	}
-	if next != 0 {
+	bin := binOf(n)
+	head := &h.hdr.bins[bin]
+	if *head != g {
+		return false
+	}
+	if next := l.next; next != 0 {
 		if !h.isFree(next) || h.links(next, bin).prev != g {
 			return false
 		}
 		h.links(next, bin).prev = to
 	}
-	h.hdr.bins[bin] = to
+	*head = to
+	h.freeSum += m - n
 	return true
 }
 

@@ -33,6 +33,9 @@ func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
 // spanSize.
 func (h *Heap) allocSpan(n uint64) uint64 {
 	bin := h.nextBin(binOf(n))
+	if bin == numBins {
+		return h.allocTop(n)
+	}
 	if bin >= exactBins || h.sink != nil {
 		return h.allocFar(bin, n)
 	}
@@ -74,13 +77,13 @@ func (h *Heap) allocSpan(n uint64) uint64 {
 }
 
 // allocFar is allocSpan if bin, the first from that of n on that has spans, is not one of
-// a single size, or if there is none.
+// a single size.
 func (h *Heap) allocFar(bin int, n uint64) uint64 {
-	if bin == numBins {
-		return h.allocTop(n)
-	}
 	g, size := h.findFrom(bin, n)
 	if g == 0 {
+		if h.err != nil {
+			return 0
+		}
 		return h.allocTop(n)
 	}
 	at := g + size - n
@@ -105,18 +108,6 @@ func (h *Heap) allocFar(bin int, n uint64) uint64 {
 		h.tag(at, n)
 	}
 	return at
-}
-
-// allocTop is allocSpan when no free span has room. What is kept for speed is given up
-// first if pages would have to be touched that were not.
-func (h *Heap) allocTop(n uint64) uint64 {
-	if h.err != nil {
-		return 0
-	}
-	if h.top+n > h.hdr.dirty && h.reclaim() {
-		return h.allocSpan(n)
-	}
-	return h.takeTop(n)
 }
 
 // takeWhole makes the free span [g, g+n) used.
@@ -234,28 +225,26 @@ func (h *Heap) carveBehind(g, size, at, n uint64) bool {
 // g: it has at least infoMin granules before and after, and no gap that goes with
 // the granules it loses.
 func (h *Heap) moveStart(g, size, to uint64) bool {
-	old, in := h.info(g), h.info(to)
-	own, n := *old, g+size-to
-	replaced := sameBin(size, n) && own.prev == 0 && h.replaceFirst(g, to, size, own.next)
-	if replaced {
-		h.freeSum += n - size
-	} else if !h.unlink(g, size, binOf(size), &old.links) {
+	in, n := h.info(g), g+size-to
+	replaced := h.replaceFirst(g, size, to, n, &in.links)
+	if !replaced && !h.unlink(g, size, binOf(size), &in.links) {
 		return false
 	}
+	next, gone, idle := in.next, gap{in.goneLo, in.goneHi}, gap{max(in.idleLo, to), in.idleHi}
 	u, m := bit(g)
 	h.row(u).bound &^= m
-	*old = spanInfo{}
+	*in = spanInfo{}
 	*h.infoKinds(g) = [4]uint16{}
+	if idle.lo >= idle.hi {
+		idle = gap{}
+	}
 	u, m = bit(to)
 	h.row(u).bound |= m
 	*h.infoKinds(to) = [4]uint16{kindLarge, kindInfo, kindInfo, kindInfo}
-	own.start, own.size, own.prev = to, n, 0
-	if own.idleLo = max(own.idleLo, to); own.idleLo >= own.idleHi {
-		own.idleLo, own.idleHi = 0, 0
-	}
-	*in = own
-	last := (g+size)>>granuleBits - 1
-	*h.row(last), *h.kind(last) = unit{to, n}, kindLast
+	in = h.info(to)
+	in.start, in.size, in.next, in.prev = to, n, next, 0
+	in.goneLo, in.goneHi, in.idleLo, in.idleHi = gone.lo, gone.hi, idle.lo, idle.hi
+	*h.row((g+size)>>granuleBits - 1) = unit{to, n}
 	return replaced || h.link(to, n, binOf(n), &in.links)
 }
 

@@ -190,8 +190,9 @@ func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 		h.freeSpan(g, uint64(c.units)*unitGranules)
 		return 0
 	}
-	for i := range c.units {
-		*h.kind(uint64(run + i)) = uint16(ci<<8 | i)
+	kinds := h.kinds[run:][:c.units]
+	for i := range kinds {
+		kinds[i] = uint16(ci<<8) | uint16(i)
 	}
 	*h.row(uint64(run)) = unit{live: c.empty}
 	h.hdr.runs[ci]++
@@ -201,9 +202,10 @@ func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 // dropRun gives the empty run back to the best-fit space.
 func (h *Heap) dropRun(ci, run uintptr) {
 	c := &h.classes[ci]
-	for i := range c.units {
-		h.clearRow(uint64(run + i))
+	for i := range min(c.units, 2) { // the others have not been written to
+		*h.row(uint64(run + i)) = unit{}
 	}
+	clear(h.kinds[run:][:c.units])
 	h.hdr.runs[ci]--
 	h.freeSpan(uint64(run)<<granuleBits, uint64(c.units)*unitGranules)
 	h.tick()

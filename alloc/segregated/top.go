@@ -29,10 +29,15 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 	return at
 }
 
-// takeTop returns a used span of n granules off the top, or 0.
-func (h *Heap) takeTop(n uint64) uint64 {
-	g := h.top
-	if d := h.hdr; g == d.top && g+n <= min(d.commit, d.end) {
+// allocTop returns a used span of n granules off the top, or 0. What is kept for speed is
+// given up first if pages would have to be touched that were not: then the span may come
+// from elsewhere.
+func (h *Heap) allocTop(n uint64) uint64 {
+	g, d := h.top, h.hdr
+	if g+n > d.dirty && h.reclaim() {
+		return h.allocSpan(n)
+	}
+	if g == d.top && g+n <= min(d.commit, d.end) {
 		h.setTop(g + n)
 	} else if g = h.extend(n, anywhere()); g == 0 {
 		return 0
