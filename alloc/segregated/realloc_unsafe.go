@@ -16,6 +16,8 @@ import "unsafe"
 // [Heap.Malloc]. Realloc(nil, n) is Malloc(n), Realloc(b, 0) frees b and
 // returns nil, nil. Realloc panics as [Heap.Free] does if b is not a live
 // block. O(size) when the block moves, else O(1).
+//
+//go:nosplit
 func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 	// The way of a buffer that is appended to, and has slack: a large span, whose start
 	// and size the row after its first one says.
@@ -28,8 +30,9 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 		if *h.kind(u) == kindBitmap && *h.kind(u + 1) == kindLarge && row.live&row.bound&m != 0 && next.live == g {
 			n := (uint64(size) + granule - 1) >> granuleShift
 			if old := next.bound; old >= largeMin && old-n <= keptSlack(n) && old <= h.top-g {
-				// SAFETY: the block is live and has old granules.
-				return unsafe.Slice(unsafe.SliceData(b), size), nil
+				// SAFETY: the block is live and has old granules; with a negative size it
+				// would have too many.
+				return bytesAt(unsafe.Pointer(unsafe.SliceData(b)), size), nil
 			}
 		}
 	}

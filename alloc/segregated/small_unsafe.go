@@ -7,7 +7,9 @@ import (
 
 // This file is the small-size path: a Malloc and Free of a class that has a
 // run with room touch a class, one word of metadata and nothing else. It uses
-// unsafe for what a benchmark shows: no bounds checks on rows and blocks.
+// unsafe for what a benchmark shows: no bounds checks on rows and blocks. Malloc and Free
+// leave it to the functions that they call to see whether the stack has room: they need
+// some tens of bytes of it.
 
 // smallState is what the small path reads; the rest of the Heap stays out of
 // its cache lines.
@@ -55,6 +57,8 @@ type class struct {
 // Malloc(0) is a unique, freeable block of no bytes. Errors: [alloc.ErrSize]
 // for a negative size, [alloc.ErrNoMemory], [alloc.ErrClosed], and
 // [alloc.ErrCorrupt] once damage was found. O(1) but for a bounded search.
+//
+//go:nosplit
 func (h *Heap) Malloc(size int) ([]byte, error) {
 	if uint(size) <= MaxClass {
 		c := &h.classes[h.classOf[(uint(size)+granule-1)/granule]%maxClasses]
@@ -84,15 +88,17 @@ func (h *Heap) takeSlot(c *class, size int) []byte {
 // [alloc.ErrInvalidFree], [alloc.ErrForeign]. Detection is exact as long as
 // the address has not been handed out again. After Close it panics with
 // [alloc.ErrClosed].
+//
+//go:nosplit
 func (h *Heap) Free(b []byte) {
 	// SAFETY: the address is compared first and used as an index only. Units count from
 	// that of the first byte of data.
-	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - h.data.addr
+	off, kinds := uintptr(unsafe.Pointer(unsafe.SliceData(b)))-h.data.addr, h.data.kinds
 	if off < h.reach {
 		u := off >> unitShift
 		// SAFETY: u is below the top, so its kind and row exist, and so do 63 rows'
 		// worth of bytes before any row: the header and the kinds.
-		k := uintptr(*(*uint16)(unsafe.Add(h.data.kinds, u*kindSize)))
+		k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
 		c := &h.classes[k>>8%maxClasses]
 		run := u - k&runIndex
 		x := uint64(off-run<<unitShift) * c.recip
