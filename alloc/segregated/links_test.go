@@ -1,0 +1,118 @@
+package segregated
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// linked is a heap with three free spans of one size in one bin, each between blocks.
+type linked struct {
+	h             *Heap
+	free          []uint64 // their starts, in the order of the bin
+	before, after [][]byte // the blocks beside each
+}
+
+// newLinked returns one whose free spans have size bytes.
+func newLinked(t *testing.T, size int) *linked {
+	t.Helper()
+	l := &linked{h: fresh(t, 4<<20, &Options{Classes: []int{}})}
+	var middle [][]byte
+	for range 3 {
+		must(t, l.h, 64)
+		l.before = append([][]byte{must(t, l.h, 320)}, l.before...)
+		middle = append(middle, must(t, l.h, size))
+		l.after = append([][]byte{must(t, l.h, 320)}, l.after...)
+	}
+	must(t, l.h, 64)
+	for _, b := range middle {
+		l.free = append([]uint64{uint64(addrOf(b)-addrOf(l.h.mem)) >> granuleShift}, l.free...)
+		l.h.Free(b)
+		l.h.flushQuick()
+	}
+	return l
+}
+
+// links returns the links of the free span i.
+func (l *linked) links(i int) *links { return l.h.links(l.free[i], binOf(l.h.spanSize(l.free[i]))) }
+
+// release frees b for good and returns the damage that this met.
+func (l *linked) release(b []byte) error {
+	l.h.Free(b)
+	l.h.flushQuick()
+	if l.h.err != nil {
+		return l.h.err
+	}
+	return nil
+}
+
+// TestDamagedLinks: whatever is done with a free span, and wherever one of its links was
+// made to lead, that is found before the link is followed to anything but a free span.
+func TestDamagedLinks(t *testing.T) {
+	first := func(int) int { return 0 }
+	closest := func(size int) int { // in a bin of more sizes the one with the lowest address
+		if size/granule < exactBins {
+			return 0
+		}
+		return 2
+	}
+	acts := []struct {
+		name string
+		only func(size int) int // the span that it concerns, nil: any
+		do   func(l *linked, i, size int) error
+	}{
+		{"take it", first, func(l *linked, i, size int) error { _, err := l.h.Malloc(size); return err }},
+		{"cut it", closest, func(l *linked, i, size int) error { _, err := l.h.Malloc(size * 3 / 5); return err }},
+		{"free what follows", nil, func(l *linked, i, size int) error { return l.release(l.after[i]) }},
+		{"free what precedes", nil, func(l *linked, i, size int) error { return l.release(l.before[i]) }},
+		{"free both", nil, func(l *linked, i, size int) error {
+			if err := l.release(l.before[i]); err != nil {
+				return err
+			}
+			return l.release(l.after[i])
+		}},
+		{"grow into it", nil, func(l *linked, i, size int) error {
+			_, err := l.h.Realloc(l.before[i], 400)
+			return err
+		}},
+	}
+	// Of 38, 160, 313 and 1270 granules: in a bin of one size, in the first ones of more,
+	// and with links in the tables. One that grows by 20 moves to another bin.
+	for _, size := range []int{600, 2560, 5000, 20320} {
+		for _, act := range acts {
+			for i := range 3 {
+				if act.only != nil && i != act.only(size) {
+					continue
+				}
+				l := newLinked(t, size)
+				require.NoError(t, act.do(l, i, size), "%s, %d bytes", act.name, size)
+				require.NoError(t, l.h.Check(), "%s, %d bytes", act.name, size)
+				for _, link := range []string{"next", "prev"} {
+					for _, to := range damagedTo(newLinked(t, size), i) {
+						l := newLinked(t, size)
+						at := &l.links(i).next
+						if link == "prev" {
+							at = &l.links(i).prev
+						}
+						if *at == to {
+							continue
+						}
+						*at = to
+						err := act.do(l, i, size)
+						require.ErrorIs(t, err, alloc.ErrCorrupt, "%s of span %d, %d bytes, %s %#x", act.name, i, size, link, to)
+						require.ErrorIs(t, l.h.Check(), alloc.ErrCorrupt)
+					}
+				}
+			}
+		}
+	}
+}
+
+// damagedTo returns where links of the free span i could be made to lead.
+func damagedTo(l *linked, i int) []uint64 {
+	used := uint64(addrOf(l.before[0])-addrOf(l.h.mem)) >> granuleShift
+	to := []uint64{1, l.h.first - 1, l.h.first, l.h.top, 1 << 40, ^uint64(0), used, l.free[i] + 1}
+	return append(to, l.free...)
+}
