@@ -60,7 +60,7 @@ func (h *Handle) mallocSlow(size int) ([]byte, error) {
 		switch {
 		case now.run != 0 && !h.o.mayBias() && h.s.lend(now, false):
 			hd = now
-		case hd.lent() != 0:
+		case hd.lent() != 0 && h.outgrown(now, hd):
 			h.swap(h.s, c)
 		}
 		if b := h.s.takeHand(hd, size); b != nil {
@@ -157,10 +157,13 @@ func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
 	if now.lent() != 0 || now.run != 0 && s.lend(now, bias) {
 		return s.takeHand(now, size)
 	}
-	if other.lent() == 0 && (other.run == 0 || !s.lend(other, bias)) && !s.replace(o, c, other, bias) {
+	empty := other.lent() == 0
+	if empty && (other.run == 0 || !s.lend(other, bias)) && !s.replace(o, c, other, bias) {
 		return nil
 	}
-	hs.swap(s, c)
+	if empty || hs.outgrown(now, other) {
+		hs.swap(s, c)
+	}
 	return s.takeHand(other, size)
 }
 

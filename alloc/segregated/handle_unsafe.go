@@ -17,9 +17,10 @@ type hand struct {
 	inverse uint64           // of the class, see slotAfter
 	limit   uint64           // count if the mode is handBiased, else 0
 	run     uintptr          // first unit, 0 if there is none; changed under the owner's mutex
-	size    uint32           // bytes of a slot
 	mode    uint32           // of the following
-	count   uint32           // slots of the run, 0 if there is none
+	missed  uint32           // what done was when Malloc found no slot here, see outgrown
+	size    uint16           // bytes of a slot
+	count   uint8            // slots of the run, 0 if there is none
 	rot     uint8            // of the class
 }
 
@@ -33,7 +34,8 @@ const (
 
 // hands are those of all classes; the first one, of no class, stays empty. They are
 // found by size in granules: those that Malloc takes slots of, and the others, into
-// which Free puts them as well. When the slots are used up the two change places.
+// which Free puts them as well. When the slots are used up the two change places,
+// unless outgrown says that they need not yet.
 type hands struct {
 	_          [0]atomic.Uint64 // aligns the words on 32 bits
 	turn       uint64           // 1 while its goroutine frees a slot by plain writes, or takes one of a claim
@@ -74,6 +76,24 @@ func (hs *hands) swap(s *Shared, c *sharedClass) {
 	for g := int(c.size / granule); g >= 0 && uintptr(s.classOf[g]) == c.index; g-- {
 		hs.now[g], hs.other[g] = hs.other[g], hs.now[g]
 	}
+}
+
+// The goroutine takes slots of the other run one at a time, and stays with the one that it
+// has, while less than sparedSlots of the other's are used and it has freed at least
+// sparedFrees slots since it last missed one.
+const (
+	sparedSlots = 8
+	sparedFrees = 8
+)
+
+// outgrown reports whether hd, which has no slot, and other are to change places. If the
+// blocks of a class come and go, and now and then are one or two more than a run has
+// slots, they had better stay where a Free finds them first.
+func (hs *hands) outgrown(hd, other *hand) bool {
+	done := uint32(hs.done)
+	few := done-hd.missed < sparedFrees
+	hd.missed = done
+	return few || bits.OnesCount64(other.lent())+sparedSlots <= int(other.count)
 }
 
 // plainStores says that a word of 64 bits is written as one, so that whoever
@@ -202,8 +222,34 @@ func (h *Handle) Free(b []byte) {
 			}
 		}
 		h.turn = 0
+		if slot < uint64(hd.count) {
+			h.freeOwn(b, nil, hd, slot)
+			return
+		}
 	}
 	h.freeFar(b, nil)
+}
+
+// freeOwn is Free for a slot of the run in hd that was not freed by a plain write: mostly
+// because the run is not biased, and then by a compare-and-swap of its word, since only the
+// caller can take slots of it. Others may just be taking the hands of a claim away: then
+// the word has changed since it was read, or the run is not at hand any more. A variable of
+// the caller's is here, nil for a handle.
+func (hs *hands) freeOwn(b []byte, here *byte, hd *hand, slot uint64) {
+	if s := hs.s; s.top.Load() != 0 { // else the rows may be gone
+		run := atomic.LoadUintptr(&hd.run)
+		w, row := s.word(run)
+		if w>>(slot%64)&1 != 0 && w&(heldBit|biasBit) == heldBit && hd.lent()>>(slot%64)&1 == 0 && atomic.LoadUintptr(&hd.run) == run {
+			n := freeOne(w, 1<<(slot%64))
+			if atomic.CompareAndSwapUint64(row, w, n) {
+				if n&countMask == 0 {
+					s.countFrees()
+				}
+				return
+			}
+		}
+	}
+	hs.freeFar(b, here)
 }
 
 // freeBiased frees a slot of the run in hd by plain writes if it is live and the run is
@@ -229,7 +275,7 @@ func (hs *hands) frees() uint64 { return atomic.LoadUint64(&hs.done) }
 // hold makes the run at unit run the one that hd takes slots from.
 func (s *Shared) hold(hs *hands, hd *hand, c *sharedClass, run uintptr) {
 	hs.setRun(c, hd, run)
-	hd.size, hd.inverse, hd.rot, hd.count = uint32(c.size), c.inverse, c.rot, uint32(c.slots)
+	hd.size, hd.inverse, hd.rot, hd.count = uint16(c.size), c.inverse, c.rot, uint8(c.slots)
 	// SAFETY: the run lies in the region.
 	hd.slots = unsafe.Add(s.base, run<<unitShift)
 	hd.start = uintptr(hd.slots)
@@ -237,4 +283,5 @@ func (s *Shared) hold(hs *hands, hd *hand, c *sharedClass, run uintptr) {
 
 const (
 	_ = uint(64 - unsafe.Sizeof(hand{}))
+	_ = uint(1<<16 - 1 - MaxClass)
 )

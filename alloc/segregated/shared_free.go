@@ -18,7 +18,7 @@ type place struct {
 // placeAt returns the slot at offset off, if the kind of its unit is a run's.
 // With the race detector, s.mu is held.
 func (s *Shared) placeAt(off uintptr) (p place, ok bool) {
-	if off-s.first >= s.reach.Load() {
+	if off >= s.top.Load() {
 		return place{}, false
 	}
 	u := off >> unitShift
@@ -103,7 +103,7 @@ func (s *Shared) show(c *sharedClass, run uintptr, slots uint64) {
 // freeHeld frees a slot of a run of c that has lent slots, and whose word is w; the hands
 // are the caller's. Of a run in a hand of its own the caller knows what is at hand. Others
 // may just be taking the hands of a claim away: then the word has changed since it was
-// read, or will before they are given to anybody.
+// read, or will before the slots are given to anybody.
 func (hs *hands) freeHeld(c *sharedClass, run uintptr, w, slot uint64, here *byte) bool {
 	hd := hs.holding(c.index, run)
 	switch {
@@ -233,7 +233,7 @@ func (s *Shared) freeOnce(b []byte) (p place, v verdict) {
 // hasRunAt reports whether the kind of the unit at offset off is a run's. With the race
 // detector, s.mu is held.
 func (s *Shared) hasRunAt(off uintptr) bool {
-	return off-s.first < s.reach.Load() && s.kind(off>>unitShift) >= kindRun
+	return off < s.top.Load() && s.kind(off>>unitShift) >= kindRun
 }
 
 // badSlot is the fault for b, which starts at no live slot. p is where it

@@ -376,3 +376,57 @@ func TestCloseOvertakesMalloc(t *testing.T) {
 	_, err = s.Malloc(64)
 	require.ErrorIs(t, err, alloc.ErrClosed)
 }
+
+// TestHandleOutgrows: while the blocks of a class come and go, and are one more than a run
+// has slots, the handle stays with the run that most of them are in; when they grow it
+// goes on to the next one.
+func TestHandleOutgrows(t *testing.T) {
+	if !canBias || !hasBarrier() {
+		t.Skip("runs are not biased here")
+	}
+	const size = 64
+	s := freshSharedIn(t, 16<<20, &arena.Options{}, nil)
+	h := s.Handle()
+	defer h.Close()
+	slots := s.classFor(size).numSlots()
+	var live [][]byte
+	take := func() { live = append(live, must(t, h, size)) }
+	drop := func() {
+		h.Free(live[0])
+		live = live[1:]
+	}
+	now := func() *hand { return h.now[size/granule] }
+	for range 3 * minBiasPause { // until runs are biased
+		for range 2 * slots {
+			take()
+		}
+		for len(live) > 0 {
+			drop()
+		}
+	}
+	require.True(t, now().isBiased() && h.other[size/granule].isBiased())
+	require.Equal(t, slots, bits.OnesCount64(h.other[size/granule].lent()))
+	for now().lent() != 0 {
+		take()
+	}
+	home := now()
+	for range 10 {
+		for range sparedFrees { // other blocks come and go meanwhile
+			h.Free(must(t, h, 2*size))
+		}
+		take()
+		require.True(t, now() == home, "one block too many, and the hands change places")
+		drop()
+		drop()
+		take()
+	}
+	take()
+	for now() == home {
+		take()
+	}
+	require.LessOrEqual(t, len(live), slots+sparedSlots)
+	for len(live) > 0 {
+		drop()
+	}
+	require.NoError(t, s.Check())
+}

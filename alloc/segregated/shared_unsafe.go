@@ -20,8 +20,7 @@ type sharedFast struct {
 	base    unsafe.Pointer           // of the region
 	kindTab unsafe.Pointer           // of the kinds
 	unitTab unsafe.Pointer           // of the units
-	first   uintptr                  // bytes from base to the data
-	reach   atomic.Uintptr           // bytes of data whose kinds and rows may be read; 0: every call takes the slow path
+	top     atomic.Uintptr           // bytes from base whose kinds and rows may be read; 0: every call takes the slow path
 	maxSize uintptr                  // largest size that has a class
 	owners  atomic.Pointer[[]*shard] // shards, desks, and the ones of handles, by their number in a run's second word
 	seats   [numSeats]atomic.Pointer[shard]
@@ -110,20 +109,24 @@ func (s *Shared) Free(b []byte) {
 				}
 			}
 			k.turn = 0
+			if slot < uint64(hd.count) {
+				k.freeOwn(b, &here, hd, slot)
+				return
+			}
 			hs = &k.hands
 		}
 	}
 	hs.freeFar(b, &here)
 }
 
-// freeFar is Free for whatever is not freed by a plain write to the hand that hs, of the
-// caller's handle or claim, takes slots of: mostly by a compare-and-swap of the run's
-// word. A variable of the caller's is here, nil for a handle.
+// freeFar is Free for whatever is not in the hand that hs, of the caller's handle or claim,
+// takes slots of: mostly by a compare-and-swap of the run's word. A variable of the caller's
+// is here, nil for a handle.
 func (hs *hands) freeFar(b []byte, here *byte) {
 	s := hs.s
 	// SAFETY: the address is compared and used as an index only.
 	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(s.base)
-	if off-s.first >= s.reach.Load() || hs.closed {
+	if off >= s.top.Load() || hs.closed {
 		s.freeRest(hs, b)
 		return
 	}
@@ -135,28 +138,32 @@ func (hs *hands) freeFar(b []byte, here *byte) {
 	}
 	slot := slotAfter(off-run<<unitShift, c.inverse, c.rot)
 	w, row := s.word(run)
-	if slot < c.slots && w>>(slot%64)&1 != 0 && w>>classShift == c.tag {
-		n := freeOne(w, 1<<(slot%64))
-		switch {
-		case w&heldBit == 0:
-			if atomic.CompareAndSwapUint64(row, w, n) {
-				if n&countMask == 0 || isFull(w) || c.isEmpty(n) {
-					s.freedEdge(c, run, w, n)
-				}
-				return
-			}
-		case w&biasBit == 0 && c.units > 1 && atomic.LoadUint64(s.shown(run))>>(slot%64)&1 == 0:
-			if atomic.CompareAndSwapUint64(row, w, n) {
-				if n&countMask == 0 {
-					s.countFrees()
-				}
-				return
-			}
-		case hs.freeHeld(c, run, w, slot%64, here):
-			return
+	if slot >= c.slots || w>>(slot%64)&1 == 0 || w>>classShift != c.tag {
+		s.freeSlow(b)
+		return
+	}
+	lent := uint64(0) // slots that may be at hand
+	if w&heldBit != 0 {
+		lent = slotMask
+		if w&biasBit == 0 && c.units > 1 {
+			lent = atomic.LoadUint64(s.shown(run))
 		}
 	}
-	s.freeSlow(b)
+	if lent>>(slot%64)&1 != 0 {
+		if !hs.freeHeld(c, run, w, slot%64, here) {
+			s.freeSlow(b)
+		}
+		return
+	}
+	left := w &^ (1 << (slot % 64))
+	n := freeOne(w, 1<<(slot%64))
+	if !atomic.CompareAndSwapUint64(row, w, n) {
+		s.freeSlow(b)
+		return
+	}
+	if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(left)) {
+		s.freedEdge(c, run, w, n)
+	}
 }
 
 // freeRest is Free for what is no slot, for slots that others are at, and for bad calls.
@@ -181,11 +188,11 @@ func (s *Shared) freedEdge(c *sharedClass, run uintptr, w, n uint64) {
 // countFrees notes that the count in a run's word has begun again.
 func (s *Shared) countFrees() { s.seats[seat()].Load().frees.Add(countWraps) }
 
-// kind returns the kind of unit u, one of those that reach covers. It may be
+// kind returns the kind of unit u, one of those below top. It may be
 // read while another goroutine writes it: then nobody owns a block there, and
 // the word of the run decides.
 func (s *Shared) kind(u uintptr) uintptr {
-	// SAFETY: the table is committed as far as reach goes.
+	// SAFETY: the table is committed up to top.
 	return uintptr(*(*uint16)(unsafe.Add(s.kindTab, u*kindSize)))
 }
 
@@ -201,7 +208,7 @@ func (s *Shared) kindNow(u uintptr) uintptr {
 
 // word returns the word of the run at unit run, and where it is.
 func (s *Shared) word(run uintptr) (w uint64, row *uint64) {
-	// SAFETY: the rows are committed as far as reach goes, and row 0, for no run, is.
+	// SAFETY: the rows are committed up to top, and row 0, for no run, is.
 	row = (*uint64)(unsafe.Add(s.unitTab, run*unitRow))
 	return atomic.LoadUint64(row), row
 }
@@ -226,7 +233,6 @@ func (s *Shared) setBases() {
 	s.base = unsafe.Pointer(unsafe.SliceData(v.mem))
 	s.kindTab = unsafe.Pointer(unsafe.SliceData(v.kinds))
 	s.unitTab = unsafe.Pointer(unsafe.SliceData(v.units))
-	s.first = uintptr(v.hdr.first) << granuleShift
 }
 
 // take returns the view of size bytes of the first slot in cur, which is ours
