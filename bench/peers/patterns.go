@@ -118,14 +118,15 @@ type larsonArray struct {
 
 // churn is what one goroutine does with the array in one round.
 func (w *larsonArray) churn(a alloc.Allocator, r rng, n int) rng {
+	at, sizes := &w.at, &w.size
 	for range n {
 		k, size := r.next()%larsonBlocks, 16+r.next()%497
-		a.Free(blockAt(w.at[k], w.size[k]))
+		freeKept(a, at[k], sizes[k])
 		b, err := a.Malloc(int(size))
 		if err != nil {
 			panic(err)
 		}
-		w.at[k], w.size[k] = touched(b), uint16(size)
+		at[k], sizes[k] = touched(b), uint16(size)
 	}
 	return r
 }
@@ -172,21 +173,23 @@ type batch struct {
 
 // fill allocates all blocks of the batch.
 func (w *batch) fill(a alloc.Allocator, r rng) rng {
-	for k := range w.at {
+	at, sizes := &w.at, &w.size
+	for k := range at {
 		size := 16 + r.next()%497
 		b, err := a.Malloc(int(size))
 		if err != nil {
 			panic(err)
 		}
-		w.at[k], w.size[k] = touched(b), uint16(size)
+		at[k], sizes[k] = touched(b), uint16(size)
 	}
 	return r
 }
 
 // free frees all blocks of the batch.
 func (w *batch) free(a alloc.Allocator) {
-	for k := range w.at {
-		a.Free(blockAt(w.at[k], w.size[k]))
+	at, sizes := &w.at, &w.size
+	for k := range at {
+		freeKept(a, at[k], sizes[k])
 	}
 }
 
