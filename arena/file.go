@@ -132,6 +132,9 @@ func (b *file) decommit(lo, hi int64) error {
 // move is left to copying: the pages of a file belong to their offsets.
 func (b *file) move(dst, src, n int64) int64 { return 0 }
 
+// populate leaves it to the system which pages of the file are in memory.
+func (b *file) populate(lo, hi int64) error { return nil }
+
 func (b *file) sync(lo, hi int64) error { return b.pager.Sync(b.r.bytes(lo, hi)) }
 
 // close ends the mapping and closes the file. Once the mapping is gone so is

@@ -22,6 +22,7 @@ type mapped struct {
 	flip   pageSet // eager: pages that are not read-write; else pages that are
 	edges  int     // places where open pages meet others
 	cuts   pageSet // pages before which the kernel may have split the mapping for another reason
+	lazy   bool    // the system has refused to populate
 }
 
 // mappingBudget is the number of map entries up to which a region spends them
@@ -90,6 +91,15 @@ func (m *mapped) closePages(lo, hi int64) {
 		}
 	}
 	m.setOpen(lo, hi, false)
+}
+
+func (m *mapped) populate(lo, hi int64) error {
+	if m.lazy {
+		return nil
+	}
+	err := m.pager.Advise(m.r.bytes(lo, hi), AdvisePopulate)
+	m.lazy = err != nil
+	return err
 }
 
 func (m *mapped) protect(lo, hi int64, p Prot) error {

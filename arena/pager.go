@@ -68,4 +68,5 @@ const (
 	AdviseDontNeed                  // contents not wanted: memory goes back, zero when touched again
 	AdviseHugePages                 // huge pages wanted
 	AdviseNoHugePages               // huge pages not wanted
+	AdvisePopulate                  // wanted in memory now, with the contents they have
 )

@@ -22,6 +22,8 @@ func (systemPager) Advise(mem []byte, a Advice) error {
 		return err
 	case AdviseHugePages:
 		return ErrUnsupported // the system decides by itself
+	case AdvisePopulate:
+		return ErrUnsupported // a page is supplied when it is touched
 	}
 	return nil
 }

@@ -20,6 +20,8 @@ func (systemPager) Advise(mem []byte, a Advice) error {
 		return unix.Madvise(mem, unix.MADV_DONTNEED)
 	case AdviseHugePages:
 		return unix.Madvise(mem, unix.MADV_HUGEPAGE)
+	case AdvisePopulate:
+		return retryEINTR(func() error { return unix.Madvise(mem, unix.MADV_POPULATE_WRITE) }) // since Linux 5.14
 	}
 	err := unix.Madvise(mem, unix.MADV_NOHUGEPAGE)
 	if errors.Is(err, unix.EINVAL) {

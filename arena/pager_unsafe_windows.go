@@ -51,6 +51,8 @@ func (systemPager) Advise(mem []byte, a Advice) error {
 		return windows.VirtualFree(address(mem), uintptr(len(mem)), windows.MEM_DECOMMIT)
 	case AdviseHugePages:
 		return ErrUnsupported // needs a privilege and memory that is never paged
+	case AdvisePopulate:
+		return ErrUnsupported // a page is supplied when it is touched
 	}
 	return nil
 }
