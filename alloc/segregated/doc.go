@@ -12,7 +12,8 @@
 //     (fit.go), freeing and joining (join.go), the top (top.go), short lists of what
 //     was freed last (quick.go), what they hold in chunks (quickmore.go) and how much
 //     (quickshare.go);
-//   - pages: commit (pages.go), and by what rule they go back (sweep.go);
+//   - pages: commit, and a few ahead (pages.go), and by what rule they go back
+//     (sweep.go);
 //   - [Heap.Compact], for callers who can update their references (compact.go): what is
 //     used of each page (compact_survey.go), moving slots (compact_run.go), finding
 //     places (compact_place.go);

@@ -166,3 +166,33 @@ func TestResident(t *testing.T) {
 	h.Trim()
 	require.Less(t, h.Stats().Resident, full-7<<20)
 }
+
+// TestGrowsAhead: in a heap of some size, pages that small blocks are about to use are
+// brought into memory together; those of a large block are not, and Trim takes back what
+// was not used.
+func TestGrowsAhead(t *testing.T) {
+	h := freshIn(t, 64<<20, &arena.Options{}, &Options{Classes: []int{}})
+	page := h.region.PageSize()
+	for h.top-h.first < 8*aheadShare*h.pageGranules {
+		must(t, h, 1000)
+	}
+	resident := func() int { return h.Stats().Resident }
+	if most := int(h.top-h.first) << granuleShift; resident() < most/2 {
+		t.Skip("the system does not say what is resident, or supplies no page ahead")
+	}
+	before := resident()
+	for range 40 * page / 1000 { // no byte of them is touched
+		must(t, h, 1000)
+	}
+	require.GreaterOrEqual(t, resident(), before+(40-aheadPages)*page)
+	require.LessOrEqual(t, resident(), before+(42+aheadPages)*page)
+	before = resident()
+	must(t, h, 50*page)
+	require.LessOrEqual(t, resident(), before+3*page)
+	require.NoError(t, h.Check())
+	h.Trim()
+	require.Less(t, h.hdr.commit-h.top, h.pageGranules)
+	require.NoError(t, h.Check())
+	must(t, h, 1000)
+	require.NoError(t, h.Check())
+}

@@ -68,7 +68,7 @@ type header struct {
 	first    uint64 // first granule of the data
 	end      uint64 // granule past the last one
 	top      uint64 // first granule that no span and no run has
-	dirty    uint64 // granules in [top, dirty) may be resident; beyond it nothing was touched or all was given back
+	dirty    uint64 // granules in [top, dirty) may hold something; beyond it nothing was written or all was given back
 	highest  uint64 // the highest top there ever was: nothing beyond it was handed out
 	commit   uint64 // data granules below it may be touched, but for what spanInfo.gone says
 	kindsEnd uint64 // bytes of the region: the kinds may be touched up to here

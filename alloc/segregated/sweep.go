@@ -169,8 +169,16 @@ func (h *Heap) Trim() int {
 	h.topPeak = h.hdr.top
 	h.sweep()
 	h.sweep() // what the first one found is idle now
+	h.dropAhead()
 	h.credit = credit
 	return int(before - min(before, h.committed))
+}
+
+// dropAhead decommits the pages that were made usable and never used.
+func (h *Heap) dropAhead() {
+	if p := roundUp(h.hdr.dirty, h.pageGranules); p < h.hdr.commit && h.decommit(gap{p, h.hdr.commit}) {
+		h.hdr.commit = p
+	}
 }
 
 // purge is Trim for a heap that has run out of memory; it reports whether it

@@ -1,7 +1,8 @@
 package segregated
 
 // The top is where the spans and runs end. Past it there is nothing but pages
-// that were never touched, or were and are kept for a while, see sweep.
+// that were never touched, a few of which are in memory already, see pages.go, or that
+// were and are kept for a while, see sweep.
 
 // extend cuts n granules, placed on a, off the top. It returns 0 if the region,
 // the limit or the system has no room.
