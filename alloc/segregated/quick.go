@@ -53,11 +53,26 @@ type quickLists struct {
 }
 
 // takeQuick returns a used span of n ≤ quickMax granules or a little more from
-// the quick lists, or 0.
+// the quick lists, or 0: the newest of its bucket that is large enough, else, in a heap
+// that is still, one of the next buckets.
 func (h *Heap) takeQuick(n uint64) quickEntry {
 	q := &h.quick
 	i := binOf(n)
-	e := q.takeFrom(i, n)
+	b := &q.bucket[i]
+	if b.n == 0 {
+		q.unspill(b)
+	}
+	e := quickEntry(0)
+	if last := b.n - 1; last < quickSlots {
+		for k := last; k < quickSlots; k-- {
+			if b.span[k].size() >= n {
+				e = b.span[k]
+				b.n, b.used = last, true
+				b.span[k] = b.span[last]
+				break
+			}
+		}
+	}
 	if e == 0 && q.share == quickStill {
 		e = q.takeNear(i, n)
 	}
@@ -69,23 +84,6 @@ func (h *Heap) takeQuick(n uint64) quickEntry {
 	q.total -= e.size()
 	h.row(e.start() >> granuleBits).bound |= 1 << (e.start() & granuleMask)
 	return e
-}
-
-// takeFrom takes the newest span of at least n granules out of bucket i.
-func (q *quickLists) takeFrom(i int, n uint64) quickEntry {
-	b := &q.bucket[i]
-	if b.n == 0 {
-		q.unspill(b)
-	}
-	for k := b.n - 1; k < quickSlots; k-- {
-		if e := b.span[k]; e.size() >= n {
-			b.n--
-			b.used = true
-			b.span[k] = b.span[b.n%quickSlots]
-			return e
-		}
-	}
-	return 0
 }
 
 // takeNear takes the newest span of the first bucket behind that of n, i, that has any,
