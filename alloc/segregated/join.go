@@ -57,6 +57,10 @@ func (h *Heap) joinedFree(g, n uint64) {
 // to do. Else it does all and returns 0.
 func (h *Heap) freeJoined(g, n, before uint64) uint64 {
 	end, front, back := g+n, uint64(0), uint64(0)
+	if end == h.top && before == 0 && n < soonPages*h.pageGranules {
+		h.lowerTop(g, gap{})
+		return 0
+	}
 	if h.isFree(end) {
 		if back = h.spanSize(end); back == 0 {
 			h.noEnd(end)

@@ -57,22 +57,23 @@ func (h *Heap) allocTop(n uint64) uint64 {
 func (h *Heap) setTop(g uint64) {
 	u, m := bit(g)
 	h.units[u].bound |= m
-	h.hdr.top, h.top = g, g
+	d, data := h.hdr, g-h.first
+	d.top, h.top = g, g
 	if !h.hooked {
-		h.reach = uintptr((g - h.first) << granuleShift)
+		h.reach = uintptr(data << granuleShift)
 	}
 	if g > h.topPeak {
 		h.topPeak = g
-		h.hdr.dirty = max(h.hdr.dirty, g)
-		if g > h.hdr.highest {
-			if (g ^ h.hdr.highest) >= h.pageGranules {
-				h.credit += growPages * (g/h.pageGranules - h.hdr.highest/h.pageGranules)
+		d.dirty = max(d.dirty, g)
+		if highest := d.highest; g > highest {
+			if g^highest >= h.pageGranules {
+				h.credit += growPages * (g/h.pageGranules - highest/h.pageGranules)
 			}
-			h.hdr.highest = g
-			h.quick.grown(g - h.first)
+			d.highest = g
+			h.quick.grown(data)
 		}
 	}
-	h.quick.fit(g - h.first)
+	h.quick.fit(data)
 }
 
 // lowerTop gives [g, top) to the top. gone, inside it, is forgotten.
