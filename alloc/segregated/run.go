@@ -82,6 +82,7 @@ func (h *Heap) initSmall(o Options) {
 		prev = size
 	}
 	h.classOf[0] = h.classOf[1]
+	h.setClassAt()
 	h.maxSize = uintptr(prev)
 	h.hdr.classes = uint32(len(o.Classes))
 }

@@ -21,9 +21,10 @@ type smallState struct {
 	reach   uintptr // bytes of data that Free may look at without asking: to the top, or 0 when hooked, closed or corrupt
 	mallocs uint64
 	frees   uint64
-	maxSize uintptr                     // largest size that has a class
-	hooked  bool                        // every call takes the slow path
-	classOf [MaxClass/granule + 1]uint8 // by size in granules; 0, which never has slots, if there is none
+	maxSize uintptr                      // largest size that has a class
+	hooked  bool                         // every call takes the slow path
+	classOf [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none
+	classAt [MaxClass/granule + 1]uint16 // the same: bytes from classes to the class
 	classes [maxClasses]class
 }
 
@@ -60,8 +61,11 @@ type class struct {
 //
 //go:nosplit
 func (h *Heap) Malloc(size int) ([]byte, error) {
-	if uint(size) <= MaxClass {
-		c := &h.classes[h.classOf[(uint(size)+granule-1)/granule]%maxClasses]
+	if uintptr(size) <= h.maxSize {
+		// SAFETY: maxSize is MaxClass at most, so that classAt has the size, and what it
+		// has is the place of a class.
+		at := *(*uint16)(unsafe.Add(unsafe.Pointer(&h.classAt), (uintptr(size)+granule-1)/granule*2))
+		c := (*class)(unsafe.Add(unsafe.Pointer(&h.classes), uintptr(at)))
 		if c.avail != 0 {
 			return h.takeSlot(c, size), nil
 		}
@@ -115,6 +119,14 @@ func (h *Heap) Free(b []byte) {
 		}
 	}
 	h.freeSlow(b)
+}
+
+// setClassAt derives classAt from classOf.
+func (h *Heap) setClassAt() {
+	for g, ci := range h.classOf {
+		// SAFETY: a number only.
+		h.classAt[g] = uint16(uintptr(ci) * unsafe.Sizeof(h.classes[0]))
+	}
 }
 
 // setBases derives the base pointers from the view and the first granule of the data, or

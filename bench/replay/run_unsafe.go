@@ -33,9 +33,8 @@ func (p *Program) runPart(a alloc.Allocator, tab table, lo, hi int) error {
 // replayer in C does.
 func runPlain(a alloc.Allocator, base unsafe.Pointer, in, last *instr) (*instr, error) {
 	for {
-		// SAFETY: the compiler numbers slots below Program.Slots, the length of the table.
-		entry := (**byte)(unsafe.Add(base, uintptr(in.slot)*unsafe.Sizeof(base)))
 		if in.op == opFree {
+			entry := entryOf(base, in.slot)
 			q := *entry
 			*entry = nil
 			a.Free(view(q, int(in.b)))
@@ -46,7 +45,7 @@ func runPlain(a alloc.Allocator, base unsafe.Pointer, in, last *instr) (*instr, 
 			case opMalloc:
 				b, err = a.Malloc(int(in.a))
 			case opRealloc:
-				b, err = a.Realloc(view(*entry, int(in.b)), int(in.a))
+				b, err = a.Realloc(view(*entryOf(base, in.slot), int(in.b)), int(in.a))
 			case opCalloc:
 				b, err = a.Calloc(int(in.a), int(in.b))
 			default:
@@ -59,14 +58,20 @@ func runPlain(a alloc.Allocator, base unsafe.Pointer, in, last *instr) (*instr, 
 			if len(b) > 0 {
 				b[0] = byte(slot)
 			}
-			// SAFETY: as above; computed again so that it need not be kept over the call.
-			*(**byte)(unsafe.Add(base, uintptr(slot)*unsafe.Sizeof(base))) = unsafe.SliceData(b)
+			*entryOf(base, slot) = unsafe.SliceData(b)
 		}
 		if in == last {
 			return in, nil
 		}
 		in = next(in)
 	}
+}
+
+// entryOf returns the entry of a slot in the table at base. It is computed when it is
+// needed, so as not to be kept over a call.
+func entryOf(base unsafe.Pointer, slot uint32) **byte {
+	// SAFETY: the compiler numbers slots below Program.Slots, the length of the table.
+	return (**byte)(unsafe.Add(base, uintptr(slot)*unsafe.Sizeof(base)))
 }
 
 // next returns the instruction after in, which is not the last.
