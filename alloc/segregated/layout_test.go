@@ -78,3 +78,21 @@ func TestGrid(t *testing.T) {
 		}
 	}
 }
+
+// TestBinSizes: sizesOf and sameBin say of bins and sizes what binOf says.
+func TestBinSizes(t *testing.T) {
+	end := uint64(exactBins) // of the sizes of the bin before
+	for bin := exactBins; bin < numBins; bin++ {
+		least, width := sizesOf(bin)
+		require.Equal(t, end, least, "bin %d", bin)
+		end = least + width
+		require.Equal(t, bin, binOf(least))
+		require.Equal(t, bin, binOf(end-1))
+		for _, n := range []uint64{exactBins, least - 1, least, end - 1, end, 2*end - 1} {
+			if n >= exactBins {
+				require.Equal(t, binOf(n) == bin, sameBin(least, n), "%d and %d", least, n)
+				require.Equal(t, binOf(n) == bin, sameBin(n, end-1), "%d and %d", n, end-1)
+			}
+		}
+	}
+}
