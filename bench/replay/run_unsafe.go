@@ -58,6 +58,7 @@ func runPlain(a alloc.Allocator, base unsafe.Pointer, in, last *instr) (*instr, 
 			if len(b) > 0 {
 				b[0] = byte(slot)
 			}
+			// SAFETY: SliceData only reads the header of b.
 			*entryOf(base, slot) = unsafe.SliceData(b)
 		}
 		if in == last {
