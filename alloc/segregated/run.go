@@ -36,6 +36,7 @@ const (
 // demand counts the blocks of a class that come from the best-fit space.
 type demand struct {
 	live  int32
+	full  int32 // live ones with which the class gets its first run
 	total uint32
 	wait  uint32 // requests before the class asks for a run again
 }
@@ -43,13 +44,16 @@ type demand struct {
 // asSpan counts a request for class ci, which has no slot at hand, and reports whether
 // it is to be served by a span.
 func (h *Heap) asSpan(ci uintptr) bool {
-	if h.hdr.partial[ci%maxClasses] != 0 {
+	ci %= maxClasses
+	if h.hdr.partial[ci] != 0 {
 		return false
 	}
-	if h.classes[ci%maxClasses].cur == 0 && !h.wantsRun(ci) {
-		return true
+	d := &h.demand[ci]
+	if h.classes[ci].cur == 0 {
+		if d.total++; d.live < d.full && d.total < classBusy {
+			return true
+		}
 	}
-	d := &h.demand[ci%maxClasses]
 	if d.wait == 0 {
 		return false
 	}
@@ -57,16 +61,12 @@ func (h *Heap) asSpan(ci uintptr) bool {
 	return true
 }
 
-// wantsRun counts a request for class ci, which has no run, and reports
-// whether it is to have one.
-func (h *Heap) wantsRun(ci uintptr) bool {
-	c, d := &h.classes[ci], &h.demand[ci]
-	d.total++
-	full := classFull
+// fullAt returns how many live blocks of c are to be spans before it gets a run.
+func (c *class) fullAt() int {
 	if c.size > classSmall {
-		full = classFullLarge
+		return classFullLarge * c.numSlots()
 	}
-	return int(d.live) >= full*c.numSlots() || d.total >= classBusy
+	return classFull * c.numSlots()
 }
 
 // initSmall sets the classes up for the options and the region.
@@ -76,6 +76,7 @@ func (h *Heap) initSmall(o Options) {
 	prev := 0
 	for i, size := range o.Classes {
 		h.classes[i+1] = newClass(uintptr(size))
+		h.demand[i+1].full = int32(h.classes[i+1].fullAt())
 		for g := prev/granule + 1; g <= size/granule; g++ {
 			h.classOf[g] = uint8(i + 1)
 		}
