@@ -1,6 +1,7 @@
 package peers
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,10 +92,12 @@ func larson(c *crowd, threads, ops int, report func(string, float64)) {
 	per := ops / threads
 	for range 5 {
 		var all sync.WaitGroup
-		bar := newBarrier(threads)
+		bar := barrier{n: int32(threads)}
 		start := time.Now()
 		for self := range threads {
 			all.Go(func() {
+				runtime.LockOSThread() // as in C: where it runs is the system's business
+				defer runtime.UnlockOSThread()
 				r := rng(100 + self)
 				a := c.each()
 				defer c.left(a)
@@ -131,33 +134,23 @@ func (w *larsonArray) churn(a alloc.Allocator, r rng, n int) rng {
 	return r
 }
 
-// A barrier holds n goroutines until all have come, again and again.
+// A barrier holds n goroutines until all have come, again and again. They do not sleep,
+// on either side: to wake a thread takes as long as thousands of operations, and a
+// goroutine longer.
 type barrier struct {
-	mu   sync.Mutex
-	cond *sync.Cond
-	n    int
-	here int
-	turn int
-}
-
-func newBarrier(n int) *barrier {
-	b := &barrier{n: n}
-	b.cond = sync.NewCond(&b.mu)
-	return b
+	n    int32
+	here atomic.Int32
+	turn atomic.Int32
 }
 
 func (b *barrier) wait() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	turn := b.turn
-	if b.here++; b.here == b.n {
-		b.here, b.turn = 0, turn+1
-		b.cond.Broadcast()
+	turn := b.turn.Load()
+	if b.here.Add(1) == b.n {
+		b.here.Store(0)
+		b.turn.Add(1)
 		return
 	}
-	for turn == b.turn {
-		b.cond.Wait()
-	}
+	await(func() bool { return b.turn.Load() != turn })
 }
 
 const (
@@ -196,6 +189,8 @@ func (w *batch) free(a alloc.Allocator) {
 // handover times blocks that one goroutine allocates and another frees, a batch
 // at a time through a ring.
 func handover(c *crowd, blocks int, report func(string, float64)) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	queue := new([ringBatches]batch)
 	batches := int64(blocks / batchBlocks)
 	for range 7 {
@@ -203,6 +198,8 @@ func handover(c *crowd, blocks int, report func(string, float64)) {
 		var consumer sync.WaitGroup
 		start := time.Now()
 		consumer.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
 			a := c.each()
 			defer c.left(a)
 			for i := range batches {
