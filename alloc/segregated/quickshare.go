@@ -1,7 +1,6 @@
 package segregated
 
-// How much the quick lists may hold: at most quickTotal, in a small heap one part in
-// quickSmall of the data, but at least quickLeast; in a large one one part in
+// How much the quick lists may hold: quickTotal, in a large heap one part in
 // 1<<quickShare, or 1<<quickHits while two of three requests are served from the lists.
 // A span of more than one part in quickPart of that is kept only as long as they stay
 // below half of it. A span that would be too much is kept if one of the next two buckets
@@ -20,8 +19,6 @@ const (
 	quickHits     = 5
 	quickStill    = 2
 	quickSample   = 256 // requests after which it is seen how many are served
-	quickSmall    = 16
-	quickLeast    = 4 << 10 >> granuleShift
 	quickTiny     = 256 << 10 >> granuleShift
 	quickTinyMost = 64 << 10 >> granuleShift
 	quickPart     = 8
@@ -67,7 +64,7 @@ func (q *quickLists) fit(data uint64) {
 	if q.share == 0 {
 		q.share = quickShare
 	}
-	q.most = max(min(quickTotal, max(quickLeast, data/quickSmall)), data>>(q.share&63))
+	q.most = max(quickTotal, data>>(q.share&63))
 	if data < quickTiny {
 		q.most = quickTinyMost
 	}
