@@ -1,7 +1,6 @@
 package peers
 
 import (
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,8 +95,6 @@ func larson(c *crowd, threads, ops int, report func(string, float64)) {
 		start := time.Now()
 		for self := range threads {
 			all.Go(func() {
-				runtime.LockOSThread() // as in C: where it runs is the system's business
-				defer runtime.UnlockOSThread()
 				r := rng(100 + self)
 				a := c.each()
 				defer c.left(a)
@@ -122,14 +119,16 @@ type larsonArray struct {
 // churn is what one goroutine does with the array in one round.
 func (w *larsonArray) churn(a alloc.Allocator, r rng, n int) rng {
 	at, sizes := &w.at, &w.size
-	for range n {
+	for ; n > 0; n-- {
 		k, size := r.next()%larsonBlocks, 16+r.next()%497
-		freeKept(a, at[k], sizes[k])
+		old := sizes[k]
+		sizes[k] = uint16(size)
+		freeKept(a, at[k], old)
 		b, err := a.Malloc(int(size))
 		if err != nil {
 			panic(err)
 		}
-		at[k], sizes[k] = touched(b), uint16(size)
+		at[k] = touched(b)
 	}
 	return r
 }
@@ -169,11 +168,12 @@ func (w *batch) fill(a alloc.Allocator, r rng) rng {
 	at, sizes := &w.at, &w.size
 	for k := range at {
 		size := 16 + r.next()%497
+		sizes[k] = uint16(size)
 		b, err := a.Malloc(int(size))
 		if err != nil {
 			panic(err)
 		}
-		at[k], sizes[k] = touched(b), uint16(size)
+		at[k] = touched(b)
 	}
 	return r
 }
@@ -189,8 +189,6 @@ func (w *batch) free(a alloc.Allocator) {
 // handover times blocks that one goroutine allocates and another frees, a batch
 // at a time through a ring.
 func handover(c *crowd, blocks int, report func(string, float64)) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
 	queue := new([ringBatches]batch)
 	batches := int64(blocks / batchBlocks)
 	for range 7 {
@@ -198,8 +196,6 @@ func handover(c *crowd, blocks int, report func(string, float64)) {
 		var consumer sync.WaitGroup
 		start := time.Now()
 		consumer.Go(func() {
-			runtime.LockOSThread()
-			defer runtime.UnlockOSThread()
 			a := c.each()
 			defer c.left(a)
 			for i := range batches {

@@ -6,15 +6,14 @@ import (
 )
 
 // yieldsToThreads is how often in a row a waiting goroutine leaves its processor to
-// other threads before it does so to other goroutines, which it may have to if there is
-// one processor. Some hundred microseconds: where there are two, the other goroutine has
-// been found by the second one by then.
-const yieldsToThreads = 1000
+// other threads before it does so to other goroutines.
+const yieldsToThreads = 16
 
 // await returns when ready reports true. As the C side does, it lets other threads run
-// meanwhile, of which one may be what ready waits for. runtime.Gosched knows only of
-// other goroutines: a thread that calls it all the time uses up its share of the
-// processor, and of two goroutines that call it in turn one processor runs both.
+// meanwhile, of which one may be what ready waits for; runtime.Gosched knows only of
+// other goroutines, and a thread that calls it all the time uses up its share of the
+// processor. Goroutines that runtime.LockOSThread ties to threads were tried, and ran
+// side by side less often.
 func await(ready func() bool) {
 	for i := 1; !ready(); i++ {
 		if i%yieldsToThreads == 0 {
