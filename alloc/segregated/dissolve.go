@@ -17,7 +17,7 @@ import "math/bits"
 // run can become spans that leaves a readable heap at each step (see rebuild.go).
 const (
 	dissolveEvery  = 4 << 10 >> granuleShift
-	dissolveRarely = 64 << 10 >> granuleShift
+	dissolveRarely = 32 << 10 >> granuleShift
 	dissolveLooks  = 64 // runs looked at each time
 	dissolveRuns   = 16 // runs dissolved each time
 	dissolveFree   = 4  // those of which at least one slot in so many is free
