@@ -38,15 +38,16 @@ type quickBucket struct {
 
 // quickLists are the buckets.
 type quickLists struct {
-	total  uint64 // granules in the buckets
-	most   uint64 // granules they may hold now
-	part   uint64 // granules of a span that is kept whatever they hold
-	hand   uint64 // the bucket that is emptied next when there is too much
-	share  uint64 // quickShare, quickHits or quickStill
-	hits   uint64 // requests of this sample that were served
-	misses uint64 // and those that were not
-	still  uint64 // operations since the data grew, but for those when pages were given back
-	stood  uint64 // most data that there was when it grew last
+	total  uint64   // granules in the buckets
+	most   uint64   // granules they may hold now
+	part   uint64   // granules of a span that is kept whatever they hold
+	hand   uint64   // the bucket that is emptied next when there is too much
+	share  uint64   // quickShare, quickHits or quickStill
+	hits   uint64   // requests of this sample that were served
+	misses uint64   // and those that were not
+	still  uint64   // operations since the data grew, but for those when pages were given back
+	stood  uint64   // most data that there was when it grew last
+	_      [16]byte // so that a bucket is a cache line
 	bucket [quickBuckets]quickBucket
 	filled [(quickBuckets + 63) / 64]uint64 // bit set: the bucket may hold spans
 	quickMore

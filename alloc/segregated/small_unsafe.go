@@ -25,6 +25,7 @@ type smallState struct {
 	hooked  bool                         // every call takes the slow path
 	classOf [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none
 	classAt [MaxClass/granule + 1]uint16 // the same: bytes from classes to the class
+	_       [16]byte                     // so that a class is a cache line
 	classes [maxClasses]class
 }
 

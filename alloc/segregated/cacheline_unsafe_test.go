@@ -1,0 +1,28 @@
+package segregated
+
+import (
+	"testing"
+	"unsafe"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestCacheLines: a class and a bucket of the quick lists do not straddle two lines.
+func TestCacheLines(t *testing.T) {
+	if unsafe.Sizeof(uintptr(0)) != 8 {
+		t.Skip("laid out for 64 bits")
+	}
+	h := new(Heap)
+	for _, c := range []struct {
+		name string
+		addr unsafe.Pointer
+		size uintptr
+	}{
+		{"class", unsafe.Pointer(&h.classes), unsafe.Sizeof(h.classes[0])},
+		{"bucket", unsafe.Pointer(&h.quick.bucket), unsafe.Sizeof(h.quick.bucket[0])},
+	} {
+		// SAFETY: a number that is only compared.
+		require.Zero(t, (uintptr(c.addr)-uintptr(unsafe.Pointer(h)))%64, c.name)
+		require.EqualValues(t, 64, c.size, c.name)
+	}
+}
