@@ -179,21 +179,10 @@ func (h *Handle) Malloc(size int) ([]byte, error) {
 		if a := atomic.LoadUint64(&hd.avail); a != 0 {
 			setMask(&hd.avail, a&(a-1))
 			// SAFETY: the slot is free, lent to this handle, and holds size bytes.
-			return viewOf(unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*uintptr(hd.size)), size), nil
+			return bytesAt(unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*uintptr(hd.size)), size), nil
 		}
 	}
 	return h.mallocSlow(size)
-}
-
-// viewOf returns the view of the size bytes at p, at most MaxClass. Of an array that
-// is sliced the compiler need not ask whether it wraps around.
-func viewOf(p unsafe.Pointer, size int) []byte {
-	if raceEnabled { // which has a region on the Go heap, and knows where that ends
-		// SAFETY: the caller's.
-		return unsafe.Slice((*byte)(p), size)
-	}
-	// SAFETY: no more than size bytes are ever read or written, and these are the caller's.
-	return (*[MaxClass]byte)(p)[:size:size]
 }
 
 // Free is [Shared.Free]: b may come from any handle of the heap, or from the

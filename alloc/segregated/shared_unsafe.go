@@ -67,7 +67,7 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 					// SAFETY: the slot is free, lent to this claim, and holds size bytes.
 					p := unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*n)
 					k.turn = 0
-					return viewOf(p, size), nil
+					return bytesAt(p, size), nil
 				}
 				k.turn = 0
 				return s.mallocSlow("malloc", size, &here)
@@ -240,13 +240,13 @@ func (s *Shared) setBases() {
 func (s *Shared) take(cur uint64, slotSize uintptr, size int) []byte {
 	i := uintptr(bits.TrailingZeros64(cur)) + uintptr(cur&curWindow>>32*windowShift)
 	// SAFETY: the slot lies in a run of the region.
-	return unsafe.Slice((*byte)(unsafe.Add(s.base, uintptr(cur>>curShift)<<unitShift+i*slotSize)), size)
+	return bytesAt(unsafe.Add(s.base, uintptr(cur>>curShift)<<unitShift+i*slotSize), size)
 }
 
 // slotAt returns the view of size bytes at offset off, in a run.
 func (s *Shared) slotAt(off uintptr, size int) []byte {
 	// SAFETY: the slot is the caller's.
-	return unsafe.Slice((*byte)(unsafe.Add(s.base, off)), size)
+	return bytesAt(unsafe.Add(s.base, off), size)
 }
 
 // closeLater closes the region of a closed heap when nobody holds the heap any
