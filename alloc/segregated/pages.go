@@ -18,7 +18,7 @@ import (
 const (
 	commitStep = 64 << 10 >> granuleShift
 	aheadShare = 64
-	aheadPages = 8
+	aheadPages = 4
 	aheadMost  = 2
 )
 
