@@ -225,7 +225,7 @@ func (h *Handle) Free(b []byte) {
 // the word has changed since it was read, or the run is not at hand any more. A variable of
 // the caller's is here, nil for a handle.
 func (hs *hands) freeOwn(b []byte, here *byte, hd *hand, slot uint64) {
-	if s := hs.s; s.top.Load() != 0 { // else the rows may be gone
+	if s := hs.s; s.reach.Load() != 0 { // else the rows may be gone
 		run := atomic.LoadUintptr(&hd.run)
 		w, row := s.word(run)
 		if w>>(slot%64)&1 != 0 && w&(heldBit|biasBit) == heldBit && hd.lent()>>(slot%64)&1 == 0 && atomic.LoadUintptr(&hd.run) == run {

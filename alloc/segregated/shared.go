@@ -30,7 +30,7 @@ type Shared struct {
 
 	mu                 sync.Mutex // guards h; taken last
 	h                  *Heap      // best-fit space: spans and the memory of runs
-	kindsEnd, unitsEnd uint64     // those of h that top was set for
+	kindsEnd, unitsEnd uint64     // those of h that reach was set for
 	serial             bool       // every call takes mu and is h's
 	own                bool       // Close releases the region
 	closed             atomic.Bool
@@ -116,16 +116,16 @@ func (s *Shared) start(o Options) error {
 	s.maxSize = uintptr(prev)
 	s.h.hdr.classes = uint32(len(o.Classes))
 	s.h.shared, s.h.durable, s.h.hdr.version = s, false, versionShared
-	s.raiseTop()
+	s.extendReach()
 	return nil
 }
 
-// raiseTop lets the small path look at the rows that have been committed.
+// extendReach lets the small path look at the rows that have been committed.
 // The tables never shrink. s.mu is held, and not every call takes it.
-func (s *Shared) raiseTop() {
+func (s *Shared) extendReach() {
 	h := s.h
 	if h.refused() {
-		s.top.Store(0)
+		s.reach.Store(0)
 		s.kindsEnd = 0
 		if h.walking == 0 && !s.stopped.Swap(true) {
 			s.stop()
@@ -135,8 +135,8 @@ func (s *Shared) raiseTop() {
 	s.kindsEnd, s.unitsEnd = h.hdr.kindsEnd, h.hdr.unitsEnd
 	k, u, _ := metaOffsets(len(h.units), h.pageSize)
 	n := min((h.hdr.kindsEnd-k)/kindSize, (h.hdr.unitsEnd-u)/unitRow, uint64(len(h.units)))
-	if top := uintptr(n) << unitShift; top != s.top.Load() {
-		s.top.Store(top)
+	if reach := uintptr(n)<<unitShift - s.first; reach != s.reach.Load() {
+		s.reach.Store(reach)
 	}
 }
 
@@ -159,7 +159,7 @@ func (s *Shared) lock() { s.mu.Lock() }
 
 func (s *Shared) unlock() {
 	if h := s.h; !s.serial && (h.refused() || h.hdr.kindsEnd != s.kindsEnd || h.hdr.unitsEnd != s.unitsEnd) {
-		s.raiseTop()
+		s.extendReach()
 	}
 	s.mu.Unlock()
 }

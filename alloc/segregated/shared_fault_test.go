@@ -57,6 +57,27 @@ func usersOf(s *Shared) map[string]func() user {
 	}
 }
 
+// TestSharedFreeOfUntouchedMetadata: as TestFreeOfUntouchedMetadata, for Shared and its
+// handles. With the invariants tag what is not committed cannot be read.
+func TestSharedFreeOfUntouchedMetadata(t *testing.T) {
+	s, err := NewShared(nil, nil)
+	require.NoError(t, err)
+	defer s.Close()
+	for name, newUser := range usersOf(s) {
+		u := newUser()
+		kept := must(t, u, 100)
+		for _, off := range []uintptr{0, 16, 8192, s.first / 2 &^ 15, s.first - 16} {
+			b := s.h.mem[off:][:8:8]
+			require.ErrorIs(t, alloc.Try(func() { u.Free(b) }), alloc.ErrInvalidFree, "%s %#x", name, off)
+			require.ErrorIs(t, alloc.Try(func() { u.Realloc(b, 100) }), alloc.ErrInvalidFree, "%s %#x", name, off)
+			require.ErrorIs(t, alloc.Try(func() { s.Usable(b) }), alloc.ErrInvalidFree, "%s %#x", name, off)
+		}
+		u.Free(kept)
+		u.close()
+	}
+	require.NoError(t, s.Check())
+}
+
 // TestFaultShared holds the rows about goroutines for Shared and its handles.
 func TestFaultShared(t *testing.T) {
 	for _, way := range []string{"shared", "handle"} {

@@ -18,7 +18,7 @@ type place struct {
 // placeAt returns the slot at offset off, if the kind of its unit is a run's.
 // With the race detector, s.mu is held.
 func (s *Shared) placeAt(off uintptr) (p place, ok bool) {
-	if off >= s.top.Load() {
+	if off-s.first >= s.reach.Load() {
 		return place{}, false
 	}
 	u := off >> unitShift
@@ -233,7 +233,7 @@ func (s *Shared) freeOnce(b []byte) (p place, v verdict) {
 // hasRunAt reports whether the kind of the unit at offset off is a run's. With the race
 // detector, s.mu is held.
 func (s *Shared) hasRunAt(off uintptr) bool {
-	return off < s.top.Load() && s.kind(off>>unitShift) >= kindRun
+	return off-s.first < s.reach.Load() && s.kind(off>>unitShift) >= kindRun
 }
 
 // badSlot is the fault for b, which starts at no live slot. p is where it

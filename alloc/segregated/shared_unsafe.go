@@ -20,7 +20,8 @@ type sharedFast struct {
 	base    unsafe.Pointer           // of the region
 	kindTab unsafe.Pointer           // of the kinds
 	unitTab unsafe.Pointer           // of the units
-	top     atomic.Uintptr           // bytes from base whose kinds and rows may be read; 0: every call takes the slow path
+	first   uintptr                  // bytes from base to the data: kinds and rows of what lies before may not be read
+	reach   atomic.Uintptr           // bytes of data whose kinds and rows may be read; 0: every call takes the slow path
 	maxSize uintptr                  // largest size that has a class
 	owners  atomic.Pointer[[]*shard] // shards, desks, and the ones of handles, by their number in a run's second word
 	seats   [numSeats]atomic.Pointer[shard]
@@ -126,7 +127,7 @@ func (hs *hands) freeFar(b []byte, here *byte) {
 	s := hs.s
 	// SAFETY: the address is compared and used as an index only.
 	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(s.base)
-	if off >= s.top.Load() || hs.closed {
+	if off-s.first >= s.reach.Load() || hs.closed {
 		s.freeRest(hs, b)
 		return
 	}
@@ -188,11 +189,11 @@ func (s *Shared) freedEdge(c *sharedClass, run uintptr, w, n uint64) {
 // countFrees notes that the count in a run's word has begun again.
 func (s *Shared) countFrees() { s.seats[seat()].Load().frees.Add(countWraps) }
 
-// kind returns the kind of unit u, one of those below top. It may be
+// kind returns the kind of unit u, one of data that is in reach. It may be
 // read while another goroutine writes it: then nobody owns a block there, and
 // the word of the run decides.
 func (s *Shared) kind(u uintptr) uintptr {
-	// SAFETY: the table is committed up to top.
+	// SAFETY: the table is committed for what is in reach.
 	return uintptr(*(*uint16)(unsafe.Add(s.kindTab, u*kindSize)))
 }
 
@@ -208,7 +209,7 @@ func (s *Shared) kindNow(u uintptr) uintptr {
 
 // word returns the word of the run at unit run, and where it is.
 func (s *Shared) word(run uintptr) (w uint64, row *uint64) {
-	// SAFETY: the rows are committed up to top, and row 0, for no run, is.
+	// SAFETY: the rows are committed for what is in reach, and row 0, for no run, is.
 	row = (*uint64)(unsafe.Add(s.unitTab, run*unitRow))
 	return atomic.LoadUint64(row), row
 }
@@ -233,6 +234,7 @@ func (s *Shared) setBases() {
 	s.base = unsafe.Pointer(unsafe.SliceData(v.mem))
 	s.kindTab = unsafe.Pointer(unsafe.SliceData(v.kinds))
 	s.unitTab = unsafe.Pointer(unsafe.SliceData(v.units))
+	s.first = uintptr(s.h.first << granuleShift)
 }
 
 // take returns the view of size bytes of the first slot in cur, which is ours
