@@ -93,13 +93,16 @@ func (m *mapped) closePages(lo, hi int64) {
 	m.setOpen(lo, hi, false)
 }
 
+// populate leaves out pages that may not be written to: the system would refuse them.
 func (m *mapped) populate(lo, hi int64) error {
 	if m.lazy {
 		return nil
 	}
-	err := m.pager.Advise(m.r.bytes(lo, hi), AdvisePopulate)
-	m.lazy = err != nil
-	return err
+	return m.flip.runs(lo, hi, !m.eager, func(lo, hi int64) error {
+		err := m.pager.Advise(m.r.bytes(lo, hi), AdvisePopulate)
+		m.lazy = err != nil
+		return err
+	})
 }
 
 func (m *mapped) protect(lo, hi int64, p Prot) error {

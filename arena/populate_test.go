@@ -60,6 +60,36 @@ func TestPopulateResident(t *testing.T) {
 	}
 }
 
+// TestPopulateProtected: pages that may not be written to are left out, and are no reason
+// not to ask the system again.
+func TestPopulateProtected(t *testing.T) {
+	for _, b := range []arena.Backing{arena.Mmap, arena.Sparse} {
+		p := arenatest.New()
+		r := reserve(t, 64*pageSizeOf(), &arena.Options{Backing: b, Pager: p})
+		if r.Backing() != b {
+			t.Skip("no mappings here")
+		}
+		page := r.PageSize()
+		require.NoError(t, r.Commit(0, r.Size()))
+		require.NoError(t, r.Protect(arena.Offset(10*page), page, arena.ProtRead))
+		require.NoError(t, r.Protect(arena.Offset(20*page), page, arena.ProtNone))
+		calls := p.Count(arenatest.Advise)
+		require.NoError(t, r.Populate(0, 30*page))
+		asked := p.Count(arenatest.Advise) - calls
+		if err := p.Advise(r.Bytes()[:page], arena.AdvisePopulate); err != nil {
+			t.Skip("the system does not populate: ", err)
+		}
+		require.Equal(t, 3, asked)
+		n, err := r.Resident()
+		require.NoError(t, err)
+		require.Equal(t, 28*page, n)
+		require.NoError(t, r.Populate(arena.Offset(30*page), 10*page))
+		n, err = r.Resident()
+		require.NoError(t, err)
+		require.Equal(t, 38*page, n)
+	}
+}
+
 // TestPopulateRefused: a region asks no more once the system has refused.
 func TestPopulateRefused(t *testing.T) {
 	p := arenatest.New()

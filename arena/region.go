@@ -121,8 +121,9 @@ func (r *Region) Commit(off Offset, size int) error {
 // Populate brings the committed pages that [off, off+size) touches into memory, those
 // that are not there yet, as if each had been written to; their contents stay. Where
 // the system can do so (Linux since 5.14, for Mmap and Sparse) that is one call for all,
-// and takes a quarter less time than to supply each when it is touched. Elsewhere, and
-// when the system refuses, nothing happens, and a page comes when it is touched.
+// and takes a quarter less time than to supply each when it is touched; pages that may
+// not be written to are left out. Elsewhere nothing happens, nor does any more once the
+// system has refused: a page comes when it is touched.
 //
 // The error is [ErrRange] or [ErrClosed]. O(pages).
 func (r *Region) Populate(off Offset, size int) error {
