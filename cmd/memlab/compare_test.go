@@ -186,6 +186,12 @@ func TestCompareLeavesTheOldReportOnBadInput(t *testing.T) {
 	require.Equal(t, "old", string(got))
 }
 
+func TestCompareFlagsBehindTraces(t *testing.T) {
+	code, _, errs := memlab("compare", "-html", "", writeTrace(t, "one.rep", soundTrace), "-ops", "10")
+	require.Equal(t, exitFound, code)
+	require.Equal(t, "memlab compare: -ops: no such file; flags stand before the traces\n", errs)
+}
+
 func TestCompareKeepsTheFiguresWithoutAReport(t *testing.T) {
 	path := writeTrace(t, "tiny.rep", soundTrace)
 	html := filepath.Join(t.TempDir(), "missing", "r.html")

@@ -106,7 +106,7 @@ func badUsage(format string, args ...any) error { return usageError{fmt.Errorf(f
 func (f *pageFlags) check(operands int) error {
 	switch {
 	case operands > 1:
-		return badUsage("want one TRACE, got %d operands", operands)
+		return badUsage("want one TRACE, got %d operands (flags stand before it)", operands)
 	case operands == 1 && (f.refs != "" || f.cases != ""):
 		return badUsage("TRACE %q beside -refs or -cases", f.path)
 	case f.cases != "" && !f.json:

@@ -63,7 +63,7 @@ func runTLB(ctx context.Context, e *env, args []string) int {
 		return exitOK
 	}
 	if fs.NArg() != 1 {
-		return fail(exitUsage, fmt.Errorf("want one TRACE, got %d operands", fs.NArg()))
+		return fail(exitUsage, fmt.Errorf("want one TRACE, got %d operands (flags stand before it)", fs.NArg()))
 	}
 	if bits.OnesCount64(*pageSize) != 1 || *pageSize < 2 || *pageSize > 1<<62 {
 		return fail(exitUsage, fmt.Errorf("-pagesize %d is not a power of two from 2 to 2^62", *pageSize))

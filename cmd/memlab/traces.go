@@ -29,6 +29,8 @@ func openTrace(name string, ops int, seed uint64) (*trace.Trace, error) {
 			ops = defaultOps
 		}
 		return trace.Generate(name, seed, ops)
+	case errors.Is(err, fs.ErrNotExist) && strings.HasPrefix(name, "-"):
+		return nil, fmt.Errorf("%s: no such file; flags stand before the traces", name)
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("%s: no such file, and neither an embedded trace (%s) nor a pattern (%s)",
 			name, strings.Join(corpus.Names(), ", "), strings.Join(patternNames(), ", "))
