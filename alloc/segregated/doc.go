@@ -42,22 +42,24 @@
 //     of up to 64 slots is cut from the best-fit space, unless that would grow
 //     while there are many free spans that hold the block alone.
 //  3. A class has no runs before its blocks are many (twice the slots of a run
-//     live) or often asked for (1024 times); until then, and for sizes above
-//     the largest class, the block is a span: the one of exactly this size that
-//     was freed last, if the quick list has it; else the closest of the free
-//     spans that a bounded search finds, cut from its end; else what the top
-//     grows by.
-//  4. Free(b) subtracts the region's base from b's address, reads what its unit
+//     live, above 256 bytes eight times) or often asked for (1024 times); until
+//     then, and for sizes above the largest class, the block is a span: the newest
+//     in the quick list of its size that is large enough; else the closest of the
+//     free spans that a bounded search finds, cut from its end; else what the top
+//     grows by. Pages for that are made usable 64 KiB at a time, and from 512 KiB of
+//     data on two or four at a time, which are brought into memory together.
+//  4. Free(b) subtracts the address of the first data from b's, reads what its unit
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
 //     the remainder is not 0 or the bit not set, it is a fault, and which one is
 //     found out then.
 //  5. A run that becomes empty goes back to the best-fit space, and so does the
 //     free part of one that is sparse, before the data grows, if its class asks
 //     for no more: its live slots are spans from then on. A freed span
-//     waits in the quick list of its size (of up to 64 KiB; seven of each; 8 KiB
-//     or 1/256 of the heap in all, 1/32 while they serve most requests; when the heap
-//     has not grown for long 1/4, and more than seven) or is joined with its free
-//     neighbours at once; one that ends at the top lowers it.
+//     waits in the quick list of its size (of up to 64 KiB, from 2 KiB on of eight
+//     sizes a doubling; seven of each; 8 KiB or 1/256 of the heap in all, 1/32 while
+//     they serve two of three requests, 64 KiB while the heap has less than 256 KiB;
+//     when it has not grown for long 1/4, and more than seven) or is joined with its
+//     free neighbours at once; one that ends at the top lowers it.
 //  6. A sweep gives back the pages of free spans of 8 KiB and more that have been
 //     free since the one before, and so far as there is credit for it: two pages for
 //     each that the heap grows by, and one for each 20000 operations. It comes every
@@ -95,8 +97,8 @@
 //     in its own word instead, by a plain write; others who free slots of that run
 //     put an end to this, for a time (bias.go).
 //  5. A free that found the run full puts it on its owner's list; one that left
-//     it empty gives the shard's empty runs back if they are more than eight and
-//     a quarter of its runs.
+//     it empty gives half of the shard's empty runs back if they are more than eight
+//     and a quarter of its runs.
 //  6. With each new run, and each 64th refill, a shard looks after another one:
 //     from one that has not been asked for a run since the last look it takes
 //     all that has room, and the claim. So an idle shard keeps nothing while
@@ -173,7 +175,7 @@
 // become ten times as large, wastes 39 % of the memory at the worst moment if they stay; in
 // simulations no choice of places wasted less than 35 %, and to map pages with disjoint
 // blocks to one frame (Powers et al.: Mesh, PLDI 2019) left 30 %, as few such pages are
-// disjoint. Moving as much as 7 % of what is allocated leaves 18 %. A Shared cannot do it.
+// disjoint. Moving as much as 7 % of what is allocated leaves 20 %. A Shared cannot do it.
 //
 // The heap uses at most 2^42 granules (64 TiB); runs lie in its first 4 TiB, in a
 // Shared in its first 1 TiB.

@@ -10,11 +10,11 @@ import (
 // been given back.
 
 // The data grows by commitStep at least at once: it keeps calls rare. When it is so
-// large that one part in aheadShare of it is two pages, it grows by that part instead,
-// but at most aheadPages, and the pages are brought into memory together, which takes a
+// large that one part in aheadShare of it is two pages, it grows by that part instead, a
+// power of two of pages and at most aheadPages, and the pages are brought into memory together, which takes a
 // quarter less time than one after the other as they are touched: what a program takes
-// bit by bit it uses. A block of more than aheadMost pages may be left untouched by it,
-// and its pages come when they are touched.
+// bit by bit it uses. A block for which more than aheadMost pages are missing may be left
+// untouched by it, and its pages come when they are touched.
 const (
 	commitStep = 64 << 10 >> granuleShift
 	aheadShare = 64

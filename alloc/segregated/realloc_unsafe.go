@@ -8,7 +8,8 @@ import "unsafe"
 //
 // A slot stays where it is while the class fits; a larger block shrinks by
 // giving its tail back and grows into the free block after it, or into the
-// top; one of 2 KiB and more may take up to 1/32 more than it needs, and keep 1/16.
+// top; one of 2 KiB and more may take up to 1/32 more than it needs, unless
+// Options.Limit is set, and keep 1/16.
 // Otherwise Realloc allocates, copies and frees; the pages of blocks of 256 KiB
 // and more change their address, where the system can, instead of being copied.
 //
