@@ -15,7 +15,7 @@ import (
 //	L2  no two neighbouring spans are both free, but for those in quick lists, and none before the top is
 //	L3  under a span only its first bit is set, and its rows say its size
 //	L4  bits of slots that do not exist are set, those past a run's first row clear
-//	L5  each bin holds exactly the free spans of its size, joined both ways
+//	L5  each bin holds exactly the free spans of its size, joined both ways; each quick list those marked as such
 //	L6  the bit of a bin is set ⇔ it has spans, that of a word of them ⇔ it has a bit
 //	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current
 //	L8  the counters agree: spans free, runs of a class and live spans of its sizes, live blocks
@@ -43,7 +43,7 @@ func (h *Heap) Check() error {
 
 // checkCore is Check for the laws that begin with L.
 func (h *Heap) checkCore() (errs []error) {
-	c := checker{Heap: h, free: map[uint64]uint64{}, partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{}}
+	c := checker{Heap: h, free: map[uint64]uint64{}, kept: map[uint64]uint64{}, partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{}}
 	defer func() {
 		r := recover()
 		if r == nil {
@@ -58,6 +58,7 @@ func (h *Heap) checkCore() (errs []error) {
 	if len(c.errs) == 0 {
 		c.walk()
 		c.bins()
+		c.quickLists()
 		c.lists()
 		if c.shared != nil {
 			c.checkLists()
@@ -71,6 +72,7 @@ type checker struct {
 	*Heap
 	errs    []error
 	free    map[uint64]uint64   // free spans the walk saw: size by start
+	kept    map[uint64]uint64   // spans in quick lists it saw: size by start
 	partial map[uintptr]uintptr // partial runs it saw: class by unit
 
 	owned  map[uint64]int     // of a Shared: runs it saw by owner
@@ -141,6 +143,7 @@ func (c *checker) walk() {
 		switch {
 		case p.quick:
 			quick += p.n
+			c.kept[p.g] = p.n
 		case p.used:
 			live++
 			if ci := c.demandOf(p.n); ci != 0 {
@@ -275,6 +278,41 @@ func (c *checker) bins() {
 	if seen != c.freeSpans || sum != c.freeSum {
 		c.report(8, "%d free spans of %d granules in the bins, the counters say %d of %d", seen, sum, c.freeSpans, c.freeSum)
 	}
+}
+
+// quickLists compares the quick lists with the walk: L5.
+func (c *checker) quickLists() {
+	for i := range c.quick.bucket {
+		b := &c.quick.bucket[i]
+		if b.n > quickSlots {
+			c.report(5, "quick list %d has room for %d spans, and has %d", i, quickSlots, b.n)
+			return
+		}
+		if (b.n != 0 || b.more != 0) && c.quick.filled[i/64]>>(i%64)&1 == 0 {
+			c.report(5, "quick list %d has spans, its bit is clear", i)
+		}
+		c.keptIn(i, b.span[:b.n])
+		for k := b.more; k != 0; k = c.quick.chunks[k-1].next {
+			if !c.keptIn(i, c.quick.chunks[k-1].span[:]) {
+				break // the chunks may go round in a circle
+			}
+		}
+	}
+	for g := range c.kept {
+		c.report(5, "span %#x is in no quick list", g<<granuleShift)
+	}
+}
+
+// keptIn compares spans of quick list i with the walk, and reports whether they agree.
+func (c *checker) keptIn(i int, spans []quickEntry) bool {
+	for _, e := range spans {
+		if n, ok := c.kept[e.start()]; !ok || n != e.size() || binOf(n) != i {
+			c.report(5, "quick list %d has %#x of %d granules, which is no span of its size or is there twice", i, e.start()<<granuleShift, e.size())
+			return false
+		}
+		delete(c.kept, e.start())
+	}
+	return true
 }
 
 // lists compares the lists of partial runs with the walk: L7.

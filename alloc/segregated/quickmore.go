@@ -18,7 +18,7 @@ type quickMore struct {
 }
 
 // chunkShare bounds the chunks: one for so many granules that the lists may hold, so
-// that they take less than 1/32 of that.
+// that they take 1/32 of that at most.
 const chunkShare = 128
 
 // spill moves the spans of the full bucket b to a chunk, and reports whether it may: not

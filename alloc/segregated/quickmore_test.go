@@ -49,3 +49,30 @@ func TestBucketsLeaveRoom(t *testing.T) {
 	require.LessOrEqual(t, h.quick.total, h.quick.most/4*3+quickSlots*8192>>granuleShift)
 	require.NoError(t, h.Check())
 }
+
+// TestCheckFindsQuick breaks what L5 says of quick lists, with the counter left right.
+func TestCheckFindsQuick(t *testing.T) {
+	i := binOf(8192 >> granuleShift)
+	for name, harm := range map[string]func(q *quickLists, b *quickBucket){
+		"another start":    func(_ *quickLists, b *quickBucket) { b.span[0] += 1 << quickBits },
+		"another size":     func(_ *quickLists, b *quickBucket) { b.span[0]-- },
+		"there twice":      func(_ *quickLists, b *quickBucket) { b.span[0] = b.span[1] },
+		"too many":         func(_ *quickLists, b *quickBucket) { b.n = quickSlots + 1 },
+		"lost":             func(_ *quickLists, b *quickBucket) { b.n-- },
+		"lost chunks":      func(_ *quickLists, b *quickBucket) { b.more = 0 },
+		"chunks in circle": func(q *quickLists, b *quickBucket) { q.chunks[b.more-1].next = b.more },
+		"another bucket":   func(q *quickLists, b *quickBucket) { q.bucket[i+1], *b = *b, quickBucket{} },
+		"bit":              func(q *quickLists, _ *quickBucket) { q.filled = [len(q.filled)]uint64{} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, bs := stillHeap(t)
+			for _, b := range bs[:2*quickSlots+3] {
+				h.Free(b)
+			}
+			require.NoError(t, h.Check())
+			harm(&h.quick, &h.quick.bucket[i])
+			require.ErrorContains(t, h.Check(), "L5:")
+			h.fail("broken on purpose") // so that the end of the test does not check
+		})
+	}
+}
