@@ -48,7 +48,7 @@ func (c *checked) allocate(op string, size, align int, zero bool) ([]byte, error
 	if align > granule {
 		a.align = uint64(align) >> granuleShift
 		a.bias = (h.baseGranule + recordSize/granule) & (a.align - 1)
-		if a.up(h.hdr.first) >= h.hdr.end {
+		if a.up(h.first) >= h.endGranule() {
 			return nil, &alloc.Fault{Op: op, Size: size, Err: alloc.ErrAlign}
 		}
 	}

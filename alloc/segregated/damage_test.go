@@ -173,6 +173,25 @@ func TestDamagedCommit(t *testing.T) {
 	}
 }
 
+// TestDamagedEnd: what the header says of the end of the data does not lead a heap out of
+// its region.
+func TestDamagedEnd(t *testing.T) {
+	for _, end := range []uint64{1 << 40, ^uint64(0), 0, 1 << 10} {
+		h := fresh(t, 8<<20, nil)
+		b := must(t, h, 100_000)
+		h.hdr.end = end
+		h.hdr.commit = max(h.hdr.commit, min(end, 1<<40))
+		_, err := h.Malloc(h.region.Size() - 200_000)
+		require.ErrorIs(t, err, alloc.ErrNoMemory, "end %#x", end)
+		_, err = h.Realloc(b, h.region.Size()-100_000)
+		require.ErrorIs(t, err, alloc.ErrNoMemory, "end %#x", end)
+		_, err = h.MallocAligned(h.region.Size()-200_000, 256)
+		require.ErrorIs(t, err, alloc.ErrNoMemory, "end %#x", end)
+		require.ErrorContains(t, h.Check(), "L9:")
+		h.fail("broken on purpose") // so that the end of the test does not check
+	}
+}
+
 // TestDamagedTables overwrites stretches of each table, and of the data with
 // the links in it, with noise, ones and zeros.
 func TestDamagedTables(t *testing.T) {

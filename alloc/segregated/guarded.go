@@ -159,7 +159,7 @@ func (g *guards) place(op string, size, align uint64) ([]byte, error) {
 	if align > page {
 		a.align = align >> granuleShift
 		a.bias = (h.baseGranule + h.pageGranules) & (a.align - 1)
-		if a.up(h.hdr.first) >= h.hdr.end {
+		if a.up(h.first) >= h.endGranule() {
 			return nil, nil
 		}
 	}

@@ -285,7 +285,7 @@ func (h *Heap) mallocAligned(op string, size, align int) (off uint64, err error)
 	}
 	a := grid{align: uint64(align) >> granuleShift}
 	a.bias = h.baseGranule & (a.align - 1)
-	if a.up(h.hdr.first) >= h.hdr.end {
+	if a.up(h.first) >= h.endGranule() {
 		return 0, &alloc.Fault{Op: op, Size: size, Err: alloc.ErrAlign}
 	}
 	if uint64(size) >= h.end {

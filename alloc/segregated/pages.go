@@ -34,7 +34,7 @@ func (h *Heap) grow(to uint64) bool {
 	}
 	step, ahead := h.growStep()
 	for _, step := range [...]uint64{step, h.pageGranules} {
-		end := min(roundUp(to, step), h.hdr.end)
+		end := min(roundUp(to, step), h.endGranule())
 		if !h.within(end) {
 			h.sysErr = nil
 			continue
@@ -49,6 +49,9 @@ func (h *Heap) grow(to uint64) bool {
 	}
 	return false
 }
+
+// endGranule is what hdr.end should be, out of reach of stray writes.
+func (h *Heap) endGranule() uint64 { return h.end >> granuleShift }
 
 // growStep returns by how many granules the data grows, and whether their pages are to
 // be brought into memory.

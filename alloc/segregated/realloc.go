@@ -102,7 +102,7 @@ func (h *Heap) resizeSpan(g, old, n uint64) bool {
 // growTop grows the used span at g from old to n granules if it is a large one that ends
 // at the top and grows into what is committed: the way of a buffer that is appended to.
 func (h *Heap) growTop(g, old, n uint64) bool {
-	end := min(h.hdr.commit, h.end>>granuleShift) // not past the region, if the header is damaged
+	end := min(h.hdr.commit, h.endGranule())
 	if g+old != h.top || n <= old || old < largeMin || g+n > end {
 		return false
 	}
@@ -217,7 +217,7 @@ func (h *Heap) shrinkSpan(g, old, n uint64) {
 func (h *Heap) growSpan(g, old, n uint64) bool {
 	end, more := g+old, n-old
 	if end == h.top {
-		if more > h.hdr.end-end || !h.grow(end+more) {
+		if more > h.endGranule()-end || !h.grow(end+more) {
 			return false
 		}
 		u, m := bit(end)

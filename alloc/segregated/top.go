@@ -12,8 +12,8 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 		h.fail("the top is %#x, was left at %#x", top<<granuleShift, h.top<<granuleShift)
 		return 0
 	}
-	at := a.up(top)
-	if at < top || at > h.hdr.end || n > h.hdr.end-at || !h.grow(at+n) {
+	at, end := a.up(top), h.endGranule()
+	if at < top || at > end || n > end-at || !h.grow(at+n) {
 		return 0
 	}
 	if at != top {
@@ -38,7 +38,7 @@ func (h *Heap) allocTop(n uint64) uint64 {
 	if g+n > d.dirty && h.reclaim() {
 		return h.allocSpan(n)
 	}
-	if g == d.top && g+n <= min(d.commit, d.end) {
+	if g == d.top && g+n <= min(d.commit, h.endGranule()) {
 		h.setTop(g + n)
 	} else if g = h.extend(n, anywhere()); g == 0 {
 		return 0
