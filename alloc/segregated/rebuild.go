@@ -27,15 +27,18 @@ import (
 type stretch struct {
 	g, n  uint64 // granules
 	class uint64 // 0: a span
+	gone  gap    // pages that are given back of the free granules before it
 }
 
 // rebuild makes a sound heap of one that was not closed.
 func (h *Heap) rebuild() error {
 	d := h.hdr
-	if !h.commit(gap{d.first, d.commit}) {
-		return h.noMemory("open", int(d.commit<<granuleShift))
+	found, loose := h.survey()
+	past := h.vacate(found)
+	if !h.commitFound(found, past) {
+		return h.noMemory("open", int(past<<granuleShift))
 	}
-	found := h.survey()
+	h.unlinkLoose(found, loose, past)
 	for u := d.first >> granuleBits; u <= d.top>>granuleBits; u++ {
 		if h.kinds[u] < kindRun {
 			h.clearRow(u)
@@ -49,16 +52,16 @@ func (h *Heap) rebuild() error {
 	h.top, h.topPeak = d.top, d.dirty
 	end := d.first
 	for _, s := range found {
-		if s.g > end {
-			h.putFree(end, s.g-end)
+		if s.g > end && h.putFree(end, s.g-end) && s.gone.size() != 0 {
+			in := h.info(end)
+			in.goneLo, in.goneHi = s.gone.lo, s.gone.hi
 		}
 		h.adopt(s)
 		end = s.g + s.n
 	}
 	h.setTop(end)
-	for u := d.first >> granuleBits; u < end>>granuleBits; u++ {
-		h.giveBackFound(u)
-	}
+	d.commit, d.dirty = past, min(d.dirty, past)
+	h.topPeak = d.dirty
 	if h.err != nil {
 		return fmt.Errorf("%w: %w", alloc.ErrCorrupt, h.err)
 	}
@@ -66,10 +69,10 @@ func (h *Heap) rebuild() error {
 }
 
 // survey returns the runs and used spans by address, as far as they are
-// believed, and leaves of the kinds only those of the runs.
-func (h *Heap) survey() []stretch {
+// believed, and leaves of the kinds only those of the runs. Where free spans were to
+// begin is what else it returns.
+func (h *Heap) survey() (found []stretch, loose []uint64) {
 	d := h.hdr
-	var found []stretch
 	last := d.top >> granuleBits // the unit of the top
 	exact := h.exactSizes()
 	open := false // the last of found may go on
@@ -88,7 +91,7 @@ func (h *Heap) survey() []stretch {
 		if k >= kindRun {
 			if n := h.wholeRun(u, last); n > 0 {
 				finish(u << granuleBits)
-				found = append(found, stretch{u << granuleBits, n << granuleBits, uint64(k >> 8)})
+				found = append(found, stretch{g: u << granuleBits, n: n << granuleBits, class: uint64(k >> 8)})
 				u += n - 1
 				continue
 			}
@@ -109,12 +112,74 @@ func (h *Heap) survey() []stretch {
 				found = append(found, stretch{g: g})
 				open = true
 			} else {
-				h.unlinked(g, 0) // the span is about to be joined with its neighbours
+				loose = append(loose, g)
 			}
 		}
 	}
 	finish(d.top)
-	return found
+	return found, loose
+}
+
+// vacate gives back the whole pages of what is free between and behind the stretches:
+// which of them had been given back before is not known any more, and to have all at
+// once could be more than the limits allow. It returns the granule up to which there
+// are pages to be had.
+func (h *Heap) vacate(found []stretch) (past uint64) {
+	end := h.hdr.first
+	for i := range found {
+		s := &found[i]
+		g := gap{roundUp(end, h.pageGranules), s.g &^ (h.pageGranules - 1)}
+		if s.g-end >= infoMin && g.lo < g.hi && h.leavePages(g) {
+			s.gone = g
+		}
+		end = s.g + s.n
+	}
+	past = min(roundUp(end, h.pageGranules), h.hdr.commit)
+	if past < h.hdr.commit && !h.leavePages(gap{past, h.hdr.commit}) {
+		past = h.hdr.commit
+	}
+	return past
+}
+
+// leavePages is decommit for pages that h has not counted.
+func (h *Heap) leavePages(g gap) bool {
+	before := h.committed
+	ok := h.decommit(g)
+	h.committed = before
+	return ok
+}
+
+// commitFound makes the data up to past usable but for what vacate gave back.
+func (h *Heap) commitFound(found []stretch, past uint64) bool {
+	at := h.hdr.first
+	for _, s := range found {
+		if s.gone.size() == 0 {
+			continue
+		}
+		if !h.commit(gap{at, s.gone.lo}) {
+			return false
+		}
+		at = s.gone.hi
+	}
+	return h.commit(gap{at, past})
+}
+
+// unlinkLoose tells of the free spans of old that are about to be joined with their
+// neighbours, but for those whose pages are gone.
+func (h *Heap) unlinkLoose(found []stretch, loose []uint64, past uint64) {
+	i := 0
+	for _, g := range loose {
+		for i < len(found) && found[i].g < g {
+			i++
+		}
+		gone := gap{past, h.hdr.commit}
+		if i < len(found) {
+			gone = found[i].gone
+		}
+		if g < gone.lo || g >= gone.hi {
+			h.unlinked(g, 0)
+		}
+	}
 }
 
 // exactSizes returns the sizes that large spans know themselves, by start.
@@ -170,28 +235,5 @@ func (h *Heap) adopt(s stretch) {
 	h.mallocs += uint64(bits.OnesCount64(live &^ c.empty))
 	if live != ^uint64(0) {
 		h.linkRun(uintptr(s.class), uintptr(u))
-	}
-}
-
-// giveBackFound gives the whole pages of the free spans back that begin in unit
-// u, since what of them had been given back before is not known any more.
-func (h *Heap) giveBackFound(u uint64) {
-	if h.kinds[u] != kindBitmap {
-		return
-	}
-	for w := h.units[u].bound &^ h.units[u].live; w != 0; w &= w - 1 {
-		g := u<<granuleBits + uint64(bits.TrailingZeros64(w))
-		if g >= h.hdr.top {
-			return
-		}
-		n := h.spanSize(g)
-		if n < infoMin {
-			continue
-		}
-		gone := gap{roundUp(g, h.pageGranules), (g + n) &^ (h.pageGranules - 1)}
-		if gone.lo < gone.hi && h.decommit(gone) {
-			in := h.info(g)
-			in.goneLo, in.goneHi = gone.lo, gone.hi
-		}
 	}
 }
