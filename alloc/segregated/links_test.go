@@ -18,7 +18,7 @@ type linked struct {
 // newLinked returns one whose free spans have size bytes.
 func newLinked(t *testing.T, size int) *linked {
 	t.Helper()
-	l := &linked{h: fresh(t, 4<<20, &Options{Classes: []int{}})}
+	l := &linked{h: fresh(t, 256<<10, &Options{Classes: []int{}})}
 	var middle [][]byte
 	for range 3 {
 		must(t, l.h, 64)
