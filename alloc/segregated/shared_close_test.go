@@ -52,8 +52,10 @@ func TestSharedCloseMeanwhile(t *testing.T) {
 }
 
 // useUntilClosed callocs, reallocs and frees blocks until that fails, and says why. It
-// calls begun when it has done so once.
+// calls begun when it has done so once, or cannot.
 func useUntilClosed(a alloc.Allocator, size int, begun func()) (err error) {
+	var once sync.Once
+	defer once.Do(begun)
 	defer func() {
 		if r := recover(); r != nil {
 			err = errors.Join(err, fmt.Errorf("panic: %v", r))
@@ -62,7 +64,7 @@ func useUntilClosed(a alloc.Allocator, size int, begun func()) (err error) {
 			}
 		}
 	}()
-	for i := 0; ; i++ {
+	for {
 		b, err := a.Calloc(1, size)
 		if err != nil {
 			return err
@@ -71,9 +73,7 @@ func useUntilClosed(a alloc.Allocator, size int, begun func()) (err error) {
 			return err
 		}
 		a.Free(b)
-		if i == 0 {
-			begun()
-		}
+		once.Do(begun)
 	}
 }
 
