@@ -46,8 +46,8 @@
 //     then, and for sizes above the largest class, the block is a span: the newest
 //     in the quick list of its size that is large enough; else the closest of the
 //     free spans that a bounded search finds, cut from its end; else what the top
-//     grows by. Pages for that are made usable 64 KiB at a time, and from 512 KiB of
-//     data on two or four at a time, which are brought into memory together.
+//     grows by. Pages for that are made usable 64 KiB at a time, and from 1 MiB of
+//     data on four at a time, which are brought into memory together.
 //  4. Free(b) subtracts the address of the first data from b's, reads what its unit
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
 //     the remainder is not 0 or the bit not set, it is a fault, and which one is

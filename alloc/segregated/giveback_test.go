@@ -173,7 +173,7 @@ func TestResident(t *testing.T) {
 func TestGrowsAhead(t *testing.T) {
 	h := freshIn(t, 64<<20, &arena.Options{}, &Options{Classes: []int{}})
 	page := h.region.PageSize()
-	for h.top-h.first < 8*aheadShare*h.pageGranules {
+	for h.top-h.first < 4*aheadPages*aheadShare*h.pageGranules {
 		must(t, h, 1000)
 	}
 	resident := func() int { return h.Stats().Resident }

@@ -1,20 +1,16 @@
 package segregated
 
-import (
-	"math/bits"
-
-	"github.com/memlab-go/memlab/arena"
-)
+import "github.com/memlab-go/memlab/arena"
 
 // This file talks to the region: which pages may be touched, and which have
 // been given back.
 
-// The data grows by commitStep at least at once: it keeps calls rare. When it is so
-// large that one part in aheadShare of it is two pages, it grows by that part instead, a
-// power of two of pages and at most aheadPages, and the pages are brought into memory together, which takes a
-// quarter less time than one after the other as they are touched: what a program takes
-// bit by bit it uses. A block for which more than aheadMost pages are missing may be left
-// untouched by it, and its pages come when they are touched.
+// The data grows by commitStep at least at once: it keeps calls rare. When aheadPages are
+// one part in aheadShare of it or less, it grows by these instead, and they are brought
+// into memory together, which takes a quarter less time than one after the other as they
+// are touched: what a program takes bit by bit it uses. A block for which more than
+// aheadMost pages are missing may be left untouched by it, and its pages come when they
+// are touched.
 const (
 	commitStep = 64 << 10 >> granuleShift
 	aheadShare = 64
@@ -56,11 +52,10 @@ func (h *Heap) endGranule() uint64 { return h.end >> granuleShift }
 // growStep returns by how many granules the data grows, and whether their pages are to
 // be brought into memory.
 func (h *Heap) growStep() (step uint64, ahead bool) {
-	part := (h.top - h.first) / aheadShare
-	if part < 2*h.pageGranules {
+	if (h.top-h.first)/aheadShare < aheadPages*h.pageGranules {
 		return commitStep, false
 	}
-	return min(1<<(bits.Len64(part)-1), aheadPages*h.pageGranules), true
+	return aheadPages * h.pageGranules, true
 }
 
 // populate brings the pages of g, which were committed just now, into memory.
