@@ -54,8 +54,7 @@ func (d *DB) checkpointTo(to vfs.Dir, v *version) error {
 		}
 	}
 	last = SeqNum(d.visible.Load())
-	e := d.snapshotEdit(v)
-	e.CompactPointers = nil
+	e := d.versionEdit(v)
 	e.LogNum, e.NextFile, e.LastSeq, e.PrevLog = new(uint64), &next, &last, new(uint64)
 	f, err := to.Create(filename.MakeManifest(firstManifest))
 	if err != nil {

@@ -50,14 +50,21 @@ func (m *manifestWriter) append(e *manifest.Edit) error {
 // is opened again.
 var errUnknownState = errors.New("the state on disk is unknown")
 
-// snapshotEdit describes a version from nothing.
+// snapshotEdit describes a version from nothing, and how far compaction has come. d.mu is
+// held.
 func (d *DB) snapshotEdit(v *version) *manifest.Edit {
-	e := &manifest.Edit{Comparer: &d.opts.Comparer.Name}
+	e := d.versionEdit(v)
 	for level := range d.compactPtr {
 		if p := d.compactPtr[level]; p != nil {
 			e.CompactPointers = append(e.CompactPointers, manifest.CompactPointer{Level: level, Key: p})
 		}
 	}
+	return e
+}
+
+// versionEdit describes a version from nothing.
+func (d *DB) versionEdit(v *version) *manifest.Edit {
+	e := &manifest.Edit{Comparer: &d.opts.Comparer.Name}
 	for level, files := range v.levels {
 		for i := len(files) - 1; i >= 0; i-- { // oldest first, as they came
 			e.Added = append(e.Added, files[i].meta(level))
