@@ -50,10 +50,11 @@ func (m *manifestWriter) append(e *manifest.Edit) error {
 // is opened again.
 var errUnknownState = errors.New("the state on disk is unknown")
 
-// snapshotEdit describes a version from nothing, and how far compaction has come. d.mu is
-// held.
+// snapshotEdit describes a version from nothing, and how far compaction has come.
 func (d *DB) snapshotEdit(v *version) *manifest.Edit {
 	e := d.versionEdit(v)
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for level := range d.compactPtr {
 		if p := d.compactPtr[level]; p != nil {
 			e.CompactPointers = append(e.CompactPointers, manifest.CompactPointer{Level: level, Key: p})
