@@ -100,13 +100,7 @@ func (h *Heap) allocFar(bin int, n uint64) uint64 {
 	} else if !h.carve(g, size, at, n) {
 		return 0
 	}
-	u, m := bit(at)
-	row := h.row(u)
-	row.bound |= m
-	row.live |= m
-	if n >= largeMin {
-		h.tag(at, n)
-	}
+	h.markUsed(at, n)
 	return at
 }
 

@@ -4,8 +4,8 @@ import (
 	"github.com/memlab-go/memlab/alloc"
 )
 
-// mallocSlow is Malloc for a size that has a class, or none in this heap, when the class
-// has no slot at hand and when every call has to come here.
+// mallocSlow is Malloc for a size that has a class when that has no slot at hand, and when
+// every call has to come here.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	if ci := uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses; ci != 0 && !h.hooked {
 		if c := &h.classes[ci]; c.cur != 0 {

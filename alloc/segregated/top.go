@@ -43,13 +43,7 @@ func (h *Heap) allocTop(n uint64) uint64 {
 	} else if g = h.extend(n, anywhere()); g == 0 {
 		return 0
 	}
-	u, m := bit(g)
-	row := h.row(u)
-	row.bound |= m
-	row.live |= m
-	if n >= largeMin {
-		h.tag(g, n)
-	}
+	h.markUsed(g, n)
 	return g
 }
 
