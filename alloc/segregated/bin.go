@@ -22,8 +22,7 @@ func (h *Heap) link(g, n uint64, bin int, l *links) bool {
 	l.next, l.prev = next, 0
 	*head = g
 	if next == 0 {
-		h.hdr.binSet[bin/64] |= 1 << (bin % 64)
-		h.hdr.wordSet |= 1 << (bin / 64)
+		h.hdr.addBin(uint(bin))
 	} else {
 		if !h.isFree(next) {
 			return h.badHead(bin, next)
@@ -58,7 +57,7 @@ func (h *Heap) unlink(g, n uint64, bin int, l *links) bool {
 	case *head == g && prev == 0:
 		*head = next
 		if next == 0 {
-			h.binEmpty(bin)
+			h.hdr.dropBin(uint(bin))
 		}
 	case prev == 0 || !h.isFree(prev):
 		return h.badLink(g, "previous", prev)
@@ -94,7 +93,7 @@ func (h *Heap) rebin(g, old, n uint64, l *links) bool {
 	}
 	if head := &d.bins[from]; *head == g && prev == 0 {
 		if *head = next; next == 0 {
-			h.binEmpty(from)
+			d.dropBin(uint(from))
 		}
 	} else {
 		if prev == 0 || !h.isFree(prev) || h.links(prev, from).next != g {
@@ -108,8 +107,7 @@ func (h *Heap) rebin(g, old, n uint64, l *links) bool {
 	l.next, l.prev = next, 0
 	*head = g
 	if next == 0 {
-		d.binSet[to/64] |= 1 << (to % 64)
-		d.wordSet |= 1 << (to / 64)
+		d.addBin(uint(to))
 		return true
 	}
 	if !h.isFree(next) {
@@ -152,11 +150,18 @@ func (h *Heap) leftBin(g uint64, bin int, l links) {
 	}
 }
 
-// binEmpty clears the bits of a bin that has lost its last span.
-func (h *Heap) binEmpty(bin int) {
-	w := &h.hdr.binSet[bin/64]
-	if *w &^= 1 << (bin % 64); *w == 0 {
-		h.hdr.wordSet &^= 1 << (bin / 64)
+// addBin sets the bits of a bin that has its first span.
+func (d *header) addBin(bin uint) {
+	d.binSet[bin/64] |= 1 << (bin & 63)
+	d.wordSet |= 1 << (bin / 64 & 63)
+}
+
+// dropBin clears the bits of a bin that has lost its last span.
+func (d *header) dropBin(bin uint) {
+	w := bin / 64
+	set := d.binSet[w] &^ (1 << (bin & 63))
+	if d.binSet[w] = set; set == 0 {
+		d.wordSet &^= 1 << (w & 63)
 	}
 }
 
@@ -177,18 +182,15 @@ func (h *Heap) badHead(bin int, g uint64) bool {
 
 // nextBin returns the first bin from bin on that has spans, or numBins.
 func (h *Heap) nextBin(bin int) int {
-	w := uint(bin) / 64
-	if w >= binWords {
-		return numBins
-	}
-	if s := h.hdr.binSet[w] >> (bin % 64); s != 0 {
+	w, d := uint(bin)/64, h.hdr
+	if s := d.binSet[w] >> (uint(bin) & 63); s != 0 {
 		return bin + bits.TrailingZeros64(s)
 	}
-	w = uint(bits.TrailingZeros64(h.hdr.wordSet >> (w + 1) << (w + 1)))
-	if w >= binWords {
-		return numBins
+	if rest := d.wordSet >> (w + 1) << (w + 1) & (1<<binWords - 1); rest != 0 {
+		w = uint(bits.TrailingZeros64(rest))
+		return int(w*64) + bits.TrailingZeros64(d.binSet[w])
 	}
-	return int(w*64) + bits.TrailingZeros64(h.hdr.binSet[w])
+	return numBins
 }
 
 // find returns a free span of at least n granules that is not yet unlinked and

@@ -28,17 +28,21 @@ func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
 // allocSpan returns a used span of n granules, or 0 if there is no room. It
 // takes the end of the span it finds, so that a large one with a large rest
 // keeps its place and, mostly, its bin.
-//
-// Mostly that is the first span in a bin of one size. It is looked at as in isFree and
-// spanSize.
 func (h *Heap) allocSpan(n uint64) uint64 {
-	bin := h.nextBin(binOf(n))
-	if bin == numBins {
+	switch bin := h.nextBin(binOf(n)); {
+	case bin == numBins:
 		return h.allocTop(n)
-	}
-	if bin >= exactBins || h.sink != nil {
+	case bin < exactBins && h.sink == nil:
+		return h.allocExact(bin, n)
+	default:
 		return h.allocFar(bin, n)
 	}
+}
+
+// allocExact is allocSpan if bin, the first from that of n on that has spans, is one of a
+// single size, and there is no sink: it takes the first span, which it looks at as in
+// isFree and spanSize.
+func (h *Heap) allocExact(bin int, n uint64) uint64 {
 	h.searched++
 	g := h.hdr.bins[bin]
 	u, m := bit(g)
@@ -76,8 +80,8 @@ func (h *Heap) allocSpan(n uint64) uint64 {
 	return g
 }
 
-// allocFar is allocSpan if bin, the first from that of n on that has spans, is not one of
-// a single size.
+// allocFar is allocSpan if bin, the first from that of n on that has spans, is one of
+// several sizes.
 func (h *Heap) allocFar(bin int, n uint64) uint64 {
 	g, size := h.findFrom(bin, n)
 	if g == 0 {
@@ -134,6 +138,12 @@ func (h *Heap) resizeFree(g, old, n uint64) bool {
 	last := (g+n)>>granuleBits - 1
 	*h.kind(last), *h.row(last) = kindLast, unit{g, n}
 	return true
+}
+
+// keepsMuch reports whether there may be something for reclaim.
+func (h *Heap) keepsMuch() bool {
+	d := &h.dissolving
+	return h.quick.total != 0 || h.top-d.top >= max(d.every, dissolveEvery)
 }
 
 // reclaim makes free spans of what the heap keeps for speed: freed spans in the

@@ -46,13 +46,32 @@ func (h *Heap) freeSlow(b []byte) {
 			return
 		}
 	}
-	h.freeFar(b, g)
+	h.freeFar(b, g, n)
 }
 
-// freeFar is freeSlow for the used span at g if its size is to be looked for, it is
-// large, or its bucket has no room for it.
-func (h *Heap) freeFar(b []byte, g uint64) {
-	n := h.spanSize(g)
+// freeFar is freeSlow for the used span at g of n granules, if its size, then 0, is not to
+// be looked for: one that is large, or whose bucket has no room for it.
+func (h *Heap) freeFar(b []byte, g, n uint64) {
+	if n == 0 {
+		n = h.spanSize(g)
+	}
+	if h.quick.keeps(n) {
+		h.freeKept(b, g, n)
+		return
+	}
+	h.frees++
+	h.demands(n, -1)
+	h.freeSpan(g, n)
+	if h.mallocs+h.frees >= h.sweepAt {
+		h.tick()
+	}
+	if h.err != nil {
+		h.failFree(b)
+	}
+}
+
+// freeKept is freeFar for a span that is not too much to be kept.
+func (h *Heap) freeKept(b []byte, g, n uint64) {
 	if h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n) {
 		h.frees++
 		h.demands(n, -1)
@@ -60,9 +79,14 @@ func (h *Heap) freeFar(b []byte, g uint64) {
 	}
 	h.releaseSpan(g, n)
 	if h.err != nil {
-		panic(h.badBlock("free", b, h.err))
+		h.failFree(b)
 	}
 }
+
+// failFree panics as damage was found while b was freed.
+//
+//go:noinline
+func (h *Heap) failFree(b []byte) { panic(h.badBlock("free", b, h.err)) }
 
 // freeRare is freeSlow for nil, for bad blocks, and when every call has to come here.
 func (h *Heap) freeRare(b []byte) {
@@ -86,7 +110,7 @@ func (h *Heap) freeRare(b []byte) {
 	}
 	h.release(off)
 	if h.err != nil {
-		panic(h.badBlock("free", b, h.err))
+		h.failFree(b)
 	}
 }
 

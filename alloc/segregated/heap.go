@@ -2,6 +2,7 @@ package segregated
 
 import (
 	"fmt"
+	"math/bits"
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
@@ -29,6 +30,7 @@ type Heap struct {
 	limit        uint64 // bytes that may be committed, 0: no limit
 	committed    uint64 // bytes that are
 	zeroOnFree   bool
+	pageShift    uint8 // granule number >> pageShift is its page
 	sink         alloc.Sink
 	durable      bool // the region is a file: Close leaves a heap that Open opens again
 	mode         Mode
@@ -92,11 +94,17 @@ func New(r *arena.Region, o *Options) (*Heap, error) {
 	return h, nil
 }
 
+// setPageGranules derives the page size in granules.
+func (h *Heap) setPageGranules() {
+	h.pageGranules = h.pageSize >> granuleShift
+	h.pageShift = uint8(bits.TrailingZeros64(h.pageGranules)) & 63
+}
+
 // format writes an empty heap into the region.
 func (h *Heap) format(o Options) error {
 	mem := h.region.Bytes()
 	h.pageSize = uint64(h.region.PageSize())
-	h.pageGranules = h.pageSize >> granuleShift
+	h.setPageGranules()
 	n := len(mem) / unitSize
 	_, _, data := metaOffsets(n, h.pageSize)
 	if data+h.pageSize > uint64(n-1)*unitSize || n < 2 {

@@ -24,66 +24,90 @@ func (h *Heap) freeSpan(g, n uint64) {
 	} else if b := uint64(bits.Len64(w)) - 1; live>>(b&granuleMask)&1 == 0 {
 		before = u<<granuleBits + b
 	}
-	if end >= h.top || n >= soonPages*h.pageGranules || h.startsFree(end) {
-		if end = h.freeJoined(g, n, before); end == 0 {
-			return
-		}
-	}
-	switch size := g - before; {
+	switch {
+	case n >= soonPages*h.pageGranules:
+		h.freeMany(g, n, before)
+	case end == h.top:
+		h.freeTop(g, before)
+		return
+	case h.startsFree(end):
+		h.freeJoined(g, n, before)
 	case before == 0:
-		h.putFree(g, end-g)
-	case size >= infoMin:
-		h.resizeFree(before, size, end-before)
-	case end-before < largeMin:
-		h.rebin(before, size, end-before, h.smallLinks(before))
+		h.putFree(g, n)
 	default:
-		if h.dropFree(before, size) {
-			h.putFree(before, end-before)
-		}
+		h.growFree(before, g-before, end-before)
 	}
-	h.joinedFree(g, n)
-}
-
-// joinedFree reports that [g, g+n) is free.
-func (h *Heap) joinedFree(g, n uint64) {
 	if h.sink != nil {
 		h.emitJoin(g, n)
 	}
 }
 
-// freeJoined is the part of freeSpan for granules with a free span after them, or which
-// end at the top or are many; before is the free span before them, if there is one.
-// Where one after them can be added to them, their end is returned then, for what is left
-// to do. Else it does all and returns 0.
-func (h *Heap) freeJoined(g, n, before uint64) uint64 {
-	end, front, back := g+n, uint64(0), uint64(0)
-	if end == h.top && before == 0 && n < soonPages*h.pageGranules {
-		h.lowerTop(g, gap{})
-		return 0
-	}
-	if h.isFree(end) {
-		if back = h.spanSize(end); back == 0 {
-			h.noEnd(end)
-			return 0
+// growFree makes the free span at g one of n granules instead of size: those behind it
+// are not marked.
+func (h *Heap) growFree(g, size, n uint64) {
+	switch {
+	case size >= infoMin:
+		h.resizeFree(g, size, n)
+	case n < largeMin:
+		h.rebin(g, size, n, h.smallLinks(g))
+	default:
+		if h.dropFree(g, size) {
+			h.putFree(g, n)
 		}
 	}
+}
+
+// freeTop is freeSpan for what goes from granule g to the top; before is the free span
+// before that, if there is one.
+func (h *Heap) freeTop(g, before uint64) {
+	var gone gap
+	if before != 0 {
+		gone = h.recall(before, g-before).gone
+		if !h.dropFree(before, g-before) {
+			return
+		}
+		g = before
+	}
+	h.lowerTop(g, gone)
+}
+
+// freeJoined is freeSpan for granules with a free span after them; before is the free
+// span before them, if there is one.
+func (h *Heap) freeJoined(g, n, before uint64) {
+	end, front, back := g+n, uint64(0), h.spanSize(g+n)
 	if before != 0 {
 		front = g - before
 	}
 	switch {
-	case end+back == h.top || n >= soonPages*h.pageGranules:
-		h.freeBetween(g, n, front, back)
-	case back < infoMin || front >= infoMin && h.recall(end, back) == (memory{}):
-		if h.dropFree(end, back) {
-			return end + back
+	case back < infoMin || front >= infoMin && h.forgot(end):
+		if !h.dropFree(end, back) {
+			return
+		}
+		if before == 0 {
+			h.putFree(g, n+back)
+		} else {
+			h.growFree(before, front, front+n+back)
 		}
 	case front >= infoMin:
 		h.freeBetween(g, n, front, back)
 	case front == 0 || h.dropFree(before, front):
 		h.moveStart(end, back, g-front)
 	}
-	h.joinedFree(g, n)
-	return 0
+}
+
+// freeMany is freeSpan for so many granules that their pages go back at once.
+func (h *Heap) freeMany(g, n, before uint64) {
+	end, front, back := g+n, uint64(0), uint64(0)
+	if h.isFree(end) {
+		if back = h.spanSize(end); back == 0 {
+			h.noEnd(end)
+			return
+		}
+	}
+	if before != 0 {
+		front = g - before
+	}
+	h.freeBetween(g, n, front, back)
 }
 
 // freeBetween is freeSpan for all cases: front and back are the sizes of the free spans
@@ -180,6 +204,13 @@ func (h *Heap) recall(g, n uint64) memory {
 	}
 	in := h.info(g)
 	return memory{gap{in.goneLo, in.goneHi}, gap{in.idleLo, in.idleHi}}
+}
+
+// forgot reports whether the free span at g, of at least infoMin granules, remembers
+// nothing.
+func (h *Heap) forgot(g uint64) bool {
+	in := h.info(g)
+	return in.goneLo|in.goneHi|in.idleLo|in.idleHi == 0
 }
 
 // putFreeWith is putFree for a span that remembers m, as far as it has room for it.

@@ -29,7 +29,8 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 	if uint(size) <= quickMax<<granuleShift && !h.hooked && h.mallocs+h.frees < h.sweepAt {
 		n := max(1, (uint64(size)+granule-1)>>granuleShift)
 		q := &h.quick
-		b := &q.bucket[binOf(n)]
+		i := binOf(n)
+		b := &q.bucket[i]
 		if k := b.n - 1; k < quickSlots && b.span[k].size() >= n {
 			e := b.span[k]
 			b.n, b.used = k, true
@@ -39,6 +40,10 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 			h.mallocs++
 			h.demands(e.size(), 1)
 			return h.at(e.start(), size), nil
+		}
+		if b.n == 0 && b.more == 0 && q.share != quickStill {
+			q.misses++
+			return h.mallocFit(size, n, i)
 		}
 		return h.mallocOther(size, n)
 	}
@@ -50,25 +55,43 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
 	e := h.takeQuick(n)
 	if e == 0 {
-		return h.mallocFar(size)
+		return h.mallocFit(size, n, binOf(n))
 	}
 	h.mallocs++
 	h.demands(e.size(), 1)
 	return h.at(e.start(), size), nil
 }
 
-// mallocFar is mallocQuick for what the quick lists do not have.
+// mallocFar is mallocQuick for what it does not look for in the quick lists.
 func (h *Heap) mallocFar(size int) ([]byte, error) {
 	if h.hooked || uint64(size) >= h.end { // negative ones too
 		return h.mallocRare(size)
 	}
 	n := max(1, (uint64(size)+granule-1)>>granuleShift)
-	g := h.allocSpan(n)
+	return h.mallocFit(size, n, binOf(n))
+}
+
+// mallocFit is mallocQuick for n granules, fewer than the region has and whose bin is bin,
+// from the best-fit space, as in allocSpan.
+func (h *Heap) mallocFit(size int, n uint64, bin int) ([]byte, error) {
+	var g uint64
+	switch bin = h.nextBin(bin); {
+	case bin == numBins:
+		g = h.allocTop(n)
+	case bin < exactBins:
+		g = h.allocExact(bin, n)
+	default:
+		g = h.allocFar(bin, n)
+	}
 	if g == 0 {
 		return h.mallocRare(size)
 	}
-	h.countSpan(n)
-	return h.block(g<<granuleShift, size), nil
+	h.mallocs++
+	h.demands(n, 1)
+	if h.mallocs+h.frees >= h.sweepAt {
+		h.tick()
+	}
+	return h.at(g, size), nil
 }
 
 // mallocRun is mallocSlow for class ci if there is a run with room or for a new one,

@@ -103,7 +103,7 @@ func Open(r *arena.Region, o *Options) (*Heap, error) {
 func (h *Heap) readHeader(o *Options, opts *Options) (clean bool, err error) {
 	mem := h.region.Bytes()
 	h.pageSize = uint64(h.region.PageSize())
-	h.pageGranules = h.pageSize >> granuleShift
+	h.setPageGranules()
 	file := h.region.Stats()
 	if len(mem) < headerSize || file.Committed == 0 {
 		return false, fmt.Errorf("%w in a region of %d bytes", ErrNoHeap, len(mem))

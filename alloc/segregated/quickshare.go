@@ -61,14 +61,11 @@ func (q *quickLists) grown(data uint64) {
 
 // fit sets what the lists may hold for so many granules of data.
 func (q *quickLists) fit(data uint64) {
-	if q.share == 0 {
-		q.share = quickShare
-	}
-	q.most = max(quickTotal, data>>(q.share&63))
+	most := max(quickTotal, data>>(q.share&63))
 	if data < quickTiny {
-		q.most = quickTinyMost
+		most = quickTinyMost
 	}
-	q.part = min(q.most/quickPart, quickMax)
+	q.most, q.part = most, min(most/quickPart, quickMax)
 }
 
 // keeps reports whether a span of n granules is not too much to be kept.

@@ -86,6 +86,7 @@ func (h *Heap) initSmall(o Options) {
 	h.setClassAt()
 	h.maxSize = uintptr(prev)
 	h.hdr.classes = uint32(len(o.Classes))
+	h.quick.share = quickShare
 }
 
 // runBytes is the size that runs aim at.

@@ -16,30 +16,49 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 	if at < top || at > end || n > end-at || !h.grow(at+n) {
 		return 0
 	}
+	u, m := bit(top)
+	h.row(u).bound &^= m
 	if at != top {
-		u, m := bit(top)
-		h.units[u].bound &^= m
 		h.hdr.top = at // so that the gap is below it
 		h.setTop(at + n)
 		h.putFree(top, at-top)
 		return at
 	}
-	u, m := bit(top)
-	h.units[u].bound &^= m
 	h.setTop(at + n)
 	return at
 }
 
-// allocTop returns a used span of n granules off the top, or 0. What is kept for speed is
-// given up first if pages would have to be touched that were not: then the span may come
-// from elsewhere.
+// allocTop returns a used span of n granules off the top, or 0.
+//
+// Mostly that is where there were spans before.
 func (h *Heap) allocTop(n uint64) uint64 {
 	g, d := h.top, h.hdr
-	if g+n > d.dirty && h.reclaim() {
+	end := g + n
+	if end > d.dirty || g != d.top || end > min(d.commit, h.endGranule()) {
+		return h.allocFresh(n)
+	}
+	h.topPeak = max(h.topPeak, end)
+	h.moveTop(end)
+	u, m := bit(g)
+	row := h.row(u)
+	row.bound |= m // it has ended the last span
+	row.live |= m
+	if n >= largeMin {
+		h.tag(g, n)
+	}
+	return g
+}
+
+// allocFresh is allocTop if pages have to be touched that were not. What is kept for speed
+// is given up first: then the span may come from elsewhere.
+func (h *Heap) allocFresh(n uint64) uint64 {
+	g, d := h.top, h.hdr
+	end := g + n
+	if end > d.dirty && h.keepsMuch() && h.reclaim() {
 		return h.allocSpan(n)
 	}
-	if g == d.top && g+n <= min(d.commit, h.endGranule()) {
-		h.setTop(g + n)
+	if g == d.top && end <= min(d.commit, h.endGranule()) {
+		h.setTop(end)
 	} else if g = h.extend(n, anywhere()); g == 0 {
 		return 0
 	}
@@ -49,23 +68,26 @@ func (h *Heap) allocTop(n uint64) uint64 {
 
 // setTop moves the top to g and sets the bound bit that ends the last span.
 func (h *Heap) setTop(g uint64) {
-	u, m := bit(g)
-	h.units[u].bound |= m
-	d, data := h.hdr, g-h.first
-	d.top, h.top = g, g
-	if !h.hooked {
-		h.reach = uintptr(data << granuleShift)
-	}
-	if g > h.topPeak {
+	if d := h.hdr; g > h.topPeak {
 		h.topPeak = g
 		d.dirty = max(d.dirty, g)
 		if highest := d.highest; g > highest {
-			if g^highest >= h.pageGranules {
-				h.credit += growPages * (g/h.pageGranules - highest/h.pageGranules)
-			}
 			d.highest = g
-			h.quick.grown(data)
+			h.credit += growPages * (g>>h.pageShift - highest>>h.pageShift)
+			h.quick.grown(g - h.first)
 		}
+	}
+	h.moveTop(g)
+}
+
+// moveTop is setTop for what is not past the highest top since the last sweep.
+func (h *Heap) moveTop(g uint64) {
+	u, m := bit(g)
+	h.row(u).bound |= m
+	data := g - h.first
+	h.hdr.top, h.top = g, g
+	if !h.hooked {
+		h.reach = uintptr(data << granuleShift)
 	}
 	h.quick.fit(data)
 }
@@ -79,6 +101,6 @@ func (h *Heap) lowerTop(g uint64, gone gap) {
 		h.topPeak = min(h.topPeak, gone.lo) // so that to grow again makes it dirty
 	}
 	u, m := bit(h.top) // what is in the header may be damaged
-	h.units[u].bound &^= m
-	h.setTop(g)
+	h.row(u).bound &^= m
+	h.moveTop(g)
 }
