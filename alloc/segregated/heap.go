@@ -123,13 +123,12 @@ func (h *Heap) format(o Options) error {
 		return h.noMemory("new", headerSize)
 	}
 	h.view = newView(mem, h.pageSize)
-	k, u, _ := metaOffsets(n, h.pageSize)
 	first := data >> granuleShift
+	kindsFrom, unitsFrom := tableStarts(n, first>>granuleBits, h.pageSize)
 	*h.hdr = header{
 		magic: magic, version: version, size: uint64(len(mem)),
 		first: first, end: uint64(n-1) << granuleBits, top: first, dirty: first, highest: first, commit: first,
-		kindsEnd: (k + first>>granuleBits*kindSize) &^ (h.pageSize - 1),
-		unitsEnd: (u + first>>granuleBits*unitRow) &^ (h.pageSize - 1),
+		kindsEnd: kindsFrom, unitsEnd: unitsFrom,
 	}
 	if !h.growMeta(first>>granuleBits + rowsPastTop) {
 		return h.noMemory("new", int(h.pageSize))

@@ -160,5 +160,15 @@ func metaOffsets(n int, pageSize uint64) (kinds, units, data uint64) {
 	return kinds, units, data
 }
 
+// tableStarts returns from where on the kinds and the units of a region of n units are
+// committed if the data begins with unit first: with the pages of what describes it, and
+// of as many rows before as Free may go back for a run when a kind is damaged.
+func tableStarts(n int, first, pageSize uint64) (kinds, units uint64) {
+	kinds, units, _ = metaOffsets(n, pageSize)
+	kinds += first * kindSize
+	units += (first - min(first, runIndex)) * unitRow
+	return kinds &^ (pageSize - 1), units &^ (pageSize - 1)
+}
+
 // roundUp returns n rounded up to a multiple of a power of two.
 func roundUp(n, to uint64) uint64 { return (n + to - 1) &^ (to - 1) }

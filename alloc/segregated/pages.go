@@ -70,28 +70,38 @@ func (h *Heap) within(end uint64) bool {
 	if h.limit == 0 {
 		return true
 	}
-	k, u, _ := metaOffsets(len(h.units), h.pageSize)
-	n := min(end>>granuleBits+rowsPastTop, uint64(len(h.units)))
+	kinds, units := h.tableEnds(end>>granuleBits + rowsPastTop)
 	need := (end - h.hdr.commit) << granuleShift
-	need += max(roundUp(k+n*kindSize, h.pageSize), h.hdr.kindsEnd) - h.hdr.kindsEnd
-	need += max(roundUp(u+n*unitRow, h.pageSize), h.hdr.unitsEnd) - h.hdr.unitsEnd
+	need += max(kinds, h.hdr.kindsEnd) - h.hdr.kindsEnd
+	need += max(units, h.hdr.unitsEnd) - h.hdr.unitsEnd
 	return need <= h.limit-min(h.limit, h.committed)
 }
 
 // growMeta commits the kinds and rows of the units below n.
 func (h *Heap) growMeta(n uint64) bool {
-	k, u, _ := metaOffsets(len(h.units), h.pageSize)
-	n = min(n, uint64(len(h.units)))
-	return h.growTable(&h.hdr.kindsEnd, k+n*kindSize) && h.growTable(&h.hdr.unitsEnd, u+n*unitRow)
+	kinds, units := h.tableEnds(n)
+	return h.growTable(&h.hdr.kindsEnd, kinds) && h.growTable(&h.hdr.unitsEnd, units)
 }
 
-// growTable commits a table of the metadata from its committed end on, whole
-// pages, up to the byte offset to.
+// tableEnds returns up to where the kinds and rows are to be committed for the units
+// below n. Where Free may go back past the first row, see tableStarts, it is the
+// kinds that lie there: then all of them.
+func (h *Heap) tableEnds(n uint64) (kinds, units uint64) {
+	k, u, _ := metaOffsets(len(h.units), h.pageSize)
+	n = min(n, uint64(len(h.units)))
+	kinds, units = roundUp(k+n*kindSize, h.pageSize), roundUp(u+n*unitRow, h.pageSize)
+	if h.hdr.first>>granuleBits < runIndex {
+		kinds = u
+	}
+	return kinds, units
+}
+
+// growTable commits a table of the metadata from its committed end on up to the byte
+// offset to, where a page ends.
 func (h *Heap) growTable(end *uint64, to uint64) bool {
 	if to <= *end {
 		return true
 	}
-	to = roundUp(to, h.pageSize)
 	if !h.commitBytes(*end, to) {
 		return false
 	}

@@ -302,9 +302,7 @@ func (h *Heap) dropSpareTables() error {
 // commitMeta makes the header and the tables usable, as far as they were.
 func (h *Heap) commitMeta() error {
 	d := h.hdr
-	k, u, _ := metaOffsets(len(h.units), h.pageSize)
-	kindsFrom := (k + d.first>>granuleBits*kindSize) &^ (h.pageSize - 1)
-	unitsFrom := (u + d.first>>granuleBits*unitRow) &^ (h.pageSize - 1)
+	kindsFrom, unitsFrom := tableStarts(len(h.units), d.first>>granuleBits, h.pageSize)
 	if !h.commitBytes(0, headerSize) || !h.commitBytes(kindsFrom, d.kindsEnd) || !h.commitBytes(unitsFrom, d.unitsEnd) ||
 		!h.growMeta(d.commit>>granuleBits+rowsPastTop) {
 		return h.noMemory("open", int(d.unitsEnd))

@@ -102,7 +102,7 @@ func (h *Heap) Free(b []byte) {
 	if off < h.reach {
 		u := off >> unitShift
 		// SAFETY: u is below the top, so its kind and row exist, and so do 63 rows'
-		// worth of bytes before any row: the header and the kinds.
+		// worth of bytes before any row, see tableStarts and tableEnds.
 		k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
 		c := &h.classes[k>>8%maxClasses]
 		run := u - k&runIndex

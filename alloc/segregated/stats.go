@@ -65,10 +65,8 @@ func (h *Heap) addRun(s *alloc.Stats, p piece) {
 
 // metadataBytes returns the committed bytes of the header and the tables.
 func (h *Heap) metadataBytes() int {
-	k, u, _ := metaOffsets(len(h.units), h.pageSize)
-	from := h.hdr.first >> granuleBits
-	return int(h.pageSize + h.hdr.kindsEnd - (k+from*kindSize)&^(h.pageSize-1) +
-		h.hdr.unitsEnd - (u+from*unitRow)&^(h.pageSize-1))
+	kinds, units := tableStarts(len(h.units), h.hdr.first>>granuleBits, h.pageSize)
+	return int(h.pageSize + h.hdr.kindsEnd - kinds + h.hdr.unitsEnd - units)
 }
 
 // largestFree returns the size in bytes of the largest block that could be had:

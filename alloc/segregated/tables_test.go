@@ -1,0 +1,56 @@
+package segregated
+
+import (
+	"fmt"
+	"runtime/debug"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// TestDamagedKindAtTheStart: a kind that says that its run begins up to 63 units earlier
+// leads Free before the rows of the data, where memory that is only reserved cannot be
+// read; what lies there is committed, whatever the size of the region.
+func TestDamagedKindAtTheStart(t *testing.T) {
+	for _, size := range []int{512 << 10, 2 << 20, 3 << 20, 64 << 20, 200<<20 + 1<<14, 1 << 30} {
+		t.Run(fmt.Sprintf("region=%d", size), func(t *testing.T) {
+			r, err := arena.Reserve(size, &arena.Options{Backing: arena.Sparse})
+			if err != nil {
+				t.Skip(err)
+			}
+			defer r.Close()
+			h, err := New(r, nil)
+			require.NoError(t, err)
+			heat(t, h, 64)
+			for h.top-h.first < 128*unitGranules {
+				must(t, h, 64)
+			}
+			ci := uint16(h.classOf[64/granule])
+			first := h.first >> granuleBits
+			for u := first; u < first+runIndex; u++ {
+				was := h.kinds[u]
+				for i := range uint16(runIndex + 1) {
+					h.kinds[u] = ci<<8 | i
+					freeReads(t, h, h.mem[u<<unitShift:][:64:64])
+				}
+				h.kinds[u] = was
+			}
+		})
+	}
+}
+
+// freeReads frees b, which may be a block or not, and fails if that touches memory that
+// cannot be read.
+func freeReads(t *testing.T, h *Heap, b []byte) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if v := recover(); v != nil {
+			_, ok := v.(*alloc.Fault)
+			require.True(t, ok, "%v", v)
+		}
+	}()
+	h.Free(b)
+}
