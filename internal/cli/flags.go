@@ -14,7 +14,8 @@ func Flags(w io.Writer, name, operands, description, example string) *flag.FlagS
 	fs := flag.NewFlagSet(name, flag.ContinueOnError)
 	fs.SetOutput(w)
 	fs.Usage = func() {
-		fmt.Fprintf(w, "Usage: memlab %s [flags] %s\n\n%s\n\nFlags:\n", name, operands, strings.TrimSpace(description))
+		usage := strings.TrimSpace(fmt.Sprintf("Usage: memlab %s [flags] %s", name, operands))
+		fmt.Fprintf(w, "%s\n\n%s\n\nFlags:\n", usage, strings.TrimSpace(description))
 		fs.PrintDefaults()
 		fmt.Fprintf(w, "\nExample:\n  %s\n", strings.ReplaceAll(strings.TrimSpace(example), "\n", "\n  "))
 	}
