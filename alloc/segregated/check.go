@@ -12,12 +12,12 @@ import (
 // O(units) for L3.
 //
 //	L1  spans and runs tile the data from its first granule to the top
-//	L2  no two neighbouring spans are both free, but for those in quick lists, and none before the top is
+//	L2  no two neighbouring spans are both free, but for those in quick lists or to be joined, and none before the top is
 //	L3  under a span only its first bit is set, and its rows say its size
 //	L4  bits of slots that do not exist are set, those past a run's first row clear
-//	L5  each bin holds exactly the free spans of its size, joined both ways; each quick list those marked as such
+//	L5  each bin holds exactly the free spans of its size, joined both ways; each quick list, and the list of those to be joined, what is marked as such
 //	L6  the bit of a bin is set ⇔ it has spans, that of a word of them ⇔ it has a bit
-//	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current
+//	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current; an empty one is current or to be joined
 //	L8  the counters agree: spans free, runs of a class and live spans of its sizes, live blocks
 //	L9  the header is this heap's; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
 //
@@ -43,7 +43,7 @@ func (h *Heap) Check() error {
 
 // checkCore is Check for the laws that begin with L.
 func (h *Heap) checkCore() (errs []error) {
-	c := checker{Heap: h, free: map[uint64]uint64{}, kept: map[uint64]uint64{}, partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{}}
+	c := checker{Heap: h, free: map[uint64]uint64{}, kept: map[uint64]uint64{}, deferred: map[uint64]uint64{}, partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{}}
 	defer func() {
 		r := recover()
 		if r == nil {
@@ -55,6 +55,7 @@ func (h *Heap) checkCore() (errs []error) {
 		errs = append(c.errs, fmt.Errorf("segregated: the walk left the heap: %v", r))
 	}()
 	c.counters()
+	c.deferredSpans()
 	if len(c.errs) == 0 {
 		c.walk()
 		c.bins()
@@ -70,10 +71,11 @@ func (h *Heap) checkCore() (errs []error) {
 // checker is one Check.
 type checker struct {
 	*Heap
-	errs    []error
-	free    map[uint64]uint64   // free spans the walk saw: size by start
-	kept    map[uint64]uint64   // spans in quick lists it saw: size by start
-	partial map[uintptr]uintptr // partial runs it saw: class by unit
+	errs     []error
+	free     map[uint64]uint64   // free spans the walk saw: size by start
+	kept     map[uint64]uint64   // spans in quick lists it saw: size by start
+	deferred map[uint64]uint64   // spans and runs that are to be joined: size by start
+	partial  map[uintptr]uintptr // partial runs it saw: class by unit
 
 	owned  map[uint64]int     // of a Shared: runs it saw by owner
 	listed map[uintptr]uint64 // and the owners of those that are on lists
@@ -142,6 +144,9 @@ func (c *checker) walk() {
 		c.span(p)
 		switch {
 		case p.quick:
+			if c.isDeferred(p) {
+				break
+			}
 			quick += p.n
 			c.kept[p.g] = p.n
 		case p.used:
@@ -236,6 +241,7 @@ func (c *checker) run(p piece) uint64 {
 		if cl.avail&live != 0 {
 			c.report(4, "run %#x: slots %#x are at hand and live", p.g<<granuleShift, cl.avail&live)
 		}
+	case live == cl.empty && c.isDeferred(p):
 	case live == cl.empty:
 		c.report(7, "the empty run %#x is kept", p.g<<granuleShift)
 	case live != ^uint64(0):
@@ -298,9 +304,36 @@ func (c *checker) quickLists() {
 			}
 		}
 	}
+	for g := range c.deferred {
+		c.report(5, "%#x is to be joined, and is no freed span or run of that size", g<<granuleShift)
+	}
 	for g := range c.kept {
 		c.report(5, "span %#x is in no quick list", g<<granuleShift)
 	}
+}
+
+// deferredSpans notes which spans and runs are to be joined: L5, L8.
+func (c *checker) deferredSpans() {
+	sum := uint64(0)
+	for _, e := range c.Heap.deferred.list {
+		if c.deferred[e.start()] != 0 {
+			c.report(5, "the span %#x is to be joined twice", e.start()<<granuleShift)
+		}
+		c.deferred[e.start()] = e.size()
+		sum += e.size()
+	}
+	if sum != c.Heap.deferred.total {
+		c.report(8, "%d granules are to be joined, the counter says %d", sum, c.Heap.deferred.total)
+	}
+}
+
+// isDeferred reports whether p is to be joined, and forgets it then.
+func (c *checker) isDeferred(p piece) bool {
+	if c.deferred[p.g] != p.n {
+		return false
+	}
+	delete(c.deferred, p.g)
+	return true
 }
 
 // keptIn compares spans of quick list i with the walk, and reports whether they agree.

@@ -11,7 +11,7 @@
 //   - spans: marks (span.go), bins of free ones (bin.go), taking and splitting
 //     (fit.go), freeing and joining (join.go), the top (top.go), short lists of what
 //     was freed last (quick.go), what they hold in chunks (quickmore.go) and how much
-//     (quickshare.go);
+//     (quickshare.go), and joining that is put off (deferred.go);
 //   - pages: commit, and a few ahead (pages.go), and by what rule they go back
 //     (sweep.go);
 //   - [Heap.Compact], for callers who can update their references (compact.go): what is
@@ -59,7 +59,8 @@
 //     sizes a doubling; seven of each; 8 KiB or 1/256 of the heap in all, 1/32 while
 //     they serve two of three requests, 64 KiB while the heap has less than 256 KiB;
 //     when it has not grown for long 1/4, and more than seven) or is joined with its
-//     free neighbours at once; one that ends at the top lowers it.
+//     free neighbours at once; one that ends at the top lowers it. Of a long row of frees
+//     the spans and runs are joined all together, before the next span is taken.
 //  6. A sweep gives back the pages of free spans of 8 KiB and more that have been
 //     free since the one before, and so far as there is credit for it: two pages for
 //     each that the heap grows by, and one for each 20000 operations. It comes every

@@ -29,6 +29,9 @@ func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
 // takes the end of the span it finds, so that a large one with a large rest
 // keeps its place and, mostly, its bin.
 func (h *Heap) allocSpan(n uint64) uint64 {
+	if h.deferred.row != 0 {
+		h.coalesce()
+	}
 	switch bin := h.nextBin(binOf(n)); {
 	case bin == numBins:
 		return h.allocTop(n)
@@ -157,6 +160,7 @@ func (h *Heap) reclaim() bool {
 // that the caller can make them a span or a run; 0 if there is no room, or only
 // on pages that were not touched and fresh does not allow it.
 func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
+	h.coalesce()
 	g, size := h.findAligned(n, a)
 	grows := h.top+n > h.hdr.dirty
 	if g == 0 && h.err == nil && grows && h.reclaim() {

@@ -61,7 +61,7 @@ func (h *Heap) freeFar(b []byte, g, n uint64) {
 	}
 	h.frees++
 	h.demands(n, -1)
-	h.freeSpan(g, n)
+	h.letGo(g, n)
 	if h.mallocs+h.frees >= h.sweepAt {
 		h.tick()
 	}
@@ -154,7 +154,7 @@ func (h *Heap) releaseSpan(g, n uint64) {
 	h.frees++
 	h.demands(n, -1)
 	if !h.quick.keeps(n) || !h.makeRoom(n) || !h.putQuick(g, n) {
-		h.freeSpan(g, n)
+		h.letGo(g, n)
 	}
 	if h.mallocs+h.frees >= h.sweepAt {
 		h.tick()

@@ -50,7 +50,8 @@ type Heap struct {
 	compacting  *compactor // scratch of Compact, nil before the first
 	maxAlign    int        // largest alignment that was ever asked for
 	spanStats
-	quick quickLists
+	quick    quickLists
+	deferred deferredFrees
 
 	shared *Shared // that has runs in the heap, nil if nobody else has
 }

@@ -101,7 +101,7 @@ type header struct {
 //	live  bound
 //	 1     1     used
 //	 0     1     free
-//	 1     0     in a quick list: taken for used by its neighbours, not by Free
+//	 1     0     in a quick list, or to be joined later: taken for used by its neighbours, not by Free
 type unit struct {
 	live, bound uint64
 }

@@ -179,7 +179,7 @@ func (h *Heap) emptyBucket(i uint64) {
 		b.n--
 		e := b.span[b.n%quickSlots]
 		q.total -= e.size()
-		h.freeSpan(e.start(), e.size())
+		h.letGo(e.start(), e.size())
 	}
 }
 
@@ -237,12 +237,13 @@ func (q *quickLists) largest() (n uint64) {
 
 // flushQuick frees the spans of all buckets and reports whether there were any.
 func (h *Heap) flushQuick() bool {
-	if h.quick.total == 0 {
+	if h.quick.total == 0 && h.deferred.total == 0 {
 		return false
 	}
 	for h.quick.total > 0 {
 		h.emptyNext()
 	}
+	h.coalesce()
 	h.quick.quickMore = quickMore{}
 	return true
 }

@@ -226,6 +226,7 @@ func (h *Heap) growSpan(g, old, n uint64) bool {
 		h.setTop(g + n)
 		return true
 	}
+	h.coalesce()
 	if !h.isFree(end) && !h.freeQuick(end) {
 		return false
 	}

@@ -162,6 +162,7 @@ func (h *Heap) takeUp(ci, run uintptr) {
 // fittingRun is newRun for a heap that may be crowded; 0 also if the block had
 // better be a span.
 func (h *Heap) fittingRun(ci uintptr) uintptr {
+	h.coalesce()
 	n := uint64(h.classes[ci%maxClasses].size) >> granuleShift
 	run := h.newRun(ci, !h.isCrowded() || h.nextBin(binOf(n)) == numBins)
 	if run == 0 {
@@ -205,13 +206,19 @@ func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 // dropRun gives the empty run back to the best-fit space.
 func (h *Heap) dropRun(ci, run uintptr) {
 	c := &h.classes[ci]
+	h.unmarkRun(ci, run)
+	h.freeSpan(uint64(run)<<granuleBits, uint64(c.units)*unitGranules)
+	h.tick()
+}
+
+// unmarkRun makes an empty run granules without marks.
+func (h *Heap) unmarkRun(ci, run uintptr) {
+	c := &h.classes[ci%maxClasses]
 	for i := range min(c.units, 2) { // the others have not been written to
 		*h.row(uint64(run + i)) = unit{}
 	}
 	clear(h.kinds[run:][:c.units])
-	h.hdr.runs[ci]--
-	h.freeSpan(uint64(run)<<granuleBits, uint64(c.units)*unitGranules)
-	h.tick()
+	h.hdr.runs[ci%maxClasses]--
 }
 
 // runEdge does what Free leaves over when a slot of a run was freed and the live word
@@ -229,7 +236,7 @@ func (h *Heap) runEdge(run uintptr, before uint64) {
 	} else if !h.unlinkRun(ci, run) {
 		return
 	}
-	h.dropRun(ci, run)
+	h.letGoRun(ci, run)
 }
 
 // linkRun puts a run last on its class's list of partial runs: when its turn comes

@@ -83,9 +83,9 @@ func (h *Heap) largestFree() int {
 }
 
 // largestSpan returns the size in bytes of the largest free span, given back or
-// not, in a quick list or not. O(spans in the highest bin that has any).
+// not, joined with its neighbours or not. O(spans in the highest bin that has any).
 func (h *Heap) largestSpan() uint64 {
-	largest := h.quick.largest() << granuleShift
+	largest := max(h.quick.largest(), h.deferred.largest()) << granuleShift
 	for bin := numBins - 1; bin > 0; bin-- {
 		if h.hdr.bins[bin] == 0 {
 			continue

@@ -58,7 +58,7 @@ func (h *Heap) tick() {
 // sweepWait returns how many operations there are to be from one sweep to the next.
 func (h *Heap) sweepWait() uint64 {
 	all := h.committed>>granuleShift - (h.hdr.commit - h.hdr.dirty)
-	used := h.top - h.first - h.freeSum
+	used := h.top - h.first - h.freeSum - h.deferred.total
 	return waitFor(all, all-min(used, all))
 }
 
@@ -82,6 +82,7 @@ func (h *Heap) sweepShrinks() bool {
 // there is credit. O(free spans of sweepMin and more).
 func (h *Heap) sweep() {
 	h.emptyUnused()
+	h.coalesce()
 	h.giveBackTop()
 	for bin := h.nextBin(binOf(sweepMin)); bin < numBins; bin = h.nextBin(bin + 1) {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans; i++ {
@@ -164,6 +165,7 @@ func (h *Heap) Trim() int {
 	before := h.committed
 	h.dropEmpty()
 	h.flushQuick()
+	h.deferred = deferredFrees{}
 	credit := h.credit
 	h.credit = ^uint64(0)
 	h.topPeak = h.hdr.top

@@ -71,7 +71,7 @@ type piece struct {
 	g, n  uint64 // granules
 	class uint64 // 0: a span
 	used  bool   // of a span
-	quick bool   // of a free span: it is in a quick list
+	quick bool   // of a free span: it is in a quick list, or to be joined later
 	bad   string // why the walk ends here, if it does
 }
 
