@@ -15,22 +15,33 @@ func (h *Heap) links(g uint64, bin int) *links {
 	return h.smallLinks(g)
 }
 
-// link puts the free span [g, g+n), whose links are l, first in its bin.
+// link puts the free span [g, g+n), whose links are l, first in its bin. Mostly that has no
+// other.
 func (h *Heap) link(g, n uint64, bin int, l *links) bool {
-	head := &h.hdr.bins[bin]
+	d := h.hdr
+	head := &d.bins[bin]
 	next := *head
 	l.next, l.prev = next, 0
 	*head = g
-	if next == 0 {
-		h.hdr.addBin(uint(bin))
-	} else {
-		if !h.isFree(next) {
-			return h.badHead(bin, next)
-		}
-		h.links(next, bin).prev = g
-	}
 	h.freeSpans++
 	h.freeSum += n
+	if next != 0 || h.hooked {
+		return h.linkBefore(g, next, bin)
+	}
+	d.addBin(uint(bin))
+	return true
+}
+
+// linkBefore does what is left of link if there are others in the bin, next before, or the
+// heap is hooked.
+func (h *Heap) linkBefore(g, next uint64, bin int) bool {
+	if next == 0 {
+		h.hdr.addBin(uint(bin))
+	} else if !h.isFree(next) {
+		return h.badHead(bin, next)
+	} else {
+		h.links(next, bin).prev = g
+	}
 	if h.sink != nil {
 		h.emitLinks(g, bin)
 		h.emitUnlink(links{next: next}, bin)
@@ -38,82 +49,76 @@ func (h *Heap) link(g, n uint64, bin int, l *links) bool {
 	return true
 }
 
-// unlink takes the free span [g, g+n), whose links are l, out of its bin. The
-// links may have been overwritten by a stray write of the caller's: they are
-// followed only to other free spans that point back.
-func (h *Heap) unlink(g, n uint64, bin int, l *links) bool {
-	next, prev := l.next, l.prev
-	if next != 0 {
-		if !h.isFree(next) {
-			return h.badLink(g, "next", next)
+// unlink takes the free span [g, g+n), whose links are l, out of its bin. Mostly it is
+// alone there.
+func (h *Heap) unlink(g, n uint64, bin int, l links) bool {
+	d := h.hdr
+	head := &d.bins[bin]
+	if *head != g || l.next|l.prev != 0 || h.hooked {
+		return h.unlinkFrom(g, n, bin, l)
+	}
+	*head = 0
+	d.dropBin(uint(bin))
+	h.freeSpans--
+	h.freeSum -= n
+	return true
+}
+
+// unlinkFrom is unlink if there are others in the bin, or the heap is hooked. The links
+// may have been overwritten by a stray write of the caller's: they are followed only to
+// other free spans that point back.
+func (h *Heap) unlinkFrom(g, n uint64, bin int, l links) bool {
+	if l.next != 0 {
+		if !h.isFree(l.next) {
+			return h.badLink(g, "next", l.next)
 		}
-		l := h.links(next, bin)
-		if l.prev != g {
-			return h.badLink(g, "next", next)
+		next := h.links(l.next, bin)
+		if next.prev != g {
+			return h.badLink(g, "next", l.next)
 		}
-		l.prev = prev
+		next.prev = l.prev
 	}
 	switch head := &h.hdr.bins[bin]; {
-	case *head == g && prev == 0:
-		*head = next
-		if next == 0 {
+	case *head == g && l.prev == 0:
+		if *head = l.next; l.next == 0 {
 			h.hdr.dropBin(uint(bin))
 		}
-	case prev == 0 || !h.isFree(prev):
-		return h.badLink(g, "previous", prev)
+	case l.prev == 0 || !h.isFree(l.prev):
+		return h.badLink(g, "previous", l.prev)
 	default:
-		l := h.links(prev, bin)
-		if l.next != g {
-			return h.badLink(g, "previous", prev)
+		prev := h.links(l.prev, bin)
+		if prev.next != g {
+			return h.badLink(g, "previous", l.prev)
 		}
-		l.next = next
+		prev.next = l.next
 	}
 	h.freeSpans--
 	h.freeSum -= n
 	if h.hooked {
-		h.leftBin(g, bin, links{next: next, prev: prev})
+		h.leftBin(g, bin, l)
 	}
 	return true
 }
 
 // rebin moves the free span at g, whose links are and stay l, from the bin of its size
 // old to the front of that of n: an unlink and a link in one.
-func (h *Heap) rebin(g, old, n uint64, l *links) bool {
-	from, to := binOf(old), binOf(n)
-	if h.hooked {
-		return h.unlink(g, old, from, l) && h.link(g, n, to, l)
-	}
+func (h *Heap) rebin(g, old, n uint64, from, to int, l *links) bool {
 	d := h.hdr
-	next, prev := l.next, l.prev
-	if next != 0 {
-		if !h.isFree(next) || h.links(next, from).prev != g {
-			return h.badLink(g, "next", next)
-		}
-		h.links(next, from).prev = prev
+	head := &d.bins[from]
+	if *head != g || l.next|l.prev != 0 || h.hooked {
+		return h.unlinkFrom(g, old, from, *l) && h.link(g, n, to, l)
 	}
-	if head := &d.bins[from]; *head == g && prev == 0 {
-		if *head = next; next == 0 {
-			d.dropBin(uint(from))
-		}
-	} else {
-		if prev == 0 || !h.isFree(prev) || h.links(prev, from).next != g {
-			return h.badLink(g, "previous", prev)
-		}
-		h.links(prev, from).next = next
-	}
-	h.freeSum += n - old
-	head := &d.bins[to]
-	next = *head
+	*head = 0
+	d.dropBin(uint(from))
+	head = &d.bins[to]
+	next := *head
 	l.next, l.prev = next, 0
 	*head = g
-	if next == 0 {
-		d.addBin(uint(to))
-		return true
+	h.freeSum += n - old
+	if next != 0 {
+		return h.linkBefore(g, next, to)
 	}
-	if !h.isFree(next) {
-		return h.badHead(to, next)
-	}
-	h.links(next, to).prev = g
+	d.addBin(uint(to))
 	return true
 }
 

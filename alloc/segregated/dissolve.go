@@ -48,11 +48,15 @@ func (h *Heap) dissolveIdle() bool {
 	looks, runs := dissolveLooks, dissolveRuns
 	n := uintptr(min(h.hdr.classes, maxClasses-1)) // it may be damaged
 	for range n {
-		ci := d.class%n + 1
-		if t := &d.traces[ci%maxClasses]; t.now == t.before {
-			h.dissolveClass(ci, &looks, &runs)
-		} else {
+		if d.class >= n {
+			d.class = 0
+		}
+		ci := d.class + 1
+		switch t := &d.traces[ci%maxClasses]; {
+		case t.now != t.before:
 			t.before = t.now
+		case h.hdr.partial[ci%maxClasses]|t.next != 0: // else there is none
+			h.dissolveClass(ci, &looks, &runs)
 		}
 		if looks == 0 || runs == 0 || h.err != nil {
 			break

@@ -66,21 +66,21 @@ func (h *Heap) allocExact(bin int, n uint64) uint64 {
 	}
 	l := h.smallLinks(g)
 	if size == n {
-		if !h.unlink(g, size, bin, l) {
+		row.live |= m
+		if !h.unlink(g, size, bin, *l) {
 			return 0
 		}
-		row.live |= m
 		return g
 	}
-	if !h.rebin(g, size, size-n, l) {
-		return 0
-	}
-	g += size - n
-	u, m = bit(g)
+	at := g + size - n
+	u, m = bit(at)
 	row = h.row(u)
 	row.bound |= m
 	row.live |= m
-	return g
+	if !h.rebin(g, size, size-n, bin, int(size-n), l) {
+		return 0
+	}
+	return at
 }
 
 // allocFar is allocSpan if bin, the first from that of n on that has spans, is one of
@@ -101,7 +101,7 @@ func (h *Heap) allocFar(bin int, n uint64) uint64 {
 		h.emitSplit(g, at-g, size)
 	}
 	if size < largeMin {
-		if !h.rebin(g, size, at-g, h.smallLinks(g)) {
+		if !h.rebin(g, size, at-g, binOf(size), binOf(at-g), h.smallLinks(g)) {
 			return 0
 		}
 	} else if !h.carve(g, size, at, n) {
@@ -131,15 +131,14 @@ func (h *Heap) takeWhole(g, n uint64) uint64 {
 // end are left clear.
 func (h *Heap) resizeFree(g, old, n uint64) bool {
 	in := h.info(g)
-	if sameBin(old, n) {
-		h.freeSum += n - old
-	} else if !h.rebin(g, old, n, &in.links) {
-		return false
-	}
 	in.size = n
 	h.clearRow((g+old)>>granuleBits - 1)
 	last := (g+n)>>granuleBits - 1
 	*h.kind(last), *h.row(last) = kindLast, unit{g, n}
+	if from, to := binOf(old), binOf(n); from != to {
+		return h.rebin(g, old, n, from, to, &in.links)
+	}
+	h.freeSum += n - old
 	return true
 }
 
@@ -235,7 +234,7 @@ func (h *Heap) carveBehind(g, size, at, n uint64) bool {
 func (h *Heap) moveStart(g, size, to uint64) bool {
 	in, n := h.info(g), g+size-to
 	replaced := h.replaceFirst(g, size, to, n, &in.links)
-	if !replaced && !h.unlink(g, size, binOf(size), &in.links) {
+	if !replaced && !h.unlink(g, size, binOf(size), in.links) {
 		return false
 	}
 	next, gone, idle := in.next, gap{in.goneLo, in.goneHi}, gap{max(in.idleLo, to), in.idleHi}

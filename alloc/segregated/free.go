@@ -32,13 +32,14 @@ func (h *Heap) freeSlow(b []byte) {
 	}
 	q := &h.quick
 	if n-1 < q.part && q.total+n <= q.most {
-		i := binOf(n)
+		i := uint(binOf(n))
 		if b := &q.bucket[i]; b.n < quickSlots {
-			if b.n == 0 {
-				q.filled[i/64] |= 1 << (i % 64)
+			k := b.n
+			if k == 0 {
+				q.filled[i/64] |= 1 << (i & 63)
 			}
-			b.span[b.n] = newQuickEntry(g, n)
-			b.n++
+			b.span[k] = newQuickEntry(g, n)
+			b.n = k + 1
 			q.total += n
 			row.bound &^= 1 << (g & granuleMask)
 			h.frees++
@@ -115,11 +116,11 @@ func (h *Heap) freeRare(b []byte) {
 }
 
 // demandOf returns the class of spans of n granules, 0 if there is none.
-func (h *Heap) demandOf(n uint64) uint8 {
-	if n<<granuleShift > uint64(h.maxSize) || n >= uint64(len(h.classOf)) {
+func (h *Heap) demandOf(n uint64) uintptr {
+	if n >= uint64(len(h.classOf)) {
 		return 0
 	}
-	return h.classOf[n] % maxClasses
+	return uintptr(h.classOf[n]) % maxClasses
 }
 
 // demands adds d to the live spans that have the class of n granules, if there is one.

@@ -34,6 +34,8 @@ func (h *Heap) freeSpan(g, n uint64) {
 		h.freeJoined(g, n, before)
 	case before == 0:
 		h.putFree(g, n)
+	case g-before >= infoMin:
+		h.resizeFree(before, g-before, end-before)
 	default:
 		h.growFree(before, g-before, end-before)
 	}
@@ -49,7 +51,7 @@ func (h *Heap) growFree(g, size, n uint64) {
 	case size >= infoMin:
 		h.resizeFree(g, size, n)
 	case n < largeMin:
-		h.rebin(g, size, n, h.smallLinks(g))
+		h.rebin(g, size, n, binOf(size), binOf(n), h.smallLinks(g))
 	default:
 		if h.dropFree(g, size) {
 			h.putFree(g, n)
@@ -159,31 +161,26 @@ func (h *Heap) putFree(g, n uint64) bool {
 
 // dropFree makes the free span [g, g+n) unmarked granules.
 func (h *Heap) dropFree(g, n uint64) bool {
-	l := h.smallLinks(g)
-	if n >= largeMin {
-		l = h.largeLinks(g)
-	} else if n == 0 {
-		return h.noEnd(g)
-	}
-	if !h.unlink(g, n, binOf(n), l) {
-		return false
-	}
 	u, m := bit(g)
 	h.row(u).bound &^= m
 	if n < largeMin {
-		return true
+		if n == 0 {
+			return h.noEnd(g)
+		}
+		return h.unlink(g, n, binOf(n), *h.smallLinks(g))
 	}
+	in, kinds := h.info(g), h.infoKinds(g)
+	l := in.links
 	if last := (g+n)>>granuleBits - 1; last != u+2 {
 		h.clearRow(last)
 	}
-	in, kinds := h.info(g), h.infoKinds(g)
 	if n >= infoMin {
 		*in, *kinds = spanInfo{}, [4]uint16{}
 	} else {
 		in.start, in.size, in.links = 0, 0, links{}
 		kinds[0], kinds[1] = kindBitmap, kindBitmap
 	}
-	return true
+	return h.unlink(g, n, binOf(n), l)
 }
 
 // noEnd fails: the rows do not say where the free span at g ends.

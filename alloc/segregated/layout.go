@@ -1,6 +1,7 @@
 package segregated
 
 import (
+	"math"
 	"math/bits"
 )
 
@@ -128,13 +129,15 @@ type links struct {
 	next, prev uint64 // first granule of the neighbour, 0 if none
 }
 
-// binOf returns the bin for free spans of n granules, n ≥ 1.
+// binOf returns the bin for free spans of n granules, n ≥ 1. From exactBins on that is,
+// but for a constant, the exponent of n as a floating-point number with the first bits of
+// its fraction behind it: sizes are below 2^53, so that the conversion is exact.
 func binOf(n uint64) int {
 	if n < exactBins {
 		return int(n)
 	}
-	e := bits.Len64(n) - 1
-	return exactBins + (e-7)<<subBinShift + int(n>>((e-subBinShift)&63))&(1<<subBinShift-1)
+	const fraction, first = 52 - subBinShift, (1023 + 7) << subBinShift
+	return int(math.Float64bits(float64(int64(n)))>>fraction) - first + exactBins
 }
 
 // sizesOf returns the least size of the free spans in a bin from exactBins on, and

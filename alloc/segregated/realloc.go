@@ -51,7 +51,7 @@ func (h *Heap) reallocSpan(b []byte, off uint64, size int) ([]byte, error) {
 	switch {
 	case old == 0 || uint64(size) >= h.end:
 		return h.realloc(b, size, 1)
-	case n <= old && old-n <= keptSlack(n), h.growTop(g, old, n), h.resizeSpan(g, old, n):
+	case n <= old && old-n <= keptSlack(n), h.mayFit(g+old, old, n) && (h.growTop(g, old, n) || h.resizeSpan(g, old, n)):
 		if h.err == nil {
 			return h.block(off, size), nil
 		}
@@ -97,6 +97,14 @@ func (h *Heap) resizeSpan(g, old, n uint64) bool {
 	ok := h.fitSpan(g, old, n)
 	done = true
 	return ok
+}
+
+// mayFit reports whether a used span that ends at granule end may go from old to n
+// granules in place: not if it is to grow, and what lies behind it is used or a run.
+func (h *Heap) mayFit(end, old, n uint64) bool {
+	u, m := bit(end)
+	row := h.row(u)
+	return n <= old || end >= h.top || *h.kind(u) == kindBitmap && row.live&row.bound&m == 0
 }
 
 // growTop grows the used span at g from old to n granules if it is a large one that ends

@@ -84,7 +84,7 @@ func (h *Heap) largeSize(g uint64) uint64 {
 // A small one starts at the last bit before g, a large one has its start in its last row.
 func (h *Heap) freeBefore(g uint64) uint64 {
 	u, first := g>>granuleBits, h.first>>granuleBits
-	for i := 0; i < largeMin/unitGranules && u != first; i++ {
+	for end := max(u-largeMin/unitGranules, first); u > end; {
 		u--
 		row := h.row(u)
 		switch k := *h.kind(u); k {
@@ -107,7 +107,7 @@ func (h *Heap) freeBefore(g uint64) uint64 {
 		default:
 			return 0
 		}
-		if p := row.live; p < g && p+row.bound == g && h.isFree(p) {
+		if p := row.live; p < g && p+row.bound == g && p >= h.first && h.startsFree(p) {
 			return p
 		}
 		return 0

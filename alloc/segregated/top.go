@@ -38,6 +38,7 @@ func (h *Heap) allocTop(n uint64) uint64 {
 		return h.allocFresh(n)
 	}
 	h.topPeak = max(h.topPeak, end)
+	h.endAt(end)
 	h.moveTop(end)
 	u, m := bit(g)
 	row := h.row(u)
@@ -66,7 +67,7 @@ func (h *Heap) allocFresh(n uint64) uint64 {
 	return g
 }
 
-// setTop moves the top to g and sets the bound bit that ends the last span.
+// setTop moves the top to g and ends the last span there.
 func (h *Heap) setTop(g uint64) {
 	if d := h.hdr; g > h.topPeak {
 		h.topPeak = g
@@ -77,13 +78,19 @@ func (h *Heap) setTop(g uint64) {
 			h.quick.grown(g - h.first)
 		}
 	}
+	h.endAt(g)
 	h.moveTop(g)
 }
 
-// moveTop is setTop for what is not past the highest top since the last sweep.
-func (h *Heap) moveTop(g uint64) {
+// endAt sets the bound bit that ends the last span at g.
+func (h *Heap) endAt(g uint64) {
 	u, m := bit(g)
 	h.row(u).bound |= m
+}
+
+// moveTop is setTop for what is not past the highest top since the last sweep, where the
+// last span ends.
+func (h *Heap) moveTop(g uint64) {
 	data := g - h.first
 	h.hdr.top, h.top = g, g
 	if !h.hooked {
@@ -102,5 +109,6 @@ func (h *Heap) lowerTop(g uint64, gone gap) {
 	}
 	u, m := bit(h.top) // what is in the header may be damaged
 	h.row(u).bound &^= m
+	h.endAt(g)
 	h.moveTop(g)
 }
