@@ -100,15 +100,29 @@ func (h *Heap) allocFar(bin int, n uint64) uint64 {
 	if h.sink != nil {
 		h.emitSplit(g, at-g, size)
 	}
-	if size < largeMin {
-		if !h.rebin(g, size, at-g, binOf(size), binOf(at-g), h.smallLinks(g)) {
-			return 0
-		}
-	} else if !h.carve(g, size, at, n) {
+	ok := false
+	switch {
+	case size < largeMin:
+		ok = h.rebin(g, size, at-g, binOf(size), binOf(at-g), h.smallLinks(g))
+	case at-g >= infoMin && h.info(g).goneLo == h.info(g).goneHi:
+		ok = h.cutEnd(g, size, at)
+	default:
+		ok = h.carve(g, size, at, n)
+	}
+	if !ok {
 		return 0
 	}
 	h.markUsed(at, n)
 	return at
+}
+
+// cutEnd takes what lies from granule at on from the free span [g, g+size), which has no
+// gap and at least infoMin granules before.
+func (h *Heap) cutEnd(g, size, at uint64) bool {
+	if in := h.info(g); in.idleHi > at {
+		in.idleHi = max(in.idleLo, at)
+	}
+	return h.resizeFree(g, size, at-g)
 }
 
 // takeWhole makes the free span [g, g+n) used.
@@ -135,7 +149,7 @@ func (h *Heap) resizeFree(g, old, n uint64) bool {
 	h.clearRow((g+old)>>granuleBits - 1)
 	last := (g+n)>>granuleBits - 1
 	*h.kind(last), *h.row(last) = kindLast, unit{g, n}
-	if from, to := binOf(old), binOf(n); from != to {
+	if from, to := wideBinOf(old), wideBinOf(n); from != to {
 		return h.rebin(g, old, n, from, to, &in.links)
 	}
 	h.freeSum += n - old
@@ -214,13 +228,10 @@ func (h *Heap) carve(g, size, at, n uint64) bool {
 // carveBehind is carve for a span without a gap of which at least infoMin granules
 // stay free before at: they stay where they are.
 func (h *Heap) carveBehind(g, size, at, n uint64) bool {
-	if !h.resizeFree(g, size, at-g) {
-		return false
-	}
 	in, end := h.info(g), at+n
 	idle := gap{max(in.idleLo, end), in.idleHi}
-	if in.idleHi > at {
-		in.idleHi = max(in.idleLo, at)
+	if !h.cutEnd(g, size, at) {
+		return false
 	}
 	if end != g+size {
 		h.putFreeWith(end, g+size-end, memory{idle: idle})
@@ -241,7 +252,8 @@ func (h *Heap) moveStart(g, size, to uint64) bool {
 	u, m := bit(g)
 	h.row(u).bound &^= m
 	*in = spanInfo{}
-	*h.infoKinds(g) = [4]uint16{}
+	kinds := h.infoKinds(g)
+	kinds[0], kinds[1], kinds[2], kinds[3] = kindBitmap, kindBitmap, kindBitmap, kindBitmap
 	if idle.lo >= idle.hi {
 		idle = gap{}
 	}

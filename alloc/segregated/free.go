@@ -50,12 +50,9 @@ func (h *Heap) freeSlow(b []byte) {
 	h.freeFar(b, g, n)
 }
 
-// freeFar is freeSlow for the used span at g of n granules, if its size, then 0, is not to
-// be looked for: one that is large, or whose bucket has no room for it.
+// freeFar is freeSlow for the used span at g of n granules, 0 if its size is still to be
+// found, which is too much to be kept, or whose bucket has no room for it.
 func (h *Heap) freeFar(b []byte, g, n uint64) {
-	if n == 0 {
-		n = h.spanSize(g)
-	}
 	if h.quick.keeps(n) {
 		h.freeKept(b, g, n)
 		return
@@ -71,8 +68,14 @@ func (h *Heap) freeFar(b []byte, g, n uint64) {
 	}
 }
 
-// freeKept is freeFar for a span that is not too much to be kept.
+// freeKept is freeFar for a span that is not too much to be kept, as far as is known.
 func (h *Heap) freeKept(b []byte, g, n uint64) {
+	if n == 0 {
+		if n = h.spanSize(g); !h.quick.keeps(n) {
+			h.freeFar(b, g, n)
+			return
+		}
+	}
 	if h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n) {
 		h.frees++
 		h.demands(n, -1)
@@ -125,8 +128,10 @@ func (h *Heap) demandOf(n uint64) uintptr {
 
 // demands adds d to the live spans that have the class of n granules, if there is one.
 func (h *Heap) demands(n uint64, d int32) {
-	if ci := h.demandOf(n); ci != 0 {
-		h.demand[ci].live += d
+	if n < uint64(len(h.classOf)) {
+		if ci := uintptr(h.classOf[n]); ci != 0 {
+			h.demand[ci%maxClasses].live += d
+		}
 	}
 }
 

@@ -141,22 +141,21 @@ func (h *Heap) freeBetween(g, n, front, back uint64) {
 func (h *Heap) putFree(g, n uint64) bool {
 	u, m := bit(g)
 	h.row(u).bound |= m
-	l := h.smallLinks(g)
-	if n >= largeMin {
-		in, kinds := h.info(g), h.infoKinds(g)
-		l = &in.links
-		if n >= infoMin {
-			*kinds = [4]uint16{kindLarge, kindInfo, kindInfo, kindInfo}
-			in.goneLo, in.goneHi, in.idleLo, in.idleHi = 0, 0, 0, 0
-		} else {
-			kinds[0], kinds[1] = kindLarge, kindInfo
-		}
-		in.start, in.size = g, n
-		if last := (g+n)>>granuleBits - 1; last != u+2 {
-			*h.kind(last), *h.row(last) = kindLast, unit{g, n}
-		}
+	if n < largeMin {
+		return h.link(g, n, binOf(n), h.smallLinks(g))
 	}
-	return h.link(g, n, binOf(n), l)
+	in, kinds := h.info(g), h.infoKinds(g)
+	if n >= infoMin {
+		*kinds = [4]uint16{kindLarge, kindInfo, kindInfo, kindInfo}
+		in.goneLo, in.goneHi, in.idleLo, in.idleHi = 0, 0, 0, 0
+	} else {
+		kinds[0], kinds[1] = kindLarge, kindInfo
+	}
+	in.start, in.size = g, n
+	if last := (g+n)>>granuleBits - 1; last != u+2 {
+		*h.kind(last), *h.row(last) = kindLast, unit{g, n}
+	}
+	return h.link(g, n, wideBinOf(n), &in.links)
 }
 
 // dropFree makes the free span [g, g+n) unmarked granules.
@@ -175,12 +174,13 @@ func (h *Heap) dropFree(g, n uint64) bool {
 		h.clearRow(last)
 	}
 	if n >= infoMin {
-		*in, *kinds = spanInfo{}, [4]uint16{}
+		*in = spanInfo{}
+		kinds[0], kinds[1], kinds[2], kinds[3] = kindBitmap, kindBitmap, kindBitmap, kindBitmap
 	} else {
 		in.start, in.size, in.links = 0, 0, links{}
 		kinds[0], kinds[1] = kindBitmap, kindBitmap
 	}
-	return h.unlink(g, n, binOf(n), l)
+	return h.unlink(g, n, wideBinOf(n), l)
 }
 
 // noEnd fails: the rows do not say where the free span at g ends.

@@ -129,13 +129,18 @@ type links struct {
 	next, prev uint64 // first granule of the neighbour, 0 if none
 }
 
-// binOf returns the bin for free spans of n granules, n ≥ 1. From exactBins on that is,
-// but for a constant, the exponent of n as a floating-point number with the first bits of
-// its fraction behind it: sizes are below 2^53, so that the conversion is exact.
+// binOf returns the bin for free spans of n granules, n ≥ 1.
 func binOf(n uint64) int {
 	if n < exactBins {
 		return int(n)
 	}
+	return wideBinOf(n)
+}
+
+// wideBinOf is binOf for exactBins granules and more: but for a constant, the exponent of
+// n as a floating-point number with the first bits of its fraction behind it. Sizes are
+// below 2^53, so that the conversion is exact.
+func wideBinOf(n uint64) int {
 	const fraction, first = 52 - subBinShift, (1023 + 7) << subBinShift
 	return int(math.Float64bits(float64(int64(n)))>>fraction) - first + exactBins
 }

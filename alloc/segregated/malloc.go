@@ -15,9 +15,7 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 			}
 		}
 		if !h.asSpan(ci) {
-			if b, err := h.mallocRun(size, ci); b != nil || err != nil {
-				return b, err
-			}
+			return h.mallocRun(size, ci)
 		}
 	}
 	return h.mallocQuick(size)
@@ -89,28 +87,36 @@ func (h *Heap) mallocFit(size int, n uint64, bin int) ([]byte, error) {
 	if g == 0 {
 		return h.mallocRare(size)
 	}
+	h.demands(n, 1) // as countSpan
 	h.mallocs++
-	h.demands(n, 1)
 	if h.mallocs+h.frees >= h.sweepAt {
 		h.tick()
 	}
 	return h.at(g, size), nil
 }
 
-// mallocRun is mallocSlow for class ci if there is a run with room or for a new one,
-// else nil.
-func (h *Heap) mallocRun(size int, ci uintptr) (b []byte, err error) {
+// mallocRun is mallocSlow for class ci, which is to have a run if there is one with room, or
+// room for a new one.
+func (h *Heap) mallocRun(size int, ci uintptr) ([]byte, error) {
+	if ok, err := h.moreSlots(ci); err != nil {
+		return nil, err
+	} else if ok {
+		return h.takeSlot(&h.classes[ci%maxClasses], size), nil
+	}
+	return h.mallocQuick(size)
+}
+
+// moreSlots is refill for a class that is to have runs.
+func (h *Heap) moreSlots(ci uintptr) (ok bool, err error) {
 	done := false
 	defer func() {
 		if !done {
 			err = h.caught(recover())
 		}
 	}()
-	if h.takePartial(ci) || h.err == nil && h.takeNew(ci) {
-		b = h.takeSlot(&h.classes[ci], size)
-	}
+	ok = h.takePartial(ci) || h.err == nil && h.takeNew(ci)
 	done = true
-	return b, nil
+	return ok, nil
 }
 
 // countSpan counts a block that came from the best-fit space as a span of n granules.

@@ -34,16 +34,14 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 func (h *Heap) allocTop(n uint64) uint64 {
 	g, d := h.top, h.hdr
 	end := g + n
-	if end > d.dirty || g != d.top || end > min(d.commit, h.endGranule()) {
+	if g != d.top || end > d.dirty || end > d.commit {
 		return h.allocFresh(n)
 	}
 	h.topPeak = max(h.topPeak, end)
 	h.endAt(end)
 	h.moveTop(end)
 	u, m := bit(g)
-	row := h.row(u)
-	row.bound |= m // it has ended the last span
-	row.live |= m
+	h.row(u).live |= m // its bound bit has ended the last span
 	if n >= largeMin {
 		h.tag(g, n)
 	}
