@@ -42,6 +42,14 @@ type deferredFrees struct {
 	scratch []deferredSpan // for sort
 }
 
+// takes is told that a span is about to be taken.
+func (h *Heap) takes() {
+	h.deferred.row = 0
+	if len(h.deferred.list) != 0 {
+		h.coalesce()
+	}
+}
+
 // letGo is freeSpan for the used span [g, g+n), at once or with others later.
 func (h *Heap) letGo(g, n uint64) {
 	if !h.defers(g, n) {

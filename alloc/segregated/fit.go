@@ -29,9 +29,7 @@ func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
 // takes the end of the span it finds, so that a large one with a large rest
 // keeps its place and, mostly, its bin.
 func (h *Heap) allocSpan(n uint64) uint64 {
-	if h.deferred.row != 0 {
-		h.coalesce()
-	}
+	h.takes()
 	switch bin := h.nextBin(binOf(n)); {
 	case bin == numBins:
 		return h.allocTop(n)

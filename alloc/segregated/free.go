@@ -59,7 +59,12 @@ func (h *Heap) freeFar(b []byte, g, n uint64) {
 	}
 	h.frees++
 	h.demands(n, -1)
-	h.letGo(g, n)
+	if d := &h.deferred; d.row < deferAfter {
+		d.row++
+		h.freeSpan(g, n)
+	} else {
+		h.letGo(g, n)
+	}
 	if h.mallocs+h.frees >= h.sweepAt {
 		h.tick()
 	}

@@ -72,9 +72,7 @@ func (h *Heap) mallocFar(size int) ([]byte, error) {
 // mallocFit is mallocQuick for n granules, fewer than the region has and whose bin is bin,
 // from the best-fit space, as in allocSpan.
 func (h *Heap) mallocFit(size int, n uint64, bin int) ([]byte, error) {
-	if h.deferred.row != 0 {
-		h.coalesce()
-	}
+	h.takes()
 	var g uint64
 	switch bin = h.nextBin(bin); {
 	case bin == numBins:
