@@ -78,22 +78,18 @@ func (hs *hands) swap(s *Shared, c *sharedClass) {
 	}
 }
 
-// The goroutine takes slots of the other run one at a time, and stays with the one that it
-// has, while less than sparedSlots of the other's are used and it has freed at least
-// sparedFrees slots since it last missed one.
-const (
-	sparedSlots = 8
-	sparedFrees = 8
-)
+// sparedSlots is how many of the other run's slots are used before the goroutine leaves the
+// one that it has: until then it takes them one at a time, if it frees slots meanwhile.
+const sparedSlots = 8
 
 // outgrown reports whether hd, which has no slot, and other are to change places. If the
 // blocks of a class come and go, and now and then are one or two more than a run has
 // slots, they had better stay where a Free finds them first.
 func (hs *hands) outgrown(hd, other *hand) bool {
 	done := uint32(hs.done)
-	few := done-hd.missed < sparedFrees
+	grows := done == hd.missed
 	hd.missed = done
-	return few || bits.OnesCount64(other.lent())+sparedSlots <= int(other.count)
+	return grows || bits.OnesCount64(other.lent())+sparedSlots <= int(other.count)
 }
 
 // plainStores says that a word of 64 bits is written as one, so that whoever
@@ -215,8 +211,26 @@ func (h *Handle) Free(b []byte) {
 			h.freeOwn(b, nil, hd, slot)
 			return
 		}
+		if hd.count != 0 {
+			h.freeOther(b, nil)
+			return
+		}
 	}
 	h.freeFar(b, nil)
+}
+
+// freeOther is Free for what is not in the hand that Malloc takes slots of, but may be in the
+// other one of its class. A variable of the caller's is here, nil for a handle.
+func (hs *hands) freeOther(b []byte, here *byte) {
+	hd := hs.other[(uint(cap(b))+granule-1)/granule%handIndex]
+	// SAFETY: the address is compared and used as an index only.
+	slot := hd.slotOf(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
+	switch {
+	case slot >= uint64(hd.count):
+		hs.freeFar(b, here)
+	case !hs.freeBiased(hd, slot, here):
+		hs.freeOwn(b, here, hd, slot)
+	}
 }
 
 // freeOwn is Free for a slot of the run in hd that was not freed by a plain write: mostly

@@ -381,13 +381,8 @@ func TestCloseOvertakesMalloc(t *testing.T) {
 // has slots, the handle stays with the run that most of them are in; when they grow it
 // goes on to the next one.
 func TestHandleOutgrows(t *testing.T) {
-	if !canBias || !hasBarrier() {
-		t.Skip("runs are not biased here")
-	}
 	const size = 64
-	s := freshSharedIn(t, 16<<20, &arena.Options{}, nil)
-	h := s.Handle()
-	defer h.Close()
+	s, h := biasedHandle(t, size)
 	slots := s.classFor(size).numSlots()
 	var live [][]byte
 	take := func() { live = append(live, must(t, h, size)) }
@@ -396,37 +391,88 @@ func TestHandleOutgrows(t *testing.T) {
 		live = live[1:]
 	}
 	now := func() *hand { return h.now[size/granule] }
-	for range 3 * minBiasPause { // until runs are biased
-		for range 2 * slots {
-			take()
-		}
-		for len(live) > 0 {
-			drop()
-		}
-	}
-	require.True(t, now().isBiased() && h.other[size/granule].isBiased())
-	require.Equal(t, slots, bits.OnesCount64(h.other[size/granule].lent()))
 	for now().lent() != 0 {
 		take()
 	}
 	home := now()
 	for range 10 {
-		for range sparedFrees { // other blocks come and go meanwhile
-			h.Free(must(t, h, 2*size))
-		}
+		h.Free(must(t, h, 2*size)) // other blocks come and go meanwhile
 		take()
 		require.True(t, now() == home, "one block too many, and the hands change places")
 		drop()
 		drop()
 		take()
 	}
+	for range sparedSlots - 1 {
+		take()
+		h.Free(must(t, h, 2*size))
+		require.True(t, now() == home, "few blocks too many, and the hands change places")
+	}
+	require.Len(t, live, slots+sparedSlots-1)
 	take()
+	take()
+	require.True(t, now() != home, "the hand that most blocks come from is looked at last")
+	for len(live) > 0 {
+		drop()
+	}
+	home = now()
 	for now() == home {
 		take()
 	}
-	require.LessOrEqual(t, len(live), slots+sparedSlots)
+	require.Len(t, live, slots+2, "nothing is freed meanwhile, and the hands do not change places")
 	for len(live) > 0 {
 		drop()
 	}
 	require.NoError(t, s.Check())
+}
+
+// TestHandleFreesIntoOther: a block of the run that the handle does not take slots of is
+// freed by a plain write, too, and a bad free of it found.
+func TestHandleFreesIntoOther(t *testing.T) {
+	const size = 64
+	s, h := biasedHandle(t, size)
+	now, other := h.now[size/granule], h.other[size/granule]
+	for now.lent() != 0 {
+		must(t, h, size)
+	}
+	h.Free(must(t, h, 2*size)) // else the hands change places
+	free, done := other.lent(), h.done
+	b := must(t, h, size)
+	require.Equal(t, 1, bits.OnesCount64(free&^other.lent()))
+	require.ErrorIs(t, alloc.Try(func() { h.Free(b[16:32:32]) }), alloc.ErrInvalidFree)
+	require.Equal(t, done, h.done)
+	h.Free(b)
+	require.Equal(t, done+1, h.done, "the block was not freed by a plain write")
+	require.Equal(t, free, other.lent())
+	require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrDoubleFree)
+	require.Equal(t, bits.OnesCount64(s.classFor(size).valid), s.Stats().LiveBlocks)
+	require.NoError(t, s.Check())
+}
+
+// biasedHandle returns a handle of which both runs of the class are biased and empty.
+func biasedHandle(t *testing.T, size int) (*Shared, *Handle) {
+	t.Helper()
+	if !canBias || !hasBarrier() {
+		t.Skip("runs are not biased here")
+	}
+	s := freshSharedIn(t, 16<<20, &arena.Options{}, nil)
+	h := s.Handle()
+	t.Cleanup(func() { h.Close() })
+	slots := s.classFor(size).numSlots()
+	var live [][]byte
+	for range 3 * minBiasPause { // until runs are biased
+		for range 2 * slots {
+			live = append(live, must(t, h, size))
+		}
+		for _, b := range live {
+			h.Free(b)
+		}
+		live = live[:0]
+	}
+	hands := [2]*hand{h.now[size/granule], h.other[size/granule]}
+	for _, hd := range hands {
+		require.True(t, hd.isBiased())
+	}
+	require.Equal(t, slots, bits.OnesCount64(hands[1].lent()))
+	return s, h
 }

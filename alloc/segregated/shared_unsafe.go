@@ -114,6 +114,10 @@ func (s *Shared) Free(b []byte) {
 				k.freeOwn(b, &here, hd, slot)
 				return
 			}
+			if hd.count != 0 {
+				k.freeOther(b, &here)
+				return
+			}
 			hs = &k.hands
 		}
 	}
