@@ -18,7 +18,8 @@ func freeKept(a alloc.Allocator, p *byte, size uint16) {
 	}
 }
 
-// touched writes the first byte of b, which is not empty, and returns where it is.
+// touched writes the first byte of b, which is not empty, and returns where it is. It faults
+// if there was no memory, as the C side does, which does not ask either.
 func touched(b []byte) *byte {
 	p := unsafe.SliceData(b)
 	*p = 1
