@@ -61,7 +61,7 @@
 //     when it has not grown for long 1/4, and more than seven) or is joined with its
 //     free neighbours at once; one that ends at the top lowers it. Of a long row of frees
 //     the spans and runs are joined all together, before the next span is taken.
-//  6. A sweep gives back the pages of free spans of 8 KiB and more that have been
+//  6. A sweep gives back the pages of free spans of 16 KiB and more that have been
 //     free since the one before, and so far as there is credit for it: two pages for
 //     each that the heap grows by, and one for each 20000 operations. It comes every
 //     256 operations when half of the memory is free, every 2048 when little is

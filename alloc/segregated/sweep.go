@@ -9,6 +9,8 @@ package segregated
 // the sweep before, and so with what lies past the highest top since then. A block of
 // soonPages and more goes back when it is freed.
 //
+// Smaller spans keep their pages: a call for one page takes half as long as one for ten.
+//
 // What is gained by giving a page back is its share of the memory for as long as it
 // stays away, and those that were free for long stay away for long. So the heap sweeps
 // the more seldom the less of its memory is free: every sweepEvery operations while
@@ -25,7 +27,7 @@ const (
 	sweepEvery  = 256
 	sweepRarely = 2048
 	restEvery   = 4096
-	sweepMin    = 8 << 10 >> granuleShift // granules; not below infoMin
+	sweepMin    = 16 << 10 >> granuleShift // granules; not below infoMin
 	growPages   = 2
 	opsPerPage  = 20000
 	soonPages   = 64
