@@ -43,7 +43,7 @@ func (h *Heap) Check() error {
 
 // checkCore is Check for the laws that begin with L.
 func (h *Heap) checkCore() (errs []error) {
-	c := checker{Heap: h, free: map[uint64]uint64{}, kept: map[uint64]uint64{}, deferred: map[uint64]uint64{}, partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{}}
+	c := checker{Heap: h, free: map[uint64]uint64{}, kept: map[uint64]uint64{}, deferred: map[uint64]bool{}, partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{}}
 	defer func() {
 		r := recover()
 		if r == nil {
@@ -74,7 +74,7 @@ type checker struct {
 	errs     []error
 	free     map[uint64]uint64   // free spans the walk saw: size by start
 	kept     map[uint64]uint64   // spans in quick lists it saw: size by start
-	deferred map[uint64]uint64   // spans and runs that are to be joined: size by start
+	deferred map[uint64]bool     // starts of spans and runs that are to be joined
 	partial  map[uintptr]uintptr // partial runs it saw: class by unit
 
 	owned  map[uint64]int     // of a Shared: runs it saw by owner
@@ -145,15 +145,14 @@ func (c *checker) walk() {
 		switch {
 		case p.quick:
 			if c.isDeferred(p) {
+				c.countSpan(&spans, p.n)
 				break
 			}
 			quick += p.n
 			c.kept[p.g] = p.n
 		case p.used:
 			live++
-			if ci := c.demandOf(p.n); ci != 0 {
-				spans[ci]++
-			}
+			c.countSpan(&spans, p.n)
 		default:
 			c.free[p.g] = p.n
 			if prevFree {
@@ -176,6 +175,13 @@ func (c *checker) walk() {
 		if spans[ci] != c.demand[ci].live {
 			c.report(8, "%d live spans have a size of class %d, the counter says %d", spans[ci], ci, c.demand[ci].live)
 		}
+	}
+}
+
+// countSpan counts a span of n granules for its class, if it has one.
+func (c *checker) countSpan(spans *[maxClasses]int32, n uint64) {
+	if ci := c.demandOf(n); ci != 0 {
+		spans[ci]++
 	}
 }
 
@@ -305,35 +311,28 @@ func (c *checker) quickLists() {
 		}
 	}
 	for g := range c.deferred {
-		c.report(5, "%#x is to be joined, and is no freed span or run of that size", g<<granuleShift)
+		c.report(5, "%#x is to be joined, and is no freed span or run", g<<granuleShift)
 	}
 	for g := range c.kept {
 		c.report(5, "span %#x is in no quick list", g<<granuleShift)
 	}
 }
 
-// deferredSpans notes which spans and runs are to be joined: L5, L8.
+// deferredSpans notes which spans and runs are to be joined: L5.
 func (c *checker) deferredSpans() {
-	sum := uint64(0)
-	for _, e := range c.Heap.deferred.list {
-		if c.deferred[e.start()] != 0 {
-			c.report(5, "the span %#x is to be joined twice", e.start()<<granuleShift)
+	for _, g := range c.Heap.deferred.list {
+		if c.deferred[g] {
+			c.report(5, "the span %#x is to be joined twice", g<<granuleShift)
 		}
-		c.deferred[e.start()] = e.size()
-		sum += e.size()
-	}
-	if sum != c.Heap.deferred.total {
-		c.report(8, "%d granules are to be joined, the counter says %d", sum, c.Heap.deferred.total)
+		c.deferred[g] = true
 	}
 }
 
 // isDeferred reports whether p is to be joined, and forgets it then.
 func (c *checker) isDeferred(p piece) bool {
-	if c.deferred[p.g] != p.n {
-		return false
-	}
+	was := c.deferred[p.g]
 	delete(c.deferred, p.g)
-	return true
+	return was
 }
 
 // keptIn compares spans of quick list i with the walk, and reports whether they agree.

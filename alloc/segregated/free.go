@@ -24,6 +24,10 @@ func (h *Heap) freeSlow(b []byte) {
 		h.freeRare(b)
 		return
 	}
+	if h.deferred.row >= deferAfter {
+		h.freeInRow(b, g)
+		return
+	}
 	n := uint64(0)
 	if w := row.starts() >> (g & granuleMask) >> 1; w != 0 {
 		n = uint64(bits.TrailingZeros64(w)) + 1

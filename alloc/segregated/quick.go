@@ -237,7 +237,7 @@ func (q *quickLists) largest() (n uint64) {
 
 // flushQuick frees the spans of all buckets and reports whether there were any.
 func (h *Heap) flushQuick() bool {
-	if h.quick.total == 0 && h.deferred.total == 0 {
+	if h.quick.total == 0 && len(h.deferred.list) == 0 {
 		return false
 	}
 	for h.quick.total > 0 {

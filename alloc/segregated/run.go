@@ -50,6 +50,9 @@ func (h *Heap) asSpan(ci uintptr) bool {
 	}
 	d := &h.demand[ci]
 	if h.classes[ci].cur == 0 {
+		if h.deferred.row >= deferAfter {
+			h.coalesce() // so that d is right
+		}
 		if d.total++; d.live < d.full && d.total < classBusy {
 			return true
 		}

@@ -48,6 +48,9 @@ func (h *Heap) tick() {
 	h.earned %= opsPerPage
 	h.sweepAt = ops + sweepEvery
 	since := ops - h.lastSweep
+	if h.credit != 0 {
+		h.coalesce()
+	}
 	if h.credit != 0 && since < h.sweepWait() {
 		return
 	}
@@ -60,7 +63,7 @@ func (h *Heap) tick() {
 // sweepWait returns how many operations there are to be from one sweep to the next.
 func (h *Heap) sweepWait() uint64 {
 	all := h.committed>>granuleShift - (h.hdr.commit - h.hdr.dirty)
-	used := h.top - h.first - h.freeSum - h.deferred.total
+	used := h.top - h.first - h.freeSum
 	return waitFor(all, all-min(used, all))
 }
 
