@@ -148,7 +148,7 @@ func wideBinOf(n uint64) int {
 // sizesOf returns the least size of the free spans in a bin from exactBins on, and
 // how many sizes there are.
 func sizesOf(bin int) (least, width uint64) {
-	width = 1 << (uint(bin-exactBins)>>subBinShift + 7 - subBinShift)
+	width = 1 << ((uint(bin-exactBins)>>subBinShift + 7 - subBinShift) & 63)
 	return width * (1<<subBinShift + uint64(bin)&(1<<subBinShift-1)), width
 }
 

@@ -13,12 +13,15 @@ func (h *Heap) reallocSlow(b []byte, size int) ([]byte, error) {
 	if addrOf(b)-h.data.addr >= h.reach || size <= 0 {
 		return h.realloc(b, size, 1)
 	}
-	off := uint64(addrOf(b) - addrOf(h.mem))
-	if h.kinds[off>>unitShift] >= kindRun {
+	off := uint64(addrOf(b) - uintptr(h.base))
+	u := off >> unitShift
+	k := *h.kind(u)
+	if k >= kindRun {
 		return h.reallocSlot(b, off, size)
 	}
-	if off%granule == 0 && h.isUsed(off>>granuleShift) {
-		return h.reallocSpan(b, off, size)
+	row := h.row(u)
+	if g := off >> granuleShift; off%granule == 0 && k == kindBitmap && row.live&row.bound>>(g&granuleMask)&1 != 0 {
+		return h.reallocSpan(b, g, size)
 	}
 	return h.realloc(b, size, 1)
 }
@@ -27,40 +30,40 @@ func (h *Heap) reallocSlow(b []byte, size int) ([]byte, error) {
 // to move.
 func (h *Heap) reallocSlot(b []byte, off uint64, size int) ([]byte, error) {
 	u := off >> unitShift
-	k := uint64(h.kinds[u])
+	k := uint64(*h.kind(u))
 	c := &h.classes[k>>8%maxClasses]
 	run := u - k&runIndex
 	x := (off - run<<unitShift) * c.recip // as in Free
-	if run > u || uint32(x) >= uint32(c.recip) || h.units[run].live&^c.empty>>(x>>32%64)&1 == 0 {
+	if uint32(x) >= uint32(c.recip) || h.row(run).live&^c.empty>>(x>>32%64)&1 == 0 {
 		return h.realloc(b, size, 1)
 	}
+	g := off >> granuleShift
 	if c.fits(size) {
-		return h.block(off, size), nil
+		return h.at(g, size), nil
 	}
-	return h.reallocFar(b, h.mem[off:][:c.size], size, size)
+	return h.reallocFar(b, h.at(g, int(c.size)), size, size)
 }
 
 // fits reports whether a slot of c stays the place of a block that is to have
 // size bytes.
 func (c *class) fits(size int) bool { return uintptr(size) <= c.size && uintptr(size) > c.size/2 }
 
-// reallocSpan is Realloc for the used span at off.
-func (h *Heap) reallocSpan(b []byte, off uint64, size int) ([]byte, error) {
-	g, n := off>>granuleShift, (uint64(size)+granule-1)>>granuleShift
-	old := h.spanSize(g)
+// reallocSpan is Realloc for the used span at g.
+func (h *Heap) reallocSpan(b []byte, g uint64, size int) ([]byte, error) {
+	n, old := (uint64(size)+granule-1)>>granuleShift, h.spanSize(g)
 	switch {
 	case old == 0 || uint64(size) >= h.end:
 		return h.realloc(b, size, 1)
 	case n <= old && old-n <= keptSlack(n), h.mayFit(g+old, old, n) && (h.growTop(g, old, n) || h.resizeSpan(g, old, n)):
 		if h.err == nil {
-			return h.block(off, size), nil
+			return h.at(g, size), nil
 		}
 	case old < remapMin>>granuleShift && h.err == nil:
 		want := size
 		if n-old <= slack(n) && h.limit == 0 {
 			want = int((n + slack(n)) << granuleShift) // it grows by little each time
 		}
-		to, err := h.reallocFar(b, h.mem[off:][:old<<granuleShift], want, size)
+		to, err := h.reallocFar(b, h.at(g, int(old<<granuleShift)), want, size)
 		if err == nil {
 			return to, nil
 		}
@@ -100,11 +103,18 @@ func (h *Heap) resizeSpan(g, old, n uint64) bool {
 }
 
 // mayFit reports whether a used span that ends at granule end may go from old to n
-// granules in place: not if it is to grow, and what lies behind it is used or a run.
+// granules in place: not if it is to grow, and what lies behind it is used or a run that
+// is not to be joined.
 func (h *Heap) mayFit(end, old, n uint64) bool {
+	if n <= old || end >= h.top {
+		return true
+	}
 	u, m := bit(end)
+	if *h.kind(u) != kindBitmap {
+		return len(h.deferred.list) != 0
+	}
 	row := h.row(u)
-	return n <= old || end >= h.top || *h.kind(u) == kindBitmap && row.live&row.bound&m == 0
+	return row.live&row.bound&m == 0
 }
 
 // growTop grows the used span at g from old to n granules if it is a large one that ends

@@ -114,7 +114,9 @@ func (h *Heap) Free(b []byte) {
 			*live = m &^ slot
 			h.frees++
 			if m == ^uint64(0) || m&^slot == c.empty {
-				h.runEdge(run+h.data.unit, m)
+				if run += h.data.unit; run != c.cur {
+					h.runEdge(run, m)
+				}
 			}
 			return
 		}
