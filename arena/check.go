@@ -25,7 +25,7 @@ func (r *Region) Check() error {
 	if have != r.stats.Committed {
 		errs = append(errs, fmt.Errorf("arena: L1: %d bytes counted as committed, the set says %d", r.stats.Committed, have))
 	}
-	if have > r.size || r.stats.Peak > r.size {
+	if have > r.size || r.stats.Peak > r.size+r.cut {
 		errs = append(errs, fmt.Errorf("arena: L2: %d bytes committed, at most %d, of %d", have, r.stats.Peak, r.size))
 	}
 	if r.limit > 0 && have > r.limit {

@@ -60,7 +60,7 @@
 //
 // # Limits and caveats
 //
-//   - Views die with Close, Reset, Release, and Decommit of their pages.
+//   - Views die with Close, Shrink, Reset, Release, and Decommit of their pages.
 //     Touching a view of a closed region ends the process (or, worse, hits
 //     whatever was mapped there since). [Region.Owns] tells whether a slice is
 //     of an open region. A stale address kept in a Go variable of pointer type

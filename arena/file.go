@@ -137,6 +137,9 @@ func (b *file) populate(lo, hi int64) error { return nil }
 
 func (b *file) sync(lo, hi int64) error { return b.pager.Sync(b.r.bytes(lo, hi)) }
 
+// shrink would cut the file, which is its owner's.
+func (b *file) shrink(from int64) error { return ErrUnsupported }
+
 // close ends the mapping and closes the file. Once the mapping is gone so is
 // the region, whatever closing the file says: its addresses may be another's.
 func (b *file) close() (gone bool, err error) {

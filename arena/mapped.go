@@ -123,6 +123,31 @@ func (m *mapped) resident(lo, hi int64) (int, error) { return m.pager.Resident(m
 
 func (m *mapped) mappings() int { return 1 + m.guards + m.edges + int(m.cuts.count) }
 
+// shrink keeps the page after the last one, inaccessible, if the region has guard pages.
+func (m *mapped) shrink(from int64) error {
+	if commitByCall {
+		return ErrUnsupported // such a system releases a mapping as a whole
+	}
+	guard := int64(m.guards) / 2
+	kept := (guard + from + guard) * m.r.page
+	if guard > 0 {
+		if err := m.pager.Protect(m.outer[kept-m.r.page:kept], ProtNone); err != nil {
+			return err
+		}
+	}
+	if err := m.pager.Unmap(m.outer[kept:]); err != nil {
+		if guard > 0 && m.flip.has(from) != m.eager {
+			_ = m.pager.Protect(m.outer[kept-m.r.page:kept], ProtReadWrite)
+		}
+		return err
+	}
+	m.outer = m.outer[:kept:kept]
+	m.flip.remove(from, m.r.pages())
+	m.cuts.remove(from, m.r.pages()+1)
+	m.edges = m.edgesIn(0, from-1)
+	return nil
+}
+
 func (m *mapped) close() (gone bool, err error) {
 	err = m.pager.Unmap(m.outer)
 	return err == nil, err

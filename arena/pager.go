@@ -21,7 +21,8 @@ type Pager interface {
 	// long; src reads as zero afterwards (mremap). A system without it returns
 	// ErrUnsupported.
 	Move(dst, src []byte) error
-	// Unmap ends the mapping that Map returned, or reserved around it.
+	// Unmap ends the mapping that Map returned, or, where the system can divide one, its
+	// part from some page on to its end.
 	Unmap(mem []byte) error
 	// Allocate makes sure that bytes [off, off+size) of f have blocks on the
 	// device and that f is long enough; existing contents stay (fallocate).

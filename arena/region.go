@@ -14,7 +14,7 @@ import (
 // [Region.Decommit] gives them back.
 //
 // A Region is safe for concurrent use, except that nothing may touch its bytes
-// or run beside [Region.Close]. Its laws, with page meaning the system's page:
+// or run beside [Region.Close] and [Region.Shrink]. Its laws, with page meaning the system's page:
 //
 //	committed ≤ reserved, and committed ≤ limit where there is one
 //	committed == page size × pages that a Commit covered since their last Decommit
@@ -22,6 +22,7 @@ import (
 type Region struct {
 	mem     atomic.Pointer[[]byte] // nil once closed
 	size    int
+	cut     int // bytes that Shrink has given back
 	backing Backing
 	limit   int   // bytes, at most size
 	page    int64 // bytes in a page
@@ -50,6 +51,8 @@ type backend interface {
 	move(dst, src, n int64) int64
 	sync(lo, hi int64) error
 	resident(lo, hi int64) (int, error)
+	// shrink gives all pages from the given one on back, with their addresses.
+	shrink(from int64) error
 	mappings() int
 	// close reports whether the memory is gone, which it may be beside an error.
 	close() (gone bool, err error)
@@ -64,7 +67,7 @@ func (r *Region) Bytes() []byte {
 	return nil
 }
 
-// Size returns the reserved size in bytes, also after Close.
+// Size returns the reserved size in bytes, less what Shrink gave back, also after Close.
 func (r *Region) Size() int { return r.size }
 
 // Backing returns where the memory comes from: what was asked for, or GoHeap
@@ -232,6 +235,43 @@ func (r *Region) Resident() (int, error) {
 		return 0, r.fail("resident", 0, r.size, err)
 	}
 	return total, nil
+}
+
+// Shrink makes the region end after size bytes, rounded up to whole pages: what lies
+// past them goes back to the system, memory and addresses, and views of it are dead, as
+// after Close. It is for a reservation that turns out not to be needed as a whole. A
+// guard page at the end moves along. A size that is not smaller changes nothing.
+//
+// The error is [ErrUnsupported] for other backings than Mmap and Sparse and where the
+// system cannot divide a mapping (Windows), [ErrSize] for a size that is not positive,
+// [ErrClosed], or the system's; then nothing has changed.
+func (r *Region) Shrink(size int) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.check("shrink", 0, 0); err != nil {
+		return err
+	}
+	if size <= 0 {
+		return &Error{Op: "shrink", Size: size, Limit: r.size, Err: ErrSize}
+	}
+	if size >= r.size {
+		return nil
+	}
+	from := (int64(size) + r.page - 1) / r.page
+	if from == r.pages() {
+		return nil
+	}
+	if err := r.back.shrink(from); err != nil {
+		return r.fail("shrink", 0, size, err)
+	}
+	r.committed.remove(from, r.pages())
+	mem := (*r.mem.Load())[: from*r.page : from*r.page]
+	r.cut += r.size - len(mem)
+	r.size = len(mem)
+	r.mem.Store(&mem)
+	r.stats.Reserved = r.size
+	r.account()
+	return nil
 }
 
 // Close releases the region. Every view of it is dead afterwards: touching one

@@ -40,6 +40,7 @@ func TestUnmapOfWhatIsNoMapping(t *testing.T) {
 		t.Skip("no mappings on this system")
 	}
 	require.Error(t, p.Unmap(mem[:4096]), "a part")
+	require.Error(t, p.Unmap(mem[1<<15:1<<16-4096]), "a part")
 	require.Error(t, p.Unmap(make([]byte, 4096)), "somebody else's")
 	require.NoError(t, p.Unmap(mem))
 	require.ErrorContains(t, p.Check(), "no mapping", "misuse is remembered")

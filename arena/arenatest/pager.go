@@ -47,8 +47,8 @@ type Pager struct {
 
 	mu     sync.Mutex
 	counts [numOps]int
-	live   map[*byte]int // base of each mapping → its length
-	foul   []error       // calls that no correct owner makes
+	live   map[*byte][]byte // each mapping by its base
+	foul   []error          // calls that no correct owner makes
 
 	failOps  [numOps]bool // calls that count towards failAt
 	failAt   int          // fail when this reaches 0 counting down; 0: never
@@ -58,7 +58,7 @@ type Pager struct {
 
 // New returns a pager that makes the system's calls and fails none of them.
 func New() *Pager {
-	return &Pager{sys: arena.SystemPager(), live: map[*byte]int{}}
+	return &Pager{sys: arena.SystemPager(), live: map[*byte][]byte{}}
 }
 
 // FailAt makes the k-th call from now on fail with err, counted from 1 over
@@ -108,8 +108,8 @@ func (p *Pager) Count(ops ...Op) int {
 func (p *Pager) Held() (mappings, size int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, n := range p.live {
-		size += n
+	for _, m := range p.live {
+		size += len(m)
 	}
 	return len(p.live), size
 }
@@ -150,7 +150,7 @@ func (p *Pager) Map(r arena.MapRequest) ([]byte, error) {
 	mem, err := p.sys.Map(r)
 	if err == nil && r.Over == nil {
 		p.mu.Lock()
-		p.live[&mem[:1][0]] = len(mem)
+		p.live[&mem[:1][0]] = mem
 		p.mu.Unlock()
 	}
 	return mem, err
@@ -163,17 +163,30 @@ func (p *Pager) Unmap(mem []byte) error {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	base := &mem[:1][0]
-	if n, ok := p.live[base]; !ok || n != len(mem) {
+	whole := p.mappingEndingWith(mem)
+	if whole == nil {
 		err := fmt.Errorf("arenatest: unmap of %d bytes that are no mapping", len(mem))
 		p.foul = append(p.foul, err)
 		return err
 	}
 	err := p.sys.Unmap(mem)
-	if err == nil {
+	if base := &whole[0]; err == nil && base == &mem[0] {
 		delete(p.live, base)
+	} else if err == nil {
+		p.live[base] = whole[:len(whole)-len(mem)]
 	}
 	return err
+}
+
+// mappingEndingWith returns the mapping that mem is, or is the last part of, nil if there
+// is none.
+func (p *Pager) mappingEndingWith(mem []byte) []byte {
+	for _, m := range p.live {
+		if 0 < len(mem) && len(mem) <= len(m) && &m[len(m)-len(mem)] == &mem[0] {
+			return m
+		}
+	}
+	return nil
 }
 
 // Protect implements [arena.Pager].
