@@ -25,9 +25,11 @@ import (
 // Inside the function that [Heap.Compact] calls it returns [alloc.ErrBusy].
 //
 // In the modes Checked and Guarded the error also has what [Heap.Check] says of
-// the blocks, and a region of the heap's own keeps its addresses, without any
-// memory behind them: a view that is used after Close faults, always. A process has
-// addresses for some 2000 such heaps in its life; one that makes more passes regions.
+// the blocks, and a region of the heap's own keeps its addresses up to the highest block,
+// without any memory behind them: a view that is used after Close faults, always. Between
+// what is kept there is no room for another such region: a process gets some 2000 of
+// 64 GiB in its life, then twice as many of each half. On Windows, where a region keeps
+// its addresses as a whole, there is nothing left then; who makes more passes regions.
 func (h *Heap) Close() error {
 	if h.closed {
 		if invariants.Enabled {
@@ -54,8 +56,9 @@ func (h *Heap) Close() error {
 			leak = errors.Join(leak, fmt.Errorf("segregated: close: %w", err))
 		}
 	}
+	reached := h.reached()
 	h.detach()
-	if h.own && (h.chk == nil || !h.seal()) {
+	if h.own && (h.chk == nil || !h.seal(reached)) {
 		if err := h.region.Close(); err != nil {
 			return fmt.Errorf("segregated: %w", err)
 		}
@@ -74,9 +77,20 @@ func (h *Heap) detach() {
 	}
 }
 
-// seal gives the memory of the heap's own region back and keeps its addresses,
-// inaccessible, so that they are nobody else's. It reports whether it could.
-func (h *Heap) seal() bool {
+// reached returns how far blocks have ever reached in the region, in bytes. In a heap that
+// is damaged that may be anywhere.
+func (h *Heap) reached() int {
+	if h.err != nil {
+		return h.region.Size()
+	}
+	return int(max(h.hdr.highest, h.hdr.commit) << granuleShift)
+}
+
+// seal gives the memory of the heap's own region back and keeps its addresses, so far as
+// blocks have reached, inaccessible, so that they are nobody else's. It reports whether it
+// could.
+func (h *Heap) seal(reached int) bool {
+	_ = h.region.Shrink(reached) // some systems cannot
 	n := h.region.Size()
 	return h.region.Decommit(0, n) == nil && (decommitCloses || h.region.Protect(0, n, arena.ProtNone) == nil)
 }

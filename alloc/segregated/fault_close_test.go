@@ -1,11 +1,13 @@
 package segregated
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
 	"github.com/memlab-go/memlab/internal/invariants"
 )
 
@@ -56,4 +58,44 @@ func TestFaultClose(t *testing.T) {
 		require.Equal(t, 2, leak.Blocks)
 		require.Equal(t, 112+5008, leak.Bytes)
 	})
+}
+
+// TestClosedKeepsFewAddresses: what a closed heap keeps of a region of its own, so that a
+// late use faults (Checked) or so that who is still inside can look (Shared), is no more
+// than the metadata and what was used.
+func TestClosedKeepsFewAddresses(t *testing.T) {
+	r, err := arena.Reserve(1<<20, nil)
+	require.NoError(t, err)
+	divided := r.Shrink(1<<19) == nil
+	require.NoError(t, r.Close())
+	if !divided {
+		t.Skip("mappings are not divided on this system")
+	}
+	const used = 1 << 20
+	few := func(h *Heap, first uint64) {
+		t.Helper()
+		_, err := h.region.Resident()
+		require.NoError(t, err, "the region is gone")
+		require.GreaterOrEqual(t, h.region.Size(), int(first)<<granuleShift+used)
+		require.Less(t, h.region.Size(), int(first)<<granuleShift+2*used)
+	}
+
+	h, err := New(nil, &Options{Mode: Checked})
+	require.NoError(t, err)
+	first := h.hdr.first
+	b := must(t, h, used)
+	h.Free(b)
+	require.NoError(t, h.Close())
+	few(h, first)
+	require.Error(t, h.Try(func() { b[0]++ }), "the first byte can be used")
+	require.Error(t, h.Try(func() { b[used-1]++ }), "the last byte can be used")
+
+	s, err := NewShared(nil, nil)
+	require.NoError(t, err)
+	first = s.h.hdr.first
+	b = must(t, s, used)
+	s.Free(b)
+	require.NoError(t, s.Close())
+	few(s.h, first)
+	runtime.KeepAlive(s)
 }

@@ -188,8 +188,8 @@ func (s *Shared) unlockAll() {
 // Close ends the heap and its handles, as [Heap.Close] does; it may be called
 // while other goroutines are in Malloc or Free, which then get a block that is
 // dead, or [alloc.ErrClosed]. The pages of a region of the heap's own go back at
-// once; its address space and the metadata do when the garbage collector finds
-// that nobody holds the heap.
+// once, and so do the addresses past the highest block; the others and the metadata
+// do when the garbage collector finds that nobody holds the heap.
 func (s *Shared) Close() error {
 	s.lockAll()
 	defer s.unlockAll()
@@ -200,7 +200,7 @@ func (s *Shared) Close() error {
 		return nil
 	}
 	h := s.h
-	size, first := h.region.Size(), int(h.hdr.first)<<granuleShift
+	first, reached := int(h.hdr.first)<<granuleShift, h.reached()
 	if !s.serial {
 		h.own = false // closeLater does that
 	}
@@ -217,7 +217,8 @@ func (s *Shared) Close() error {
 	}
 	if s.own && !s.serial {
 		s.closeLater()
-		if err := h.region.Decommit(offset(uint64(first)), size-first); err != nil {
+		_ = h.region.Shrink(reached) // some systems cannot
+		if err := h.region.Decommit(offset(uint64(first)), h.region.Size()-first); err != nil {
 			return fmt.Errorf("segregated: %w", err)
 		}
 	}
