@@ -2,7 +2,9 @@ package replay
 
 import (
 	"errors"
+	"runtime"
 	"runtime/debug"
+	"sync"
 )
 
 // evenPoints is at how many evenly spaced operations resident memory is read.
@@ -121,6 +123,7 @@ func (u *Usage) residentRun(p *Program, e Entry, cfg Config, resident *residentR
 // first reading; they belong to the process, not to the heap.
 func warmUp(p *Program, e Entry, tab table) error {
 	const warmOps = 5000
+	spareThreads()
 	h, err := e.New(Config{})
 	if err != nil {
 		return err
@@ -128,6 +131,24 @@ func warmUp(p *Program, e Entry, tab table) error {
 	err = p.head(warmOps).run(h, tab, new(Config), nil)
 	h.Close() // its error tells of the blocks left, on purpose
 	return err
+}
+
+// spareThreads makes the runtime start threads that it has idle from then on. It takes
+// one whenever a system call takes long, as those that bring pages into memory do, and
+// the stacks of a new one would pass for the heap's memory.
+func spareThreads() {
+	const threads = 4
+	var ready, done sync.WaitGroup
+	ready.Add(threads)
+	for range threads {
+		done.Go(func() {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			ready.Done()
+			ready.Wait() // so that each has a thread of its own
+		})
+	}
+	done.Wait()
 }
 
 // statsRun is the second run.
