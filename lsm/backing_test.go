@@ -3,6 +3,7 @@ package lsm
 import (
 	"errors"
 	"flag"
+	"math/bits"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,8 +19,14 @@ import (
 // else.
 var backingFlag = flag.String("backing", "", "memory of the tests' small stores: mmap, goheap, guard or sparse")
 
-// backings are the names that backingFlag takes.
-func backings() []string { return []string{"mmap", "goheap", "guard", "sparse"} }
+// backings are the names that backingFlag takes here.
+func backings() []string {
+	names := []string{"mmap", "goheap", "guard", "sparse"}
+	if bits.UintSize == 32 {
+		return names[:3]
+	}
+	return names
+}
 
 // setBacking gives o the memory of this name.
 func (o *Options) setBacking(name string) {
