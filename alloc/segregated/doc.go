@@ -42,7 +42,7 @@
 //     of up to 64 slots is cut from the best-fit space, unless that would grow
 //     while there are many free spans that hold the block alone.
 //  3. A class has no runs before its blocks are many (twice the slots of a run
-//     live, above 256 bytes eight times) or often asked for (1024 times); until
+//     live, above 256 bytes six times) or often asked for (1024 times); until
 //     then, and for sizes above the largest class, the block is a span: the newest
 //     in the quick list of its size that is large enough; else the closest of the
 //     free spans that a bounded search finds, cut from its end; else what the top

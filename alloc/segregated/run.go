@@ -15,8 +15,8 @@ import "math/bits"
 // A class gets its first run when it is populous or busy: when classFull times
 // the slots of a run are live in the best-fit space, or after classBusy blocks
 // came from there. Until then a run would be mostly waste; that of sizes above
-// classSmall bytes, which have fewer slots and of which there are more, still
-// would, so that classFullLarge times the slots have to be live.
+// classSmall bytes, of which there are more, still would, so that classFullLarge times
+// the slots have to be live.
 //
 // While the heap is crowded with free spans that a run does not fit, but a block
 // does, blocks are put there instead, and the class asks again after classWait of
@@ -24,7 +24,7 @@ import "math/bits"
 // one granule in crowded is free, in a small heap one in crowdedLess.
 const (
 	classFull      = 2
-	classFullLarge = 8
+	classFullLarge = 6
 	classSmall     = 256
 	classBusy      = 1024
 	classWait      = 8
@@ -92,18 +92,27 @@ func (h *Heap) initSmall(o Options) {
 	h.quick.share = quickShare
 }
 
-// runBytes is the size that runs aim at.
-const runBytes = 4 << 10
+// The size that runs aim at, for sizes above classSmall runBytesLarge: with eight slots a
+// run is soon used up, full or empty, and each time there is something to do that nobody
+// has foreseen. A change of either makes another layout, see version.
+const (
+	runBytes      = 4 << 10
+	runBytesLarge = 8 << 10
+)
 
 // newClass returns the class of the given slot size: the fewest whole units
-// that are at least runBytes, have at most 64 slots, and waste below 1/16.
+// that are at least what runs aim at, have 8 to 64 slots, and waste below 1/16.
 func newClass(size uintptr) class {
 	c := class{size: size, recip: (1<<32 + uint64(size) - 1) / uint64(size)}
+	aim := uintptr(runBytes)
+	if size > classSmall {
+		aim = runBytesLarge
+	}
 	for c.units = 1; ; c.units++ {
 		slots := c.units * unitSize / size
 		next := (c.units + 1) * unitSize / size
 		waste := c.units*unitSize - min(slots, 64)*size
-		if next > 64 || c.units*unitSize >= runBytes && slots >= 8 && waste*16 < c.units*unitSize {
+		if next > 64 || c.units*unitSize >= aim && slots >= 8 && waste*16 < c.units*unitSize {
 			slots = min(slots, 64)
 			c.empty = ^(^uint64(0) >> (64 - slots))
 			return c
