@@ -9,8 +9,8 @@ import (
 
 // freeSlow is Free for blocks that are no slots, for bad ones, and when every
 // call has to come here. What it does itself is most frequent: a span is measured as in
-// spanSize and put into a bucket that has room, as in putQuick. All else is left to
-// functions that it ends with, so that nothing is kept over a call.
+// spanSize, and put into a bucket that has room, as in putQuick, or, if it is too much to
+// be kept, freed, as in releaseSpan. All else is left to functions that it ends with.
 func (h *Heap) freeSlow(b []byte) {
 	addr := addrOf(b)
 	g := uint64(addr-uintptr(h.base)) >> granuleShift
@@ -50,42 +50,29 @@ func (h *Heap) freeSlow(b []byte) {
 			h.demands(n, -1)
 			return
 		}
+	} else if !q.keeps(n) {
+		h.frees++
+		h.demands(n, -1)
+		h.deferred.row++ // it is not deferAfter yet
+		h.freeSpan(g, n)
+		if h.mallocs+h.frees >= h.sweepAt {
+			h.tick()
+		}
+		if h.err != nil {
+			h.failFree(b)
+		}
+		return
 	}
 	h.freeFar(b, g, n)
 }
 
 // freeFar is freeSlow for the used span at g of n granules, 0 if its size is still to be
-// found, which is too much to be kept, or whose bucket has no room for it.
+// found, whose bucket may have no room for it, or which may be kept though it is large.
 func (h *Heap) freeFar(b []byte, g, n uint64) {
-	if h.quick.keeps(n) {
-		h.freeKept(b, g, n)
-		return
-	}
-	h.frees++
-	h.demands(n, -1)
-	if d := &h.deferred; d.row < deferAfter {
-		d.row++
-		h.freeSpan(g, n)
-	} else {
-		h.letGo(g, n)
-	}
-	if h.mallocs+h.frees >= h.sweepAt {
-		h.tick()
-	}
-	if h.err != nil {
-		h.failFree(b)
-	}
-}
-
-// freeKept is freeFar for a span that is not too much to be kept, as far as is known.
-func (h *Heap) freeKept(b []byte, g, n uint64) {
 	if n == 0 {
-		if n = h.spanSize(g); !h.quick.keeps(n) {
-			h.freeFar(b, g, n)
-			return
-		}
+		n = h.spanSize(g)
 	}
-	if h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n) {
+	if h.quick.keeps(n) && h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n) {
 		h.frees++
 		h.demands(n, -1)
 		return

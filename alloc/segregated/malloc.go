@@ -13,6 +13,8 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 			if c.avail = ^*c.live; c.avail != 0 || h.takePartial(ci) {
 				return h.takeSlot(c, size), nil
 			}
+		} else if h.isSeldom(ci) {
+			return h.mallocQuick(size)
 		}
 		if !h.asSpan(ci) {
 			return h.mallocRun(size, ci)

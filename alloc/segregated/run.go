@@ -64,6 +64,19 @@ func (h *Heap) asSpan(ci uintptr) bool {
 	return true
 }
 
+// isSeldom is asSpan for class ci, which has no current run, in the usual case that it has
+// no others and gets none for now: then it counts the request and reports true. Else the
+// request is still to be counted.
+func (h *Heap) isSeldom(ci uintptr) bool {
+	ci %= maxClasses
+	d := &h.demand[ci]
+	if h.hdr.partial[ci] != 0 || h.deferred.row >= deferAfter || d.live >= d.full || d.total >= classBusy-1 {
+		return false
+	}
+	d.total++
+	return true
+}
+
 // fullAt returns how many live blocks of c are to be spans before it gets a run.
 func (c *class) fullAt() int {
 	if c.size > classSmall {
