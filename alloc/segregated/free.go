@@ -39,11 +39,9 @@ func (h *Heap) freeSlow(b []byte) {
 		i := uint(binOf(n))
 		if b := &q.bucket[i]; b.n < quickSlots {
 			k := b.n
-			if k == 0 {
-				q.filled[i/64] |= 1 << (i & 63)
-			}
 			b.span[k] = newQuickEntry(g, n)
 			b.n = k + 1
+			q.filled[i/64] |= 1 << (i & 63)
 			q.total += n
 			row.bound &^= 1 << (g & granuleMask)
 			h.frees++

@@ -18,6 +18,17 @@ func (h *Heap) kind(u uint64) *uint16 {
 	return (*uint16)(unsafe.Add(h.kindTab, uintptr(u)*kindSize))
 }
 
+// rowsTo and kindsTo return the rows and kinds of smallUnits units up to u.
+func (h *Heap) rowsTo(u uint64) *[smallUnits]unit {
+	// SAFETY: as for row.
+	return (*[smallUnits]unit)(unsafe.Pointer(h.row(u - smallUnits + 1)))
+}
+
+func (h *Heap) kindsTo(u uint64) *[smallUnits]uint16 {
+	// SAFETY: as for row.
+	return (*[smallUnits]uint16)(unsafe.Pointer(h.kind(u - smallUnits + 1)))
+}
+
 // info returns the record of the large span that starts at granule g, below the
 // top.
 func (h *Heap) info(g uint64) *spanInfo {

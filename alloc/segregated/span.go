@@ -79,38 +79,49 @@ func (h *Heap) largeSize(g uint64) uint64 {
 	return row.bound
 }
 
+// smallUnits is how many units before that where a small span ends it may start.
+const smallUnits = largeMin / unitGranules
+
 // freeBefore returns the start of the free span that ends at granule g and starts in a
 // unit before that of g, or 0 if what is there is used, a run, or the start of the data.
 // A small one starts at the last bit before g, a large one has its start in its last row.
 func (h *Heap) freeBefore(g uint64) uint64 {
-	u, first := g>>granuleBits, h.first>>granuleBits
-	for end := max(u-largeMin/unitGranules, first); u > end; {
-		u--
-		row := h.row(u)
-		switch k := *h.kind(u); k {
-		case kindBitmap:
-			w := row.starts()
-			if w == 0 {
-				continue
+	u, first := g>>granuleBits-1, h.first>>granuleBits
+	if u < first {
+		return 0
+	}
+	row := h.row(u)
+	switch *h.kind(u) {
+	case kindBitmap:
+		if u >= first+smallUnits {
+			kinds, rows := h.kindsTo(u), h.rowsTo(u)
+			if kinds[0]|kinds[1] == kindBitmap && rows[0].starts()|rows[1].starts()|rows[2].starts() == 0 {
+				return 0 // the inside of a large used one
 			}
-			b := uint64(bits.Len64(w)) - 1
-			if p := u<<granuleBits + b; row.live>>(b&granuleMask)&1 == 0 && g-p < largeMin {
-				return p
-			}
-			return 0
-		case kindInfo: // the last row, which is the second
-			if u == first {
+		}
+		for n := min(u-first+1, smallUnits); n > 0 && *h.kind(u) == kindBitmap; n-- {
+			if w := row.starts(); w != 0 {
+				b := uint64(bits.Len64(w)) - 1
+				if p := u<<granuleBits + b; row.live>>(b&granuleMask)&1 == 0 && g-p < largeMin {
+					return p
+				}
 				return 0
 			}
-			row = h.row(u - 1)
-		case kindLast:
-		default:
-			return 0
-		}
-		if p := row.live; p < g && p+row.bound == g && p >= h.first && h.startsFree(p) {
-			return p
+			u--
+			row = h.row(u)
 		}
 		return 0
+	case kindInfo: // the last row, which is the second
+		if u == first {
+			return 0
+		}
+		row = h.row(u - 1)
+	case kindLast:
+	default:
+		return 0
+	}
+	if p := row.live; p < g && p+row.bound == g && p >= h.first && h.startsFree(p) {
+		return p
 	}
 	return 0
 }
