@@ -52,25 +52,25 @@ func pair(a alloc.Allocator, size, n int, report func(string, float64)) error {
 
 // randomOrder times the frees of count mixed blocks in random order.
 func randomOrder(a alloc.Allocator, count, rounds int, report func(string, float64)) error {
-	blocks := make([][]byte, count)
+	at, sizes := make([]*byte, count), make([]uint16, count)
 	r := rng(1)
 	for range rounds {
-		for i := range blocks {
-			b, err := a.Malloc(r.mixed())
+		for i := range at {
+			size := r.mixed()
+			b, err := a.Malloc(size)
 			if err != nil {
 				return err
 			}
-			b[0] = 1
-			blocks[i] = b
+			at[i], sizes[i] = touched(b), uint16(size)
 		}
 		for i := count - 1; i > 0; i-- {
 			k := int(r.next() % uint32(i+1))
-			blocks[i], blocks[k] = blocks[k], blocks[i]
+			at[i], at[k] = at[k], at[i]
+			sizes[i], sizes[k] = sizes[k], sizes[i]
 		}
 		start := time.Now()
-		for i := range blocks {
-			a.Free(blocks[i])
-			blocks[i] = nil
+		for i, p := range at {
+			freeKept(a, p, sizes[i])
 		}
 		report("call", perCall(start, count))
 	}
