@@ -157,7 +157,7 @@ func (h *Heap) resizeFree(g, old, n uint64) bool {
 // keepsMuch reports whether there may be something for reclaim.
 func (h *Heap) keepsMuch() bool {
 	d := &h.dissolving
-	return h.quick.total != 0 || h.top-d.top >= max(d.every, dissolveEvery)
+	return h.quick.total != 0 && h.top-h.first >= quickTiny || h.top-d.top >= max(d.every, dissolveEvery)
 }
 
 // reclaim makes free spans of what the heap keeps for speed: freed spans in the
