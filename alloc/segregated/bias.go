@@ -23,6 +23,13 @@ import (
 //	                                is the slot in avail?
 //
 // The limit is how many slots of the run may be freed so: all, if it is biased.
+// Instead of the barrier, an atomic instruction of the handle's goroutine does as well,
+// if it comes between two frees and after "limit = 0": there is one each time that it
+// has no slot at hand, which it counts for others to see. Who waits looks for a moment
+// whether that happens: for a goroutine that is at work it mostly does, and a barrier
+// interrupts it, which takes some microseconds, and some dozens in a virtual machine.
+// With claims there is always a barrier.
+//
 // Either the barrier comes after "turn = 1", and the other one waits until the
 // mask is written; or it comes before, and the handle's goroutine sees that the
 // bias is gone. (Dice, Huang, Yang: Asymmetric Dekker synchronization, 2001;
@@ -138,6 +145,23 @@ func (hs *hands) all() iter.Seq[*hand] {
 	}
 }
 
+// passesFence reports whether the goroutine of the handle soon comes for slots other
+// than by the fast path: where it counts that, by an atomic instruction, all that it wrote
+// before can be seen, and it sees from then on what others had written before.
+func (hs *hands) passesFence() bool {
+	n := hs.fences.Load()
+	for range fenceLooks {
+		if hs.fences.Load() != n {
+			return true
+		}
+	}
+	return false
+}
+
+// fenceLooks is how often passesFence looks: for as long as a barrier takes on a machine
+// where it does not take long.
+const fenceLooks = 8192
+
 // How long await leaves the processor to other goroutines, before it does so to other
 // threads, of which one may have been interrupted during its turn.
 const (
@@ -148,7 +172,9 @@ const (
 // await returns when the goroutine that the hands are of sees what was written to
 // the modes, and has finished what it had begun before.
 func (hs *hands) await() {
-	barrier()
+	if hs.claimed || !hs.passesFence() {
+		barrier()
+	}
 	for i := 0; atomic.LoadUint64(&hs.turn) != 0; i++ {
 		if i < awaitYields {
 			runtime.Gosched()

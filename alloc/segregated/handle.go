@@ -51,6 +51,7 @@ func (s *Shared) Handle() *Handle {
 
 // mallocSlow is Malloc when there is no slot at hand.
 func (h *Handle) mallocSlow(size int) ([]byte, error) {
+	h.fences.Add(1)
 	if h.closed {
 		return nil, h.refusal("malloc")
 	}

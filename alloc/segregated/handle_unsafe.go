@@ -44,10 +44,14 @@ type hands struct {
 	place      uintptr          // see claim; 0 when nobody may come in
 	pause      atomic.Int32     // refills until runs may be biased again
 	closed     bool             // the handle is
-	_          [19]byte         // up to here a cache line, with what the runtime puts in front
+	claimed    bool             // they are a claim's
+	_          [18]byte         // up to here a cache line, with what the runtime puts in front
 	now, other [handIndex]*hand // by size in granules
 	of         [maxClasses][2]hand
 	runs       [maxClasses][2]atomic.Uintptr // in them: others look here, and leave a hand that is at work alone
+	_          [64]byte
+	fences     atomic.Uint64 // how often its goroutine has come for slots: see passesFence
+	_          [56]byte
 }
 
 // handIndex is how many sizes in granules are told apart: a power of two, so that Free

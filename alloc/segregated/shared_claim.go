@@ -42,7 +42,7 @@ type claim struct {
 // newClaim returns a claim of hands that hold nothing.
 func newClaim(s *Shared, o *shard, place uintptr) *claim {
 	k := &claim{o: o, home: place}
-	k.place = place
+	k.place, k.claimed = place, true
 	k.setHands(s)
 	return k
 }
