@@ -20,7 +20,7 @@ import "slices"
 const (
 	deferAfter = 128
 	deferMany  = 512
-	deferMost  = 4096 // spans in the list
+	deferMost  = 2048 // spans in the list: to join them takes up to a third of a millisecond
 	sortDigit  = 11   // bits of the starts that one pass of sort looks at
 )
 

@@ -60,7 +60,8 @@
 //     they serve two of three requests, 64 KiB while the heap has less than 256 KiB;
 //     when it has not grown for long 1/4, and more than seven) or is joined with its
 //     free neighbours at once; one that ends at the top lowers it. Of a long row of frees
-//     the spans and runs are joined all together, before the next span is taken.
+//     the spans and runs, 2048 at most, are joined all together, before the next span
+//     is taken (deferred.go).
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been
 //     free since the one before, and so far as there is credit for it: two pages for
 //     each that the heap grows by, and one for each 20000 operations. It comes every
