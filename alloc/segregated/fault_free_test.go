@@ -74,6 +74,22 @@ func TestFaultFree(t *testing.T) {
 			h.Free(b)
 		}
 	})
+	t.Run("A13_behind_the_last_slot", func(t *testing.T) {
+		// Where a run has too little room for one more slot, its address is no block's.
+		for _, size := range DefaultClasses() {
+			h := fresh(t, 8<<20, &Options{Classes: []int{size}})
+			for h.classes[1].cur == 0 {
+				must(t, h, size)
+			}
+			run, c := uint64(h.classes[1].cur), h.classes[1]
+			for slot := uintptr(c.numSlots()); slot < 64 && (slot*c.size) < c.units<<unitShift; slot++ {
+				b := h.mem[run<<unitShift+uint64(slot*c.size):][:1]
+				unchanged(t, h, alloc.ErrInvalidFree, func() { h.Free(b) })
+				unchanged(t, h, alloc.ErrInvalidFree, func() { h.Realloc(b, size) })
+				unchanged(t, h, alloc.ErrInvalidFree, func() { h.Usable(b) })
+			}
+		}
+	})
 	t.Run("A14_misaligned", func(t *testing.T) {
 		h := fresh(t, 4<<20, nil)
 		for _, size := range []int{64, 5000} {

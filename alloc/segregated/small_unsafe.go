@@ -110,10 +110,11 @@ func (h *Heap) Free(b []byte) {
 		// SAFETY: as above; where the unit is not a run, recip is 0 and the test fails.
 		live := (*uint64)(unsafe.Add(h.data.units, run*unitRow))
 		m, slot := *live, uint64(1)<<(x>>32%64)
-		if uint32(x) < uint32(c.recip) && m&slot != 0 {
+		empty := c.empty // the bits of slots that do not exist, which are set in both
+		if uint32(x) < uint32(c.recip) && (m^empty)&slot != 0 {
 			*live = m &^ slot
 			h.frees++
-			if m == ^uint64(0) || m&^slot == c.empty {
+			if m == ^uint64(0) || m&^slot == empty {
 				if run += h.data.unit; run != c.cur {
 					h.runEdge(run, m)
 				}
