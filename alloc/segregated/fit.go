@@ -64,8 +64,11 @@ func (h *Heap) allocExact(bin int, n uint64) uint64 {
 	}
 	l := h.smallLinks(g)
 	if size == n {
+		if h.hooked && !h.unlink(g, size, bin, *l) { // before it is marked, as in dropHooked
+			return 0
+		}
 		row.live |= m
-		if !h.unlink(g, size, bin, *l) {
+		if !h.hooked && !h.unlink(g, size, bin, *l) {
 			return 0
 		}
 		return g

@@ -161,6 +161,9 @@ func (h *Heap) putFree(g, n uint64) bool {
 // dropFree makes the free span [g, g+n) unmarked granules.
 func (h *Heap) dropFree(g, n uint64) bool {
 	u, m := bit(g)
+	if h.hooked && n < largeMin && n != 0 {
+		return h.dropHooked(g, n)
+	}
 	h.row(u).bound &^= m
 	if n < largeMin {
 		if n == 0 {
@@ -181,6 +184,18 @@ func (h *Heap) dropFree(g, n uint64) bool {
 		kinds[0], kinds[1] = kindBitmap, kindBitmap
 	}
 	return h.unlink(g, n, wideBinOf(n), l)
+}
+
+// dropHooked is dropFree for a small span of a heap that is hooked. In mode Checked its
+// links are wiped while it is still marked: a process may end before they are, and then
+// rebuild finds them by the mark.
+func (h *Heap) dropHooked(g, n uint64) bool {
+	if !h.unlink(g, n, binOf(n), *h.smallLinks(g)) {
+		return false
+	}
+	u, m := bit(g)
+	h.row(u).bound &^= m
+	return true
 }
 
 // noEnd fails: the rows do not say where the free span at g ends.
