@@ -75,7 +75,8 @@ func (h *Heap) letGoRun(ci, run uintptr) {
 }
 
 // defers lists the span or run at g, if it is not to be joined at once, and reports
-// whether it has.
+// whether it has. The list never has room for more than deferMost: freeInRow takes it for
+// full when its capacity is used up, and leaves to defers whether it may grow.
 func (h *Heap) defers(g uint64) bool {
 	d := &h.deferred
 	if d.row < deferAfter || h.hooked {
@@ -186,7 +187,10 @@ func (h *Heap) unlist(g, n uint64) {
 func (d *deferredFrees) sort() {
 	lo := slices.Min(d.list)
 	span := slices.Max(d.list) - lo
-	d.scratch = slices.Grow(d.scratch[:0], len(d.list))[:len(d.list)]
+	if len(d.list) > cap(d.scratch) {
+		d.scratch = make([]uint64, cap(d.list)) // no more: see defers
+	}
+	d.scratch = d.scratch[:len(d.list)]
 	for shift := 0; span>>shift != 0; shift += sortDigit {
 		var at [1 << sortDigit]uint32
 		for _, g := range d.list {

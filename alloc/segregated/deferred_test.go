@@ -113,6 +113,28 @@ func TestDeferredFull(t *testing.T) {
 	require.NoError(t, h.Check())
 }
 
+// TestDeferredScratch: the list stays as short when it has been sorted into memory that was
+// taken for a shorter one. In 100 MB the starts have three digits, so that the two change
+// places.
+func TestDeferredScratch(t *testing.T) {
+	h := fresh(t, 256<<20, nil)
+	var bs [][]byte
+	for range 10_000 {
+		bs = append(bs, must(t, h, 10_000))
+	}
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(bs), func(i, k int) { bs[i], bs[k] = bs[k], bs[i] })
+	for _, n := range []int{deferMost - 300, deferMost - 20, 2 * deferMost} {
+		starve(h)
+		for _, b := range bs[:deferAfter+n] {
+			h.Free(b)
+			require.LessOrEqual(t, len(h.deferred.list), deferMost)
+		}
+		bs = bs[deferAfter+n:]
+		must(t, h, 20_000) // joins them
+	}
+	require.NoError(t, h.Check())
+}
+
 // TestDeferredRealloc: a block grows into a neighbour that waits to be joined.
 func TestDeferredRealloc(t *testing.T) {
 	h := fresh(t, 64<<20, &Options{Classes: []int{}})
