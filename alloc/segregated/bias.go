@@ -23,19 +23,19 @@ import (
 //	                                is the slot in avail?
 //
 // The limit is how many slots of the run may be freed so: all, if it is biased.
-// Instead of the barrier, an atomic instruction of the handle's goroutine does as well,
-// if it comes between two frees and after "limit = 0": there is one each time that it
-// has no slot at hand, which it counts for others to see. Who waits looks for a moment
-// whether that happens: for a goroutine that is at work it mostly does, and a barrier
-// interrupts it, which takes some microseconds, and some dozens in a virtual machine.
-// With claims there is always a barrier.
-//
 // Either the barrier comes after "turn = 1", and the other one waits until the
 // mask is written; or it comes before, and the handle's goroutine sees that the
 // bias is gone. (Dice, Huang, Yang: Asymmetric Dekker synchronization, 2001;
 // Linux: membarrier(2).) The handle's writes need to become visible in their
 // order, which they do on amd64. Elsewhere, and where the system has no such
 // call, runs are not biased and a free is one compare-and-swap.
+//
+// Instead of the barrier, an atomic instruction of the handle's goroutine does as well,
+// if it comes between two frees and after "limit = 0": there is one each time that it
+// has no slot at hand, which it counts for others to see. Who waits looks for a moment
+// whether that happens: for a goroutine that is at work it mostly does, and a barrier
+// interrupts it, which takes some microseconds, and some dozens in a virtual machine.
+// With claims there is always a barrier.
 //
 // A bias that was taken away comes back after some refills of the handle. How many
 // depends on whether it was worth it the last time: the pause is doubled if it
@@ -145,6 +145,10 @@ func (hs *hands) all() iter.Seq[*hand] {
 	}
 }
 
+// fenceLooks is how often passesFence looks: for as long as a barrier takes on a machine
+// where it does not take long.
+const fenceLooks = 8192
+
 // passesFence reports whether the goroutine of the handle soon comes for slots other
 // than by the fast path: where it counts that, by an atomic instruction, all that it wrote
 // before can be seen, and it sees from then on what others had written before.
@@ -157,10 +161,6 @@ func (hs *hands) passesFence() bool {
 	}
 	return false
 }
-
-// fenceLooks is how often passesFence looks: for as long as a barrier takes on a machine
-// where it does not take long.
-const fenceLooks = 8192
 
 // How long await leaves the processor to other goroutines, before it does so to other
 // threads, of which one may have been interrupted during its turn.

@@ -32,8 +32,8 @@ func (h *Heap) link(g, n uint64, bin int, l *links) bool {
 	return true
 }
 
-// linkBefore does what is left of link if there are others in the bin, next before, or the
-// heap is hooked.
+// linkBefore does what is left of link if the heap is hooked or there are others in the bin,
+// of which next was the first; it is 0 if there are none.
 func (h *Heap) linkBefore(g, next uint64, bin int) bool {
 	if next == 0 {
 		h.hdr.addBin(uint(bin))

@@ -43,7 +43,10 @@ func (h *Heap) Check() error {
 
 // checkCore is Check for the laws that begin with L.
 func (h *Heap) checkCore() (errs []error) {
-	c := checker{Heap: h, free: map[uint64]uint64{}, kept: map[uint64]uint64{}, deferred: map[uint64]bool{}, partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{}}
+	c := checker{
+		Heap: h, free: map[uint64]uint64{}, kept: map[uint64]uint64{}, deferred: map[uint64]bool{},
+		partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{},
+	}
 	defer func() {
 		r := recover()
 		if r == nil {
@@ -74,7 +77,7 @@ type checker struct {
 	errs     []error
 	free     map[uint64]uint64   // free spans the walk saw: size by start
 	kept     map[uint64]uint64   // spans in quick lists it saw: size by start
-	deferred map[uint64]bool     // starts of spans and runs that are to be joined
+	deferred map[uint64]bool     // starts of spans and runs to be joined that it did not see yet
 	partial  map[uintptr]uintptr // partial runs it saw: class by unit
 
 	owned  map[uint64]int     // of a Shared: runs it saw by owner
@@ -144,7 +147,7 @@ func (c *checker) walk() {
 		c.span(p)
 		switch {
 		case p.quick:
-			if c.isDeferred(p) {
+			if c.crossOffDeferred(p) {
 				c.countSpan(&spans, p.n)
 				break
 			}
@@ -247,7 +250,7 @@ func (c *checker) run(p piece) uint64 {
 		if cl.avail&live != 0 {
 			c.report(4, "run %#x: slots %#x are at hand and live", p.g<<granuleShift, cl.avail&live)
 		}
-	case live == cl.empty && c.isDeferred(p):
+	case live == cl.empty && c.crossOffDeferred(p):
 	case live == cl.empty:
 		c.report(7, "the empty run %#x is kept", p.g<<granuleShift)
 	case live != ^uint64(0):
@@ -292,7 +295,8 @@ func (c *checker) bins() {
 	}
 }
 
-// quickLists compares the quick lists with the walk: L5.
+// quickLists compares the quick lists with the walk, and says what of those to be joined it
+// has not met: L5.
 func (c *checker) quickLists() {
 	for i := range c.quick.bucket {
 		b := &c.quick.bucket[i]
@@ -318,23 +322,6 @@ func (c *checker) quickLists() {
 	}
 }
 
-// deferredSpans notes which spans and runs are to be joined: L5.
-func (c *checker) deferredSpans() {
-	for _, g := range c.Heap.deferred.list {
-		if c.deferred[g] {
-			c.report(5, "the span %#x is to be joined twice", g<<granuleShift)
-		}
-		c.deferred[g] = true
-	}
-}
-
-// isDeferred reports whether p is to be joined, and forgets it then.
-func (c *checker) isDeferred(p piece) bool {
-	was := c.deferred[p.g]
-	delete(c.deferred, p.g)
-	return was
-}
-
 // keptIn compares spans of quick list i with the walk, and reports whether they agree.
 func (c *checker) keptIn(i int, spans []quickEntry) bool {
 	for _, e := range spans {
@@ -345,6 +332,24 @@ func (c *checker) keptIn(i int, spans []quickEntry) bool {
 		delete(c.kept, e.start())
 	}
 	return true
+}
+
+// deferredSpans notes which spans and runs are to be joined: L5.
+func (c *checker) deferredSpans() {
+	for _, g := range c.Heap.deferred.list {
+		if c.deferred[g] {
+			c.report(5, "the span %#x is to be joined twice", g<<granuleShift)
+		}
+		c.deferred[g] = true
+	}
+}
+
+// crossOffDeferred reports whether p is one of those that are to be joined, and takes it
+// off them: those that are left in the end are no freed spans or runs.
+func (c *checker) crossOffDeferred(p piece) bool {
+	was := c.deferred[p.g]
+	delete(c.deferred, p.g)
+	return was
 }
 
 // lists compares the lists of partial runs with the walk: L7.

@@ -7,7 +7,8 @@ import "slices"
 // is asked for. So of those that go back to the best-fit space with none taken from there
 // in between, from the deferAfter-th on spans and empty runs are listed, and joined before
 // the next is taken, before a sweep, or when the list is full (Wilson et al., section
-// 3.10: deferred coalescing). Then Free does not even look for a span's size.
+// 3.10: deferred coalescing). While they are, Free does not even look for a span's size,
+// nor whether a quick list would keep it.
 //
 // If there are deferMany, that is done by address. Neighbours become one span, the free
 // spans between them are unlinked once, and when all is freed nothing is put in a bin.
@@ -26,7 +27,7 @@ const (
 
 // deferredFrees are the spans and runs that are free and not joined yet.
 type deferredFrees struct {
-	row     uint64   // spans that went back since one was taken
+	row     uint64   // spans and runs that went back since one was taken, up to deferAfter
 	list    []uint64 // their starts in granules
 	scratch []uint64 // for sort
 }
@@ -39,11 +40,12 @@ func (h *Heap) takes() {
 	}
 }
 
-// freeInRow is freeSlow for the used span at g after so many in a row that it can be
-// listed; when there is more to do it is left to freeFar.
+// freeInRow is freeSlow for the used span at g after deferAfter others in a row: it is
+// listed. If it is so large that its pages go back at once, the list has no room, or a
+// sweep is due, it is left to freeFar.
 func (h *Heap) freeInRow(b []byte, g uint64) {
 	d, u := &h.deferred, g>>granuleBits
-	if next := h.row(u + 1); *h.kind(u + 1) == kindLarge && next.live == g && next.bound >= h.soon() ||
+	if next := h.row(u + 1); *h.kind(u + 1) == kindLarge && next.live == g && next.bound >= h.soonGranules() ||
 		len(d.list) == cap(d.list) || h.mallocs+h.frees >= h.sweepAt {
 		h.freeFar(b, g, 0)
 		return
@@ -56,7 +58,7 @@ func (h *Heap) freeInRow(b []byte, g uint64) {
 // letGo is freeSpan for a span that is not used any more, [g, g+n), at once or with
 // others later.
 func (h *Heap) letGo(g, n uint64) {
-	if n >= h.soon() || !h.defers(g) {
+	if n >= h.soonGranules() || !h.defers(g) {
 		h.freeSpan(g, n)
 		return
 	}
@@ -65,7 +67,7 @@ func (h *Heap) letGo(g, n uint64) {
 	h.row(u).bound &^= m
 }
 
-// letGoRun is dropRun, at once or with others later.
+// letGoRun is dropRun for a run that is not current, at once or with others later.
 func (h *Heap) letGoRun(ci, run uintptr) {
 	if !h.defers(uint64(run) << granuleBits) {
 		h.dropRun(ci, run)
@@ -136,7 +138,7 @@ func (h *Heap) coalesceFrom(i int) int {
 	for ; i > 0 && n != 0; i-- {
 		to := list[i-1]
 		size := h.listedSize(to)
-		if end-to >= h.soon() || size == 0 || !h.reaches(to+size, g) {
+		if end-to >= h.soonGranules() || size == 0 || !h.clearBetween(to+size, g) {
 			break
 		}
 		h.unlist(g, n) // not before the one below it is measured
@@ -151,14 +153,11 @@ func (h *Heap) coalesceFrom(i int) int {
 	return i
 }
 
-// reaches reports whether there is nothing between granules at and g, where a span begins,
-// or has been but a small free span.
-func (h *Heap) reaches(at, g uint64) bool {
+// clearBetween leaves no span between granules at and g, where the next listed one begins,
+// and reports whether it could: it drops a free one, if that remembers nothing.
+func (h *Heap) clearBetween(at, g uint64) bool {
 	return at == g || g-at < infoMin && h.startsFree(at) && h.spanSize(at) == g-at && h.dropFree(at, g-at)
 }
-
-// soon returns how many granules are so many that their pages go back at once.
-func (h *Heap) soon() uint64 { return soonPages * h.pageGranules }
 
 // listedSize returns the size in granules of the listed span or run at g, or 0 if
 // the rows make no sense.

@@ -65,7 +65,8 @@ func (h *Heap) freeSlow(b []byte) {
 }
 
 // freeFar is freeSlow for the used span at g of n granules, 0 if its size is still to be
-// found, whose bucket may have no room for it, or which may be kept though it is large.
+// found, whose bucket may have no room for it, which may be kept though it is large, or
+// which freeInRow does not list.
 func (h *Heap) freeFar(b []byte, g, n uint64) {
 	if n == 0 {
 		n = h.spanSize(g)

@@ -25,7 +25,7 @@ func (h *Heap) freeSpan(g, n uint64) {
 		before = u<<granuleBits + b
 	}
 	switch {
-	case n >= soonPages*h.pageGranules:
+	case n >= h.soonGranules():
 		h.freeMany(g, n, before)
 	case end == h.top:
 		h.freeTop(g, before)
@@ -119,7 +119,7 @@ func (h *Heap) freeBetween(g, n, front, back uint64) {
 	if back != 0 && !h.absorb(g+n, back, &m) || front != 0 && !h.absorb(g-front, front, &m) {
 		return
 	}
-	lo, end, soon := g-front, g+n+back, n >= soonPages*h.pageGranules
+	lo, end, soon := g-front, g+n+back, n >= h.soonGranules()
 	switch {
 	case end == h.top:
 		h.lowerTop(lo, m.gone)

@@ -47,7 +47,7 @@ const (
 
 const (
 	magic       = 0x6765732d6c6d656d // "memlseg" with its length, as a word
-	version     = 3
+	version     = 3                  // of the layout, the sizes of runs included
 	headerSize  = 4096
 	kindSize    = 2  // bytes of a kind
 	unitRow     = 16 // bytes of a unit

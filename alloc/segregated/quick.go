@@ -235,7 +235,8 @@ func (q *quickLists) largest() (n uint64) {
 	return n
 }
 
-// flushQuick frees the spans of all buckets and reports whether there were any.
+// flushQuick frees the spans of all buckets, joins what waits for it, and reports whether
+// there was any of either.
 func (h *Heap) flushQuick() bool {
 	if h.quick.total == 0 && len(h.deferred.list) == 0 {
 		return false

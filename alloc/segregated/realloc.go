@@ -103,8 +103,8 @@ func (h *Heap) resizeSpan(g, old, n uint64) bool {
 }
 
 // mayFit reports whether a used span that ends at granule end may go from old to n
-// granules in place: not if it is to grow, and what lies behind it is used or a run that
-// is not to be joined.
+// granules in place: not if it is to grow, and what lies behind it is used, or a run while
+// none wait to be joined.
 func (h *Heap) mayFit(end, old, n uint64) bool {
 	if n <= old || end >= h.top {
 		return true

@@ -35,6 +35,9 @@ const (
 	_           = uint(sweepMin - infoMin)
 )
 
+// soonGranules is soonPages in granules: so much goes back to the system when it is freed.
+func (h *Heap) soonGranules() uint64 { return soonPages * h.pageGranules }
+
 // tick sweeps when it is time and there is credit.
 func (h *Heap) tick() {
 	ops := h.mallocs + h.frees
@@ -49,7 +52,7 @@ func (h *Heap) tick() {
 	h.sweepAt = ops + sweepEvery
 	since := ops - h.lastSweep
 	if h.credit != 0 {
-		h.coalesce()
+		h.coalesce() // so that sweepWait knows what is free
 	}
 	if h.credit != 0 && since < h.sweepWait() {
 		return
