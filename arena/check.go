@@ -9,7 +9,7 @@ import (
 // changes nothing. O(pages/64).
 //
 //	L1  the count of committed pages is the number of pages in the set
-//	L2  committed ≤ reserved
+//	L2  committed ≤ reserved, and never more than was reserved at first
 //	L3  committed ≤ limit, where there is one
 func (r *Region) Check() error {
 	r.mu.Lock()
@@ -26,7 +26,7 @@ func (r *Region) Check() error {
 		errs = append(errs, fmt.Errorf("arena: L1: %d bytes counted as committed, the set says %d", r.stats.Committed, have))
 	}
 	if have > r.size || r.stats.Peak > r.size+r.cut {
-		errs = append(errs, fmt.Errorf("arena: L2: %d bytes committed, at most %d, of %d", have, r.stats.Peak, r.size))
+		errs = append(errs, fmt.Errorf("arena: L2: %d bytes committed, at most %d, of %d, at first %d", have, r.stats.Peak, r.size, r.size+r.cut))
 	}
 	if r.limit > 0 && have > r.limit {
 		errs = append(errs, fmt.Errorf("arena: L3: %d bytes committed, limit %d", have, r.limit))

@@ -5,7 +5,8 @@
 // # Parts
 //
 //   - [Region]: one range of address space. [Reserve] makes it, from the
-//     system, the Go heap or a file; [FromBytes] takes memory of the caller's.
+//     system, the Go heap or a file; [FromBytes] takes memory of the caller's;
+//     [Region.Shrink] gives the end of one back.
 //   - [Arena]: bump allocation for one goroutine, a stack with [Arena.Mark] and
 //     [Arena.Release]; typed with [New] and [MakeSlice].
 //   - [Concurrent]: bump allocation for many goroutines in one region.

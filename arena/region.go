@@ -14,7 +14,8 @@ import (
 // [Region.Decommit] gives them back.
 //
 // A Region is safe for concurrent use, except that nothing may touch its bytes
-// or run beside [Region.Close] and [Region.Shrink]. Its laws, with page meaning the system's page:
+// or run beside [Region.Close] and [Region.Shrink]. Its laws, with page meaning
+// the system's page:
 //
 //	committed ≤ reserved, and committed ≤ limit where there is one
 //	committed == page size × pages that a Commit covered since their last Decommit
@@ -24,7 +25,7 @@ type Region struct {
 	size    int
 	cut     int // bytes that Shrink has given back
 	backing Backing
-	limit   int   // bytes, at most size
+	limit   int   // bytes, at most what was reserved
 	page    int64 // bytes in a page
 
 	mu        sync.Mutex
@@ -240,7 +241,8 @@ func (r *Region) Resident() (int, error) {
 // Shrink makes the region end after size bytes, rounded up to whole pages: what lies
 // past them goes back to the system, memory and addresses, and views of it are dead, as
 // after Close. It is for a reservation that turns out not to be needed as a whole. A
-// guard page at the end moves along. A size that is not smaller changes nothing.
+// guard page at the end moves along. A size that is not smaller changes nothing. What
+// allocates in the region is not told: nothing of it may lie there, nor come to.
 //
 // The error is [ErrUnsupported] for other backings than Mmap and Sparse and where the
 // system cannot divide a mapping (Windows), [ErrSize] for a size that is not positive,

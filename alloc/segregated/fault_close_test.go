@@ -66,11 +66,12 @@ func TestFaultClose(t *testing.T) {
 func TestClosedKeepsFewAddresses(t *testing.T) {
 	r, err := arena.Reserve(1<<20, nil)
 	require.NoError(t, err)
-	divided := r.Shrink(1<<19) == nil
+	err = r.Shrink(1 << 19)
 	require.NoError(t, r.Close())
-	if !divided {
+	if err != nil && runtime.GOOS != "linux" {
 		t.Skip("mappings are not divided on this system")
 	}
+	require.NoError(t, err)
 	const used = 1 << 20
 	few := func(h *Heap, first uint64) {
 		t.Helper()
