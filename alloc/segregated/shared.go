@@ -99,7 +99,8 @@ func (s *Shared) start(o Options) error {
 		return nil
 	}
 	_, rows, _ := metaOffsets(len(s.h.units), s.h.pageSize)
-	if !s.h.commitBytes(rows, rows+unitRow) {
+	_, from := tableStarts(len(s.h.units), s.h.first>>granuleBits, s.h.pageSize)
+	if rows < from && !s.h.commitBytes(rows, rows+unitRow) {
 		return s.h.noMemory("new", int(s.h.pageSize))
 	}
 	prev := 0

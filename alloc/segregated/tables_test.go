@@ -54,3 +54,17 @@ func freeReads(t *testing.T, h *Heap, b []byte) {
 	}()
 	h.Free(b)
 }
+
+// TestCommittedBySmallShared: a Shared needs the row of unit 0, and counts its page once,
+// also where the rows of the data lie in it.
+func TestCommittedBySmallShared(t *testing.T) {
+	for _, size := range []int{256 << 10, 1 << 20, 64 << 20, 1 << 30} {
+		r, err := arena.Reserve(size, nil)
+		require.NoError(t, err)
+		s, err := NewShared(r, nil)
+		require.NoError(t, err)
+		require.EqualValues(t, r.Stats().Committed, s.h.committed, "region of %d", size)
+		require.NoError(t, s.Close())
+		require.NoError(t, r.Close())
+	}
+}
