@@ -122,69 +122,78 @@ func (h *Heap) version() uint32 {
 	return version
 }
 
+// tally is what the walk counts.
+type tally struct {
+	live  uint64             // blocks
+	quick uint64             // granules in quick lists
+	runs  [maxClasses]uint32 // by class
+	spans [maxClasses]int32  // by the class of their size: those that are live, or to be joined
+}
+
 // walk goes over spans and runs by address: L1 to L4, L8.
 func (c *checker) walk() {
-	live, quick, prevFree := uint64(0), uint64(0), false
-	var runs [maxClasses]uint32
-	var spans [maxClasses]int32
-	end := c.hdr.first
+	var t tally
+	end, prevFree := c.hdr.first, false
 	for p := range c.pieces() {
 		if p.bad != "" {
 			c.report(1, "%#x %s", p.g<<granuleShift, p.bad)
 			return
 		}
 		end = p.g + p.n
-		if p.class != 0 {
-			runs[p.class]++
-			if c.shared != nil {
-				c.checkRun(p)
-			} else {
-				live += c.run(p)
-			}
-			prevFree = false
-			continue
-		}
-		c.span(p)
 		switch {
-		case p.quick:
-			if c.crossOffDeferred(p) {
-				c.countSpan(&spans, p.n)
-				break
-			}
-			quick += p.n
-			c.kept[p.g] = p.n
-		case p.used:
-			live++
-			c.countSpan(&spans, p.n)
+		case p.class == 0:
+			c.span(p)
+			c.noteSpan(p, prevFree, &t)
+		case c.shared != nil:
+			t.runs[p.class]++
+			c.checkRun(p)
 		default:
-			c.free[p.g] = p.n
-			if prevFree {
-				c.report(2, "the free span at %#x follows another", p.g<<granuleShift)
-			}
+			t.runs[p.class]++
+			t.live += c.run(p)
 		}
-		prevFree = !p.used && !p.quick
-	}
-	if quick != c.quick.total {
-		c.report(8, "%d granules in the quick lists, the counter says %d", quick, c.quick.total)
+		prevFree = p.class == 0 && !p.used && !p.quick
 	}
 	c.end(end, prevFree)
-	if want := c.mallocs - c.frees; live != want {
-		c.report(8, "%d live blocks, the counters say %d", live, want)
-	}
-	if runs != c.hdr.runs {
-		c.report(8, "runs by class are %v, the counters say %v", runs, c.hdr.runs)
-	}
-	for ci := range spans {
-		if spans[ci] != c.demand[ci].live {
-			c.report(8, "%d live spans have a size of class %d, the counter says %d", spans[ci], ci, c.demand[ci].live)
+	c.totals(&t)
+}
+
+// noteSpan notes and counts a span as what it is: used, free, in a quick list or to be
+// joined.
+func (c *checker) noteSpan(p piece, prevFree bool, t *tally) {
+	switch {
+	case p.used:
+		t.live++
+	case !p.quick:
+		c.free[p.g] = p.n
+		if prevFree {
+			c.report(2, "the free span at %#x follows another", p.g<<granuleShift)
 		}
+		return
+	case !c.crossOffDeferred(p):
+		t.quick += p.n
+		c.kept[p.g] = p.n
+		return
+	}
+	if ci := c.demandOf(p.n); ci != 0 {
+		t.spans[ci]++
 	}
 }
 
-// countSpan counts a span of n granules for its class, if it has one.
-func (c *checker) countSpan(spans *[maxClasses]int32, n uint64) {
-	if ci := c.demandOf(n); ci != 0 {
-		spans[ci]++
+// totals compares what the walk has counted with the counters: L8.
+func (c *checker) totals(t *tally) {
+	if t.quick != c.quick.total {
+		c.report(8, "%d granules in the quick lists, the counter says %d", t.quick, c.quick.total)
+	}
+	if want := c.mallocs - c.frees; t.live != want {
+		c.report(8, "%d live blocks, the counters say %d", t.live, want)
+	}
+	if t.runs != c.hdr.runs {
+		c.report(8, "runs by class are %v, the counters say %v", t.runs, c.hdr.runs)
+	}
+	for ci, n := range t.spans {
+		if n != c.demand[ci].live {
+			c.report(8, "%d live spans have a size of class %d, the counter says %d", n, ci, c.demand[ci].live)
+		}
 	}
 }
 

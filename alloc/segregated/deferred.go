@@ -27,7 +27,7 @@ const (
 
 // deferredFrees are the spans and runs that are free and not joined yet.
 type deferredFrees struct {
-	row     uint64   // spans and runs that went back since one was taken, up to deferAfter
+	row     uint64   // spans and runs that went back since one was taken, and are not listed
 	list    []uint64 // their starts in granules
 	scratch []uint64 // for sort
 }

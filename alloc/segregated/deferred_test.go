@@ -224,7 +224,7 @@ func TestDeferredSort(t *testing.T) {
 	})
 }
 
-// TestCheckFindsDeferred breaks what L5, L7 and L8 say of the list.
+// TestCheckFindsDeferred breaks what L5 and L7 say of the list.
 func TestCheckFindsDeferred(t *testing.T) {
 	for law, harms := range map[string]map[string]func(d *deferredFrees){
 		"L5:": {
