@@ -50,8 +50,8 @@
 //     data on four at a time, which are brought into memory together.
 //  4. Free(b) subtracts the address of the first data from b's, reads what its unit
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
-//     the remainder is not 0 or the bit not set, it is a fault, and which one is
-//     found out then.
+//     the remainder is not 0, the bit not set or that of no slot, it is a fault, and
+//     which one is found out then.
 //  5. A run that becomes empty goes back to the best-fit space, and so does the
 //     free part of one that is sparse, before the data grows, if its class asks
 //     for no more: its live slots are spans from then on. A freed span

@@ -10,8 +10,8 @@ import (
 
 // A Heap is a general-purpose allocator in one region. It is not safe for
 // concurrent use. The package comment describes how it works; every method of
-// [alloc.Allocator] is O(1) but for the bounded searches named there, and for
-// bytes that are copied or cleared.
+// [alloc.Allocator] is O(1) but for the bounded searches and lists named there,
+// and for bytes that are copied or cleared.
 type Heap struct {
 	view
 	smallState
