@@ -174,10 +174,10 @@
 // Damage that a stray write does to the word of a run is found by Check.
 //
 // Blocks move in Realloc and [Heap.Compact] only. A cache that is full, and whose values
-// become ten times as large, wastes 39 % of the memory at the worst moment if they stay; in
+// become ten times as large, wastes 40 % of the memory at the worst moment if they stay; in
 // simulations no choice of places wasted less than 35 %, and to map pages with disjoint
 // blocks to one frame (Powers et al.: Mesh, PLDI 2019) left 30 %, as few such pages are
-// disjoint. Moving as much as 7 % of what is allocated leaves 20 %. A Shared cannot do it.
+// disjoint. Moving as much as 7 % of what is allocated leaves 21 %. A Shared cannot do it.
 //
 // The first Malloc after a long row of frees joins up to 2048 spans, which takes up to a
 // third of a millisecond; so does a Free that finds 2048 waiting.
