@@ -192,6 +192,25 @@ func TestDamagedEnd(t *testing.T) {
 	}
 }
 
+// TestDamagedDirty: nor does what it says of which pages are in use, word by word or both.
+func TestDamagedDirty(t *testing.T) {
+	for words := range 4 {
+		h := fresh(t, 1<<20, nil)
+		if words&1 != 0 {
+			h.hdr.dirty = 1 << 40
+		}
+		if words&2 != 0 {
+			h.hdr.commit = 1 << 40
+		}
+		n, err := 0, error(nil)
+		for ; err == nil && n < 1<<20/3000; n++ {
+			_, err = h.Malloc(3000)
+		}
+		require.Error(t, err, "words %b", words)
+		h.fail("broken on purpose") // so that the end of the test does not check
+	}
+}
+
 // TestDamagedTables overwrites stretches of each table, and of the data with
 // the links in it, with noise, ones and zeros.
 func TestDamagedTables(t *testing.T) {

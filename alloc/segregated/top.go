@@ -34,7 +34,7 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 func (h *Heap) allocTop(n uint64) uint64 {
 	g, d := h.top, h.hdr
 	end := g + n
-	if g != d.top || end > d.dirty || end > d.commit {
+	if g != d.top || end > d.dirty || end > min(d.commit, h.endGranule()) {
 		return h.allocFresh(n)
 	}
 	h.topPeak = max(h.topPeak, end)
