@@ -185,15 +185,16 @@ func (h *Heap) badHead(bin int, g uint64) bool {
 	return h.fail("bin %d starts at %#x, which is not a free span", bin, g<<granuleShift)
 }
 
-// nextBin returns the first bin from bin on that has spans, or numBins.
+// nextBin returns the first bin from bin on that has spans, or numBins, also where the
+// bits are damaged.
 func (h *Heap) nextBin(bin int) int {
 	w, d := uint(bin)/64, h.hdr
 	if s := d.binSet[w] >> (uint(bin) & 63); s != 0 {
-		return bin + bits.TrailingZeros64(s)
+		return min(bin+bits.TrailingZeros64(s), numBins)
 	}
 	if rest := d.wordSet >> (w + 1) << (w + 1) & (1<<binWords - 1); rest != 0 {
 		w = uint(bits.TrailingZeros64(rest))
-		return int(w*64) + bits.TrailingZeros64(d.binSet[w])
+		return min(int(w*64)+bits.TrailingZeros64(d.binSet[w]), numBins)
 	}
 	return numBins
 }

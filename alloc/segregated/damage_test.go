@@ -211,6 +211,22 @@ func TestDamagedDirty(t *testing.T) {
 	}
 }
 
+// TestDamagedBins: bits of bins that do not exist, or of words without any, lead nowhere.
+func TestDamagedBins(t *testing.T) {
+	const last = binWords - 1
+	for _, bits := range []uint64{0, 1 << 60, 1 << 63} {
+		for _, size := range []int{16, 3000, 200_000} {
+			h := fresh(t, 8<<20, nil)
+			must(t, h, 1000)
+			h.hdr.binSet[last], h.hdr.wordSet = bits, h.hdr.wordSet|1<<last
+			must(t, h, size)
+			_, err := h.MallocAligned(size, 4096)
+			require.NoError(t, err)
+			h.fail("broken on purpose") // so that the end of the test does not check
+		}
+	}
+}
+
 // TestDamagedTables overwrites stretches of each table, and of the data with
 // the links in it, with noise, ones and zeros.
 func TestDamagedTables(t *testing.T) {
