@@ -40,14 +40,17 @@ func (h *Heap) takes() {
 	}
 }
 
-// freeInRow is freeSlow for the used span at g after deferAfter others in a row: it is
+// freeInRow is Free for the used span at g after deferAfter others in a row: it is
 // listed. If it is so large that its pages go back at once, the list has no room, or a
-// sweep is due, it is left to freeFar.
+// sweep is due, it is left to releaseSpan.
 func (h *Heap) freeInRow(b []byte, g uint64) {
 	d, u := &h.deferred, g>>granuleBits
 	if next := h.row(u + 1); *h.kind(u + 1) == kindLarge && next.live == g && next.bound >= h.soonGranules() ||
 		len(d.list) == cap(d.list) || h.mallocs+h.frees >= h.sweepAt {
-		h.freeFar(b, g, 0)
+		h.releaseSpan(g, h.spanSize(g))
+		if h.err != nil {
+			h.failFree(b)
+		}
 		return
 	}
 	d.list = append(d.list, g)

@@ -7,48 +7,24 @@ import (
 	"github.com/memlab-go/memlab/arena"
 )
 
-// freeSlow is Free for blocks that are no slots, for bad ones, and when every
-// call has to come here. What it does itself is most frequent: a span is measured as in
-// spanSize, and put into a bucket that has room, as in putQuick, or, if it is too much to
-// be kept, freed, as in releaseSpan. All else is left to functions that it ends with.
-func (h *Heap) freeSlow(b []byte) {
-	addr := addrOf(b)
-	g := uint64(addr-uintptr(h.base)) >> granuleShift
-	u := g >> granuleBits
-	if addr-h.data.addr >= h.reach || addr%granule != 0 || *h.kind(u) != kindBitmap {
-		h.freeRare(b)
-		return
+// taggedSize returns the size of the used span at g if it is large, and 0 if it is small,
+// or the rows make no sense.
+func (h *Heap) taggedSize(g uint64) uint64 {
+	u := g>>granuleBits + 1
+	if next := h.row(u); *h.kind(u) == kindLarge && next.live == g && next.bound >= largeMin && next.bound <= h.top-g {
+		return next.bound
 	}
-	row := h.row(u)
-	if row.live&row.bound>>(g&granuleMask)&1 == 0 {
-		h.freeRare(b)
-		return
+	return 0
+}
+
+// freeFar is Free for the used span at g of n granules, 0 if its size is still to be found,
+// that is not just put into a bucket.
+func (h *Heap) freeFar(b []byte, g, n uint64) {
+	if n == 0 {
+		n = h.spanSize(g)
 	}
-	if h.deferred.row >= deferAfter {
-		h.freeInRow(b, g)
-		return
-	}
-	n := uint64(0)
-	if w := row.starts() >> (g & granuleMask) >> 1; w != 0 {
-		n = uint64(bits.TrailingZeros64(w)) + 1
-	} else if next := h.row(u + 1); *h.kind(u + 1) == kindLarge && next.live == g && next.bound >= largeMin && next.bound <= h.top-g {
-		n = next.bound
-	}
-	q := &h.quick
-	if n-1 < q.part && q.total+n <= q.most {
-		i := uint(binOf(n))
-		if b := &q.bucket[i]; b.n < quickSlots {
-			k := b.n
-			b.span[k] = newQuickEntry(g, n)
-			b.n = k + 1
-			q.filled[i/64] |= 1 << (i & 63)
-			q.total += n
-			row.bound &^= 1 << (g & granuleMask)
-			h.frees++
-			h.demands(n, -1)
-			return
-		}
-	} else if !q.keeps(n) {
+	switch {
+	case !h.quick.keeps(n):
 		h.frees++
 		h.demands(n, -1)
 		h.deferred.row++ // it is not deferAfter yet
@@ -56,27 +32,13 @@ func (h *Heap) freeSlow(b []byte) {
 		if h.mallocs+h.frees >= h.sweepAt {
 			h.tick()
 		}
-		if h.err != nil {
-			h.failFree(b)
-		}
-		return
-	}
-	h.freeFar(b, g, n)
-}
-
-// freeFar is freeSlow for the used span at g of n granules, 0 if its size is still to be
-// found, whose bucket may have no room for it, which may be kept though it is large, or
-// which freeInRow does not list.
-func (h *Heap) freeFar(b []byte, g, n uint64) {
-	if n == 0 {
-		n = h.spanSize(g)
-	}
-	if h.quick.keeps(n) && h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n) {
+	case h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n):
 		h.frees++
 		h.demands(n, -1)
 		return
+	default:
+		h.releaseSpan(g, n)
 	}
-	h.releaseSpan(g, n)
 	if h.err != nil {
 		h.failFree(b)
 	}
@@ -87,7 +49,7 @@ func (h *Heap) freeFar(b []byte, g, n uint64) {
 //go:noinline
 func (h *Heap) failFree(b []byte) { panic(h.badBlock("free", b, h.err)) }
 
-// freeRare is freeSlow for nil, for bad blocks, and when every call has to come here.
+// freeRare is Free for nil, for bad blocks, and when every call has to come here.
 func (h *Heap) freeRare(b []byte) {
 	if b == nil {
 		return

@@ -23,43 +23,40 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	return h.mallocQuick(size)
 }
 
-// mallocQuick is Malloc for a block that is to be a span: the newest of its bucket in the
-// quick lists, if that does, as in takeQuick.
+// mallocQuick is Malloc for a block that is to be a span though its size has a class.
 func (h *Heap) mallocQuick(size int) ([]byte, error) {
-	if uint(size) <= quickMax<<granuleShift && !h.hooked && h.mallocs+h.frees < h.sweepAt {
-		n := max(1, (uint64(size)+granule-1)>>granuleShift)
-		q := &h.quick
-		i := binOf(n)
-		b := &q.bucket[i]
-		if k := b.n - 1; k < quickSlots && b.span[k].size() >= n {
-			e := b.span[k]
-			b.n, b.used = k, true
-			q.total -= e.size()
-			q.hits++
-			h.row(e.start() >> granuleBits).bound |= 1 << (e.start() & granuleMask)
-			h.mallocs++
-			h.demands(e.size(), 1)
-			return h.at(e.start(), size), nil
-		}
-		if b.n == 0 && b.more == 0 && q.share != quickStill {
-			q.misses++
-			return h.mallocFit(size, n, i)
-		}
-		return h.mallocOther(size, n)
+	if uintptr(size) >= h.quickEnd || h.mallocs+h.frees >= h.sweepAt {
+		return h.mallocFar(size)
 	}
-	return h.mallocFar(size)
+	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	i := binOf(n)
+	if e, ok := h.quick.newest(h.bucket(i), n); ok {
+		h.mallocs++
+		h.demands(e.size(), 1)
+		return h.reuse(e.start(), size), nil
+	}
+	return h.mallocOther(size, n, i)
 }
 
-// mallocOther is mallocQuick for n granules, at most quickMax, if another span of the
-// quick lists has to do.
-func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
-	e := h.takeQuick(n)
-	if e == 0 {
-		return h.mallocFit(size, n, binOf(n))
+// mallocOther is Malloc for n granules, whose bucket is i, if the newest span there does
+// not do.
+func (h *Heap) mallocOther(size int, n uint64, i int) ([]byte, error) {
+	e, q := quickEntry(0), &h.quick
+	if b := h.bucket(i); b.n != 0 || b.more != 0 {
+		e = q.takeOwn(b, n)
 	}
+	if e == 0 && q.share == quickStill {
+		e = q.takeNear(i, n)
+	}
+	if e == 0 {
+		q.misses++
+		return h.mallocFit(size, n, i)
+	}
+	q.hits++
+	q.total -= e.size()
 	h.mallocs++
 	h.demands(e.size(), 1)
-	return h.at(e.start(), size), nil
+	return h.reuse(e.start(), size), nil
 }
 
 // mallocFar is mallocQuick for what it does not look for in the quick lists.

@@ -15,6 +15,7 @@ const (
 	quickSlots   = 7
 	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
 	quickBuckets = exactBins + (12-7)<<subBinShift + 1
+	quickWords   = 4                      // of bits for them; a power of two
 	quickTries   = 2                      // buckets looked at to make room for a span
 	quickBits    = 13                     // of an entry: the size; the rest is the start
 	_            = uint(quickMax - 1<<12) // the last bucket is that of quickMax alone
@@ -49,7 +50,7 @@ type quickLists struct {
 	stood  uint64   // most data that there was when it grew last
 	_      [16]byte // so that a bucket is a cache line
 	bucket [quickBuckets]quickBucket
-	filled [(quickBuckets + 63) / 64]uint64 // bit set: the bucket may hold spans
+	filled [quickWords]uint64 // bit set: the bucket may hold spans
 	quickMore
 }
 
@@ -57,23 +58,8 @@ type quickLists struct {
 // the quick lists, or 0: the newest of its bucket that is large enough, else, in a heap
 // that is still, one of the next buckets.
 func (h *Heap) takeQuick(n uint64) quickEntry {
-	q := &h.quick
-	i := binOf(n)
-	b := &q.bucket[i]
-	if b.n == 0 {
-		q.unspill(b)
-	}
-	e := quickEntry(0)
-	if last := b.n - 1; last < quickSlots {
-		for k := last; k < quickSlots; k-- {
-			if b.span[k].size() >= n {
-				e = b.span[k]
-				b.n, b.used = last, true
-				b.span[k] = b.span[last]
-				break
-			}
-		}
-	}
+	q, i := &h.quick, binOf(n)
+	e := q.takeOwn(&q.bucket[i], n)
 	if e == 0 && q.share == quickStill {
 		e = q.takeNear(i, n)
 	}
@@ -83,15 +69,45 @@ func (h *Heap) takeQuick(n uint64) quickEntry {
 	}
 	q.hits++
 	q.total -= e.size()
-	h.row(e.start() >> granuleBits).bound |= 1 << (e.start() & granuleMask)
+	h.reuse(e.start(), 0)
 	return e
 }
 
-// takeNear takes the newest span of the first bucket behind that of n, i, that has any,
-// if it is larger by at most 1/4.
+// newest takes the newest span of b, and reports whether there is one and it has at least
+// n granules.
+func (q *quickLists) newest(b *quickBucket, n uint64) (e quickEntry, ok bool) {
+	k := b.n - 1
+	if k >= quickSlots || b.span[k].size() < n {
+		return 0, false
+	}
+	e = b.span[k]
+	b.n, b.used = k, true
+	q.total -= e.size()
+	q.hits++
+	return e, true
+}
+
+// takeOwn takes the newest span of b that has at least n granules, or returns 0.
+func (q *quickLists) takeOwn(b *quickBucket, n uint64) quickEntry {
+	if b.n == 0 && !q.unspill(b) {
+		return 0
+	}
+	last := b.n - 1
+	for k := last; k < quickSlots; k-- {
+		if e := b.span[k]; e.size() >= n {
+			b.n, b.used = last, true
+			b.span[k] = b.span[last%quickSlots]
+			return e
+		}
+	}
+	return 0
+}
+
+// takeNear takes the newest span of the first bucket behind i, that of n, that has any, if
+// it is larger by at most 1/4.
 func (q *quickLists) takeNear(i int, n uint64) quickEntry {
 	for i++; i < quickBuckets; i++ {
-		w := q.filled[i/64] >> (i % 64)
+		w := q.filled[uint(i)/64%quickWords] >> (uint(i) % 64)
 		if w == 0 {
 			i |= 63
 			continue
@@ -109,7 +125,7 @@ func (q *quickLists) takeNear(i int, n uint64) quickEntry {
 		if q.unspill(b) {
 			i--
 		} else {
-			q.filled[i/64] &^= 1 << (i % 64)
+			q.filled[uint(i)/64%quickWords] &^= 1 << (uint(i) % 64)
 		}
 	}
 	return 0

@@ -62,3 +62,16 @@ func (h *Heap) at(g uint64, size int) []byte {
 	// SAFETY: the span is below the top and nobody else's.
 	return bytesAt(unsafe.Add(h.base, uintptr(g)<<granuleShift), size)
 }
+
+// dataRow returns the row of what lies off bytes behind the first byte of data, below the
+// top.
+func (h *Heap) dataRow(off uintptr) *unit {
+	// SAFETY: as for row.
+	return (*unit)(unsafe.Add(h.data.units, off>>unitShift*unitRow))
+}
+
+// bucket returns bucket i of the quick lists, that of at most quickMax granules.
+func (h *Heap) bucket(i int) *quickBucket {
+	// SAFETY: there are quickBuckets.
+	return (*quickBucket)(unsafe.Add(unsafe.Pointer(&h.quick.bucket), uintptr(i)*unsafe.Sizeof(quickBucket{})))
+}

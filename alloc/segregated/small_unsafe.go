@@ -5,28 +5,29 @@ import (
 	"unsafe"
 )
 
-// This file is the small-size path: a Malloc and Free of a class that has a
-// run with room touch a class, one word of metadata and nothing else. It uses
-// unsafe for what a benchmark shows: no bounds checks on rows and blocks. Malloc and Free
-// leave it to the functions that they call to see whether the stack has room: they need
-// some tens of bytes of it.
+// This file is the fast path: a Malloc and Free of a class that has a run with room touch a
+// class, one word of metadata and nothing else; those of a span that comes and goes touch a
+// bucket of the quick lists and the span's row. It uses unsafe for what a benchmark shows:
+// no bounds checks on rows and blocks. Malloc and Free leave it to the functions that they
+// call to see whether the stack has room: they need some tens of bytes of it.
 
-// smallState is what the small path reads; the rest of the Heap stays out of
+// smallState is what the fast path of slots reads; the rest of the Heap stays out of
 // its cache lines.
 type smallState struct {
-	base    unsafe.Pointer // of the region
-	kindTab unsafe.Pointer // of h.kinds
-	unitTab unsafe.Pointer // of h.units
-	data    dataTables
-	reach   uintptr // bytes of data that Free may look at without asking: to the top, or 0 when hooked, closed or corrupt
-	mallocs uint64
-	frees   uint64
-	maxSize uintptr                      // largest size that has a class
-	hooked  bool                         // every call takes the slow path
-	classOf [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none
-	classAt [MaxClass/granule + 1]uint16 // the same: bytes from classes to the class
-	_       [16]byte                     // so that a class is a cache line
-	classes [maxClasses]class
+	base     unsafe.Pointer // of the region
+	kindTab  unsafe.Pointer // of h.kinds
+	unitTab  unsafe.Pointer // of h.units
+	data     dataTables
+	reach    uintptr // bytes of data that Free may look at without asking: to the top, or 0 when hooked, closed or corrupt
+	mallocs  uint64
+	frees    uint64
+	maxSize  uintptr                      // largest size that has a class
+	quickEnd uintptr                      // sizes below it may be in the quick lists; 0 when hooked
+	hooked   bool                         // every call takes the slow path
+	classOf  [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none
+	classAt  [MaxClass/granule + 1]uint16 // the same: bytes from classes to the class
+	_        [8]byte                      // so that a class is a cache line
+	classes  [maxClasses]class
 }
 
 // dataTables are where the data begins, and its kinds and rows: those of what lies before
@@ -72,7 +73,24 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 		}
 		return h.mallocSlow(size)
 	}
-	return h.mallocQuick(size)
+	if uintptr(size) < h.quickEnd && h.mallocs+h.frees < h.sweepAt {
+		n := (uint64(size) + granule - 1) >> granuleShift
+		i := binOf(n)
+		if e, ok := h.quick.newest(h.bucket(i), n); ok {
+			h.mallocs++
+			h.demands(e.size(), 1)
+			return h.reuse(e.start(), size), nil
+		}
+		return h.mallocOther(size, n, i)
+	}
+	return h.mallocFar(size)
+}
+
+// reuse marks the span at granule g, which was in a quick list, as used, and returns its
+// first size bytes.
+func (h *Heap) reuse(g uint64, size int) []byte {
+	h.row(g >> granuleBits).bound |= 1 << (g & granuleMask)
+	return h.at(g, size)
 }
 
 // takeSlot takes the lowest slot that c has at hand and returns its first size
@@ -99,11 +117,15 @@ func (h *Heap) Free(b []byte) {
 	// SAFETY: the address is compared first and used as an index only. Units count from
 	// that of the first byte of data.
 	off, kinds := uintptr(unsafe.Pointer(unsafe.SliceData(b)))-h.data.addr, h.data.kinds
-	if off < h.reach {
-		u := off >> unitShift
-		// SAFETY: u is below the top, so its kind and row exist, and so do 63 rows'
-		// worth of bytes before any row, see tableStarts and tableEnds.
-		k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
+	if off >= h.reach {
+		h.freeRare(b)
+		return
+	}
+	u := off >> unitShift
+	// SAFETY: u is below the top, so its kind and row exist, and so do 63 rows'
+	// worth of bytes before any row, see tableStarts and tableEnds.
+	k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
+	if k != kindBitmap {
 		c := &h.classes[k>>8%maxClasses]
 		run := u - k&runIndex
 		x := uint64(off-run<<unitShift) * c.recip
@@ -111,18 +133,54 @@ func (h *Heap) Free(b []byte) {
 		live := (*uint64)(unsafe.Add(h.data.units, run*unitRow))
 		m, slot := *live, uint64(1)<<(x>>32%64)
 		empty := c.empty // the bits of slots that do not exist, which are set in both
-		if uint32(x) < uint32(c.recip) && (m^empty)&slot != 0 {
-			*live = m &^ slot
-			h.frees++
-			if m == ^uint64(0) || m&^slot == empty {
-				if run += h.data.unit; run != c.cur {
-					h.runEdge(run, m)
-				}
+		if uint32(x) >= uint32(c.recip) || (m^empty)&slot == 0 {
+			h.freeRare(b)
+			return
+		}
+		*live = m &^ slot
+		h.frees++
+		if m == ^uint64(0) || m&^slot == empty {
+			if run += h.data.unit; run != c.cur {
+				h.runEdge(run, m)
 			}
+		}
+		return
+	}
+
+	// A span. It is measured as in spanSize, if that is easy, and put into a bucket that has
+	// room, as in putQuick; all else is left to freeFar.
+	row, s := h.dataRow(off), off>>granuleShift
+	bound, live := row.bound, row.live
+	if off%granule != 0 || bound&live>>(s&granuleMask)&1 == 0 {
+		h.freeRare(b)
+		return
+	}
+	g, n, i, q := h.first+uint64(s), uint64(0), 0, &h.quick
+	if h.deferred.row >= deferAfter {
+		h.freeInRow(b, g)
+		return
+	}
+	if w := (bound | live) >> (s & granuleMask) >> 1; w != 0 { // the next one starts in this unit
+		n = uint64(bits.TrailingZeros64(w)) + 1
+		i = int(n)
+	} else {
+		n = h.taggedSize(g)
+		i = wideBinOf(n)
+	}
+	if n-1 < q.part && q.total+n <= q.most {
+		b := h.bucket(i)
+		if k := b.n; k < quickSlots {
+			if b.span[k], b.n = newQuickEntry(g, n), k+1; k == 0 {
+				q.filled[uint(i)/64%quickWords] |= 1 << (i & 63)
+			}
+			q.total += n
+			row.bound = bound &^ (1 << (s & granuleMask))
+			h.frees++
+			h.demands(n, -1)
 			return
 		}
 	}
-	h.freeSlow(b)
+	h.freeFar(b, g, n)
 }
 
 // setClassAt derives classAt from classOf.

@@ -36,8 +36,9 @@ func (h *Heap) refusal(op string) error {
 // a reason to see each of them.
 func (h *Heap) arm() {
 	h.hooked = h.sink != nil || h.zeroOnFree || h.chk != nil || h.trace != nil || h.refused()
-	h.reach = 0
+	h.reach, h.quickEnd = 0, 0
 	if !h.hooked {
+		h.quickEnd = quickMax<<granuleShift + 1
 		h.reach = uintptr((h.top - h.first) << granuleShift)
 		return
 	}
