@@ -15,7 +15,7 @@ func TestRegionCheckFindsBrokenLaws(t *testing.T) {
 	}{
 		{"count of the set", "L1", func(r *Region) { r.committed.count++ }},
 		{"count of a node", "L1", func(r *Region) { r.committed.top[0].count-- }},
-		{"a bit", "L1", func(r *Region) { r.committed.top[0].leaves[0][0] ^= 1 }},
+		{"a bit", "L1", func(r *Region) { r.committed.top[0].leaf(0)[0] ^= 1 }},
 		{"bytes counted", "L1", func(r *Region) { r.stats.Committed += 4096 }},
 		{"more than reserved", "L2", func(r *Region) { r.stats.Peak = r.size + 1 }},
 		{"more than the limit", "L3", func(r *Region) { r.limit = 1 }},

@@ -3,32 +3,44 @@ package arena
 import "math/bits"
 
 // A pageSet is a set of page numbers that costs memory only where it is
-// neither empty nor full: a tree of three levels whose inner slots can say
-// "all of them" without having children.
+// neither empty nor full: a tree of four levels, of which the third can say
+// "all of them" of a leaf that is not there.
 //
-//	top   one slot per midPages pages, as many as the region needs
-//	mid   midLeaves slots, one per leafPages pages
-//	leaf  one bit a page
+//	top     one slot per midPages pages, as many as the region needs
+//	mid     one slot per groupLeaves leaves, and for each leaf a bit: all of it
+//	group   one slot per leaf
+//	leaf    one bit a page
 //
-// With pages of 4 KiB a leaf stands for 16 MiB and a mid for 8 GiB.
+// With pages of 4 KiB a leaf stands for 16 MiB, a group for 1 GiB and a mid for 8 GiB.
+// A mid has room for the first few groups and leaves below it: a heap in a region uses two
+// or three places of it, and objects of several sizes would each bring a page or two of
+// Go's heap into memory.
 type pageSet struct {
 	top   []*mid
 	count int64 // pages in the set
 }
 
 const (
-	leafPages = 4096
-	leafWords = leafPages / 64
-	midLeaves = 512
-	midPages  = leafPages * midLeaves
+	leafPages   = 4096
+	leafWords   = leafPages / 64
+	groupLeaves = 64
+	midLeaves   = 512
+	midPages    = leafPages * midLeaves
+	firstGroups = 2
+	firstLeaves = 3
 )
 
 type (
-	leaf [leafWords]uint64
-	mid  struct {
+	leaf  [leafWords]uint64
+	group [groupLeaves]*leaf // nil: empty, or full where the bit says so
+	mid   struct {
 		count  int64 // pages in the set below this node
-		full   [midLeaves / 64]uint64
-		leaves [midLeaves]*leaf // nil: empty, or full where the bit says so
+		full   [midLeaves / groupLeaves]uint64
+		groups [midLeaves / groupLeaves]*group // nil: no leaves
+
+		usedGroups, usedLeaves uint8 // of the first ones
+		firstGroup             [firstGroups]group
+		firstLeaf              [firstLeaves]leaf
 	}
 )
 
@@ -44,7 +56,7 @@ func (s *pageSet) has(p int64) bool {
 		return false
 	}
 	i := p % midPages / leafPages
-	if l := m.leaves[i]; l != nil {
+	if l := m.leaf(i); l != nil {
 		return l[p%leafPages/64]>>(p%64)&1 != 0
 	}
 	return m.isFull(i)
@@ -87,7 +99,7 @@ func (s *pageSet) change(a, b int64, set bool) int64 {
 // change sets or clears n pages of leaf i from page lo on and returns how many
 // changed. A leaf that becomes full or empty as a whole is dropped.
 func (m *mid) change(i, lo, n int64, set bool) int64 {
-	l := m.leaves[i]
+	l := m.leaf(i)
 	if l == nil {
 		if m.isFull(i) == set {
 			return 0
@@ -96,23 +108,52 @@ func (m *mid) change(i, lo, n int64, set bool) int64 {
 			m.full[i/64] ^= 1 << (i % 64)
 			return n
 		}
-		l = new(leaf)
+		l = m.newLeaf(i)
 		if !set {
 			for w := range l {
 				l[w] = ^uint64(0)
 			}
 			m.full[i/64] &^= 1 << (i % 64)
 		}
-		m.leaves[i] = l
 	}
 	changed := l.change(lo, lo+n, set)
 	if n == leafPages {
-		m.leaves[i] = nil
+		m.groups[i/groupLeaves][i%groupLeaves] = nil
 		if set {
 			m.full[i/64] |= 1 << (i % 64)
 		}
 	}
 	return changed
+}
+
+// leaf returns leaf i, nil if it is empty, or full as isFull says.
+func (m *mid) leaf(i int64) *leaf {
+	if g := m.groups[i/groupLeaves]; g != nil {
+		return g[i%groupLeaves]
+	}
+	return nil
+}
+
+// newLeaf makes an empty leaf i.
+func (m *mid) newLeaf(i int64) *leaf {
+	g := &m.groups[i/groupLeaves]
+	switch {
+	case *g != nil:
+	case m.usedGroups < firstGroups:
+		*g = &m.firstGroup[m.usedGroups]
+		m.usedGroups++
+	default:
+		*g = new(group)
+	}
+	var l *leaf
+	if m.usedLeaves < firstLeaves {
+		l = &m.firstLeaf[m.usedLeaves]
+		m.usedLeaves++
+	} else {
+		l = new(leaf)
+	}
+	(*g)[i%groupLeaves] = l
+	return l
 }
 
 func (m *mid) isFull(i int64) bool { return m.full[i/64]>>(i%64)&1 != 0 }
@@ -150,7 +191,7 @@ func (s *pageSet) countIn(a, b int64) int64 {
 		}
 		end := min(b, (a/leafPages+1)*leafPages)
 		i := a % midPages / leafPages
-		if l := m.leaves[i]; l != nil {
+		if l := m.leaf(i); l != nil {
 			n += l.countIn(a%leafPages, a%leafPages+end-a)
 		} else if m.isFull(i) {
 			n += end - a
@@ -189,7 +230,7 @@ func (s *pageSet) find(a, b int64, in bool) int64 {
 			continue
 		}
 		i := a % midPages / leafPages
-		l := m.leaves[i]
+		l := m.leaf(i)
 		if l == nil {
 			if m.isFull(i) == in {
 				return a

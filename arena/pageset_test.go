@@ -38,6 +38,13 @@ func TestPageSetRanges(t *testing.T) {
 				s.add(p, p+1)
 			}
 		}, leafPages, []int64{0, leafPages - 1}, []int64{leafPages}, [2]int64{0, leafPages}},
+		{"in more leaves and groups than a mid has room for", func(s *pageSet) {
+			for i := range int64(4) {
+				s.add(i*groupLeaves*leafPages+7, i*groupLeaves*leafPages+9)
+				s.add((i*groupLeaves+1)*leafPages, (i*groupLeaves+1)*leafPages+1)
+			}
+		}, 12, []int64{7, 8, leafPages, 3*groupLeaves*leafPages + 8, (3*groupLeaves + 1) * leafPages},
+			[]int64{6, 9, leafPages + 1, 3*groupLeaves*leafPages + 9}, [2]int64{7, 0}},
 		{"added twice", func(s *pageSet) { s.add(3, 9); s.add(5, 12) }, 9, []int64{3, 11}, []int64{2, 12}, [2]int64{3, 0}},
 		{"removed from nothing", func(s *pageSet) { s.remove(0, n) }, 0, nil, []int64{0}, [2]int64{n, 0}},
 	}
@@ -70,10 +77,10 @@ type pageModel struct {
 }
 
 // TestPageSetModel compares the set with a slice of bools. The positions are
-// near the borders of words, leaves and mids, where mistakes live.
+// near the borders of words, leaves, groups and mids, where mistakes live.
 func TestPageSetModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		m := &pageModel{base: rapid.SampledFrom([]int64{0, midPages - leafPages}).Draw(t, "window")}
+		m := &pageModel{base: rapid.SampledFrom([]int64{0, (groupLeaves - 1) * leafPages, midPages - leafPages}).Draw(t, "window")}
 		s := newPageSet(m.base + modelSpan)
 		near := rapid.Custom(func(t *rapid.T) int64 {
 			border := rapid.SampledFrom([]int64{0, 64, leafPages, 2 * leafPages, modelSpan}).Draw(t, "border")
@@ -156,8 +163,8 @@ func TestPageSetCostsLittle(t *testing.T) {
 	s.add(0, pages)
 	nodes := 0
 	for _, m := range s.top {
-		for _, l := range m.leaves {
-			if l != nil {
+		for i := range int64(midLeaves) {
+			if m.leaf(i) != nil {
 				nodes++
 			}
 		}
