@@ -21,6 +21,7 @@ import "slices"
 const (
 	deferAfter = 128
 	deferMany  = 512
+	deferFirst = 256  // spans for which there is room at first; from then on it grows by four
 	deferMost  = 2048 // spans in the list: to join them takes up to a third of a millisecond
 	sortDigit  = 11   // bits of the starts that one pass of sort looks at
 )
@@ -92,8 +93,10 @@ func (h *Heap) defers(g uint64) bool {
 		h.coalesce()
 		d.row = deferAfter
 	}
+	if n := len(d.list); n == cap(d.list) { // in few steps: each leaves the room before to the collector
+		d.list = append(make([]uint64, 0, min(max(4*n, deferFirst), deferMost)), d.list...)
+	}
 	d.list = append(d.list, g)
-	d.list = d.list[:len(d.list):min(cap(d.list), deferMost)]
 	return true
 }
 

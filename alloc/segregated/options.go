@@ -59,7 +59,7 @@ const MaxClass = 2048
 // every multiple of 16 up to 512, of 32 up to 1024, of 64 up to 1536 and of 128
 // up to 2048. Above, a run would hold more memory than it saves time.
 func DefaultClasses() []int {
-	var c []int
+	c := make([]int, 0, maxClasses)
 	for size := granule; size <= 512; size += granule {
 		c = append(c, size)
 	}

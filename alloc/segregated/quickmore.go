@@ -18,8 +18,12 @@ type quickMore struct {
 }
 
 // chunkShare bounds the chunks: one for so many granules that the lists may hold, so
-// that they take 1/32 of that at most.
-const chunkShare = 128
+// that they take 1/32 of that at most. There is room for chunksFirst of them at first,
+// and then for four times as many.
+const (
+	chunkShare  = 128
+	chunksFirst = 16
+)
 
 // spill moves the spans of the full bucket b to a chunk, and reports whether it may: not
 // when the lists hold much already, so that one size does not fill them.
@@ -31,6 +35,10 @@ func (q *quickLists) spill(b *quickBucket) bool {
 	case c != 0:
 		q.spare = q.chunks[c-1].next
 	case uint64(len(q.chunks)) < q.most/chunkShare:
+		if n := len(q.chunks); n == cap(q.chunks) { // in few steps, as in defers
+			more := min(max(uint64(4*n), chunksFirst), q.most/chunkShare)
+			q.chunks = append(make([]quickChunk, 0, more), q.chunks...)
+		}
 		q.chunks = append(q.chunks, quickChunk{})
 		c = uint32(len(q.chunks))
 	default:
