@@ -93,7 +93,8 @@ func (u *Usage) residentRun(p *Program, e Entry, cfg Config, resident *residentR
 	if !e.Collected {
 		defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	}
-	clear(tab) // also so that the table is resident before the first reading
+	clear(tab)                      // also so that the table is resident before the first reading
+	clear(u.Points[:cap(u.Points)]) // the same: the notes are not the heap's
 	debug.FreeOSMemory()
 	before, err := resident.read()
 	if err != nil {
