@@ -2,6 +2,7 @@ package segregated
 
 import (
 	"runtime"
+	"strconv"
 	"sync/atomic"
 	"testing"
 
@@ -11,16 +12,23 @@ import (
 	"github.com/memlab-go/memlab/arena"
 )
 
-// TestBiasedRace lets a handle's goroutine free a block of a biased run, by plain
-// writes, at the same time as another goroutine: exactly one of them succeeds.
+// TestBiasedRace lets a handle's goroutine free a block at the same time as another
+// goroutine: exactly one of them succeeds. The handle does so by plain writes, or, in every
+// eighth round, by a compare-and-swap while other slots of the run are biased.
 func TestBiasedRace(t *testing.T) {
 	if !canBias || !hasBarrier() {
-		t.Skip("runs are not biased here")
+		t.Skip("no slots are biased here")
 	}
-	rounds := 1000
+	rounds := 700
 	if *long {
-		rounds = 1_000_000
+		rounds = 700_000
 	}
+	for _, size := range []int{16, 48, 512} { // runs of one unit have no row that follows
+		t.Run(strconv.Itoa(size), func(t *testing.T) { raceBiased(t, size, rounds) })
+	}
+}
+
+func raceBiased(t *testing.T, size, rounds int) {
 	s := freshSharedIn(t, 16<<20, &arena.Options{}, nil)
 	h := s.Handle()
 	defer h.Close()
@@ -34,12 +42,10 @@ func TestBiasedRace(t *testing.T) {
 			done.Store(i)
 		}
 	}()
-	biased, won := 0, 0
+	won := 0
 	for i := int64(1); i <= int64(rounds); i++ {
-		b = must(t, h, 48)
-		hd := h.now[48/granule]
-		_, row := s.word(hd.run)
-		bias(s, h, hd)
+		b = blockOf(t, s, h, size, i%8 != 0)
+		hd := h.now[size/granule]
 		turn.Store(i)
 		for range i % 64 * 150 { // now one is first, now the other
 			done.Load()
@@ -49,8 +55,8 @@ func TestBiasedRace(t *testing.T) {
 			h.Free(must(t, h, 2*MaxClass))
 		}
 		await(&done, i)
-		if *row&biasBit != 0 {
-			biased++
+		if i%8 != 0 {
+			require.False(t, hd.isBiased(), "the other goroutine left the bias")
 		}
 		if ours == nil {
 			won++
@@ -63,19 +69,83 @@ func TestBiasedRace(t *testing.T) {
 		}
 	}
 	t.Logf("of %d rounds the handle won %d", rounds, won)
-	require.Zero(t, biased, "the other goroutine left the bias")
 	require.Zero(t, s.Stats().LiveBlocks)
 	require.NoError(t, s.Check())
 }
 
-// bias biases the run in hd, with all that is free at hand, as a refill does.
-func bias(s *Shared, h *Handle, hd *hand) {
-	h.o.mu.Lock()
-	defer h.o.mu.Unlock()
-	w, row := s.word(hd.run)
-	hd.setAvailNow(hd.lent() | ^w&slotMask)
-	atomic.StoreUint64(row, w|slotMask|heldBit|biasBit)
-	hd.setMode(handBiased)
+// blockOf returns a block of the run that h takes slots of, one whose slot is biased or
+// one whose is not, while others are.
+func blockOf(t *testing.T, s *Shared, h *Handle, size int, biased bool) []byte {
+	t.Helper()
+	for range 3 * maxRunSlots {
+		b := must(t, h, size)
+		p, _ := s.placeAt(addrOf(b) - uintptr(s.base))
+		hd := h.now[size/granule]
+		if hd.run == p.run && hd.lent() != 0 && !biased && hd.biased()&p.bit == 0 {
+			h.biasNow()
+			return b
+		}
+		if hd.run == p.run && biased && hd.biased()&p.bit != 0 {
+			return b
+		}
+		h.biasNow()
+		h.Free(b)
+		if !biased {
+			h.pause.Store(1 << 20)
+			s.unbias(&s.classes[s.classOf[size/granule]], hd.run, nil)
+		}
+	}
+	require.Fail(t, "no such block")
+	return nil
+}
+
+// biasNow ends the pause and biases what is at hand.
+func (hs *hands) biasNow() {
+	hs.pause.Store(0)
+	hs.biasRest()
+}
+
+// TestBiasComesBack: when another goroutine frees a block of a handle that has freed many
+// by plain writes, the handle goes on to do so with those that it allocates then, and
+// the other one frees those that it has been given without waiting.
+func TestBiasComesBack(t *testing.T) {
+	const size = 64
+	s, h := biasedHandle(t, size)
+	other := s.Handle()
+	defer other.Close()
+	for range biasWellSeen {
+		h.Free(must(t, h, size))
+	}
+	var given [][]byte
+	for range 10 {
+		given = append(given, must(t, h, size))
+	}
+	hd := h.now[size/granule]
+	free(other, given[:5])
+	require.False(t, hd.isBiased())
+	require.Zero(t, h.pause.Load())
+	done := h.done
+	h.Free(must(t, h, size)) // no longer biased
+	require.Equal(t, done, h.done)
+	require.True(t, hd.isBiased())
+	h.Free(must(t, h, size))
+	require.Equal(t, done+1, h.done)
+	free(other, given[5:])
+	require.True(t, hd.isBiased(), "to free blocks that were given away before ended the bias")
+	b := must(t, h, size)
+	require.Zero(t, hd.lent()&^hd.biased())
+	other.Free(b)
+	require.False(t, hd.isBiased())
+	require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrDoubleFree)
+	require.ErrorIs(t, alloc.Try(func() { other.Free(b) }), alloc.ErrDoubleFree)
+	require.Zero(t, s.Stats().LiveBlocks)
+	require.NoError(t, s.Check())
+}
+
+func free(a alloc.Allocator, bs [][]byte) {
+	for _, b := range bs {
+		a.Free(b)
+	}
 }
 
 // await waits until v is n, briefly without leaving the processor.

@@ -94,10 +94,9 @@
 //     the bit. Of two frees of one block one fails to, and finds the bit clear.
 //     Nobody else is told: the owner finds the slot when it needs one. That it is not
 //     at hand, a word beside the run's says; only of slots lent lately the owner's own
-//     word has to. If the run
-//     is one that the goroutine's own claim has at hand, it sets the slot's bit
-//     in its own word instead, by a plain write; others who free slots of that run
-//     put an end to this, for a time (bias.go).
+//     word has to. If the goroutine's own claim has the run at hand, and has lent the
+//     slot, it sets the slot's bit in its own word instead, by a plain write; others
+//     who free such a slot put an end to this for all that are in use (bias.go).
 //  5. A free that found the run full puts it on its owner's list; one that left
 //     it empty gives half of the shard's empty runs back if they are more than eight
 //     and a quarter of its runs.
@@ -127,8 +126,8 @@
 // The rows of the runs of a Shared hold words that say themselves what they
 // are, and what only it knows, the shards, lies on the Go heap:
 //
-//	live    111 │ class │ held │ biased │ frees modulo 16 │ 49 slots
-//	next    111 │ 0 │ lends modulo 64 │ 49 slots that may be at hand
+//	live    111 │ class │ held │ bias │ frees modulo 16 │ 49 slots
+//	next    111 │ 0 │ lends modulo 64 │ 49 slots that may be at hand or biased
 //	bound   111 │ class │ on its owner's list │ owner
 //
 //	shard          a word for each class:  run │ 32 slots at hand     lists of runs with room

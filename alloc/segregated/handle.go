@@ -17,7 +17,6 @@ import (
 // another as any value may.
 type Handle struct {
 	hands
-	o *shard
 }
 
 // Handle returns a handle for one goroutine at a time. Close it when it is not
@@ -40,8 +39,8 @@ func (s *Shared) Handle() *Handle {
 		owners := append(old[:len(old):len(old)], o)
 		s.owners.Store(&owners)
 	}
-	h := &Handle{o: o}
-	h.setHands(s)
+	h := &Handle{}
+	h.setHands(s, o)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.beginBias(&h.hands)
@@ -58,8 +57,11 @@ func (h *Handle) mallocSlow(size int) ([]byte, error) {
 	if h.s.hasClass(size) && !h.s.stopped.Load() {
 		c := h.s.classFor(size)
 		now, hd := h.now[c.size/granule], h.other[c.size/granule]
+		bias := now.run != 0 && h.o.mayBias()
 		switch {
-		case now.run != 0 && !h.o.mayBias() && h.s.lend(now, false):
+		case bias && h.s.hasFreed(now):
+			return h.s.malloc("malloc", size, h.o) // which lends them
+		case now.run != 0 && !bias && h.s.lend(now, false):
 			hd = now
 		case hd.lent() != 0 && h.outgrown(now, hd):
 			h.swap(h.s, c)
@@ -155,6 +157,9 @@ func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
 	hs := o.hands.Load()
 	now, other := hs.now[c.size/granule], hs.other[c.size/granule]
 	bias := canBias && hs.pause.Load() == 0
+	if bias {
+		s.biasLent(o, other)
+	}
 	if now.lent() != 0 || now.run != 0 && s.lend(now, bias) {
 		return s.takeHand(now, size)
 	}
@@ -196,9 +201,9 @@ func (s *Shared) takeHand(hd *hand, size int) []byte {
 // lend puts what was freed of the run into the hand, which has no slot, and
 // reports whether there was anything; in a heap that is closed the hand has nothing
 // all the same. With bias, for which the owner's mutex is held, the handle's
-// goroutine may free slots of the run by plain writes from then on. The hand has
-// slots before they are marked as used: whoever sees one marked sees that it is at
-// hand, or may be.
+// goroutine may free the slots by plain writes from then on. The hand has
+// slots, and they are biased, before they are marked as used: whoever sees one marked
+// sees that it is at hand, or may be.
 func (s *Shared) lend(hd *hand, bias bool) bool {
 	for {
 		w, row := s.word(hd.run)
@@ -207,23 +212,30 @@ func (s *Shared) lend(hd *hand, bias bool) bool {
 			return false
 		}
 		hd.setAvailNow(a)
-		s.show(&s.classes[w>>classShift%maxClasses], hd.run, a)
-		n := w | a | heldBit
 		if bias {
-			n |= biasBit
+			hd.bias(a)
 		}
-		if atomic.CompareAndSwapUint64(row, w, n) {
-			mode := uint32(handOpen)
-			if bias {
-				mode = handBiased
+		s.show(&s.classes[w>>classShift%maxClasses], hd.run, a|hd.biased())
+		if atomic.CompareAndSwapUint64(row, w, w|a|heldBit) {
+			if atomic.LoadUint32(&hd.mode) == handShut {
+				hd.setMode(handOpen)
 			}
-			hd.setMode(mode)
 			if s.stopped.Load() {
 				hd.stop()
 			}
 			return true
 		}
 	}
+}
+
+// worthLending is how many slots of a run others have freed before they are lent while
+// the other hand of the class has some, too.
+const worthLending = 4
+
+// hasFreed reports whether others have freed some slots of the run in hd.
+func (s *Shared) hasFreed(hd *hand) bool {
+	w, _ := s.word(hd.run)
+	return freeSlots(w) >= worthLending
 }
 
 // giveBackAll takes the runs of class c out of the hands of o.

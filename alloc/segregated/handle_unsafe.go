@@ -10,18 +10,18 @@ import (
 // slots it may hand out, all marked as used in the run's word. Only the handle's goroutine
 // changes avail; others read it when they free a block of that run.
 type hand struct {
-	_       [0]atomic.Uint64 // aligns the words on 32 bits
-	avail   uint64           // slots that may be handed out
-	slots   unsafe.Pointer   // the run's first slot
-	start   uintptr          // its address
-	inverse uint64           // of the class, see slotAfter
-	limit   uint64           // count if the mode is handBiased, else 0
-	run     uintptr          // first unit, 0 if there is none; changed under the owner's mutex
-	mode    uint32           // of the following
-	missed  uint32           // what done was when Malloc found no slot here, see outgrown
-	size    uint16           // bytes of a slot
-	count   uint8            // slots of the run, 0 if there is none
-	rot     uint8            // of the class
+	_        [0]atomic.Uint64 // aligns the words on 32 bits
+	avail    uint64           // slots that may be handed out
+	slots    unsafe.Pointer   // the run's first slot
+	start    uintptr          // its address
+	inverse  uint64           // of the class, see slotAfter
+	unbiased uint64           // all bits but those of biased slots, of which there are some if the mode is handBiased
+	run      uintptr          // first unit, 0 if there is none; changed under the owner's mutex
+	mode     uint32           // of the following
+	missed   uint32           // what done was when Malloc found no slot here, see outgrown
+	size     uint16           // bytes of a slot
+	count    uint8            // slots of the run, 0 if there is none
+	rot      uint8            // of the class
 }
 
 // What the goroutine may do with a hand. Only the hands of a claim are shut while their
@@ -29,7 +29,7 @@ type hand struct {
 const (
 	handShut   = iota
 	handOpen   // take slots
-	handBiased // and free them by plain writes, see bias.go
+	handBiased // and free those that are biased by plain writes, see bias.go
 )
 
 // hands are those of all classes; the first one, of no class, stays empty. They are
@@ -41,11 +41,12 @@ type hands struct {
 	turn       uint64           // 1 while its goroutine frees a slot by plain writes, or takes one of a claim
 	done       uint64           // slots that it has freed so
 	s          *Shared
+	o          *shard           // the owner of the runs in them
 	place      uintptr          // see claim; 0 when nobody may come in
-	pause      atomic.Int32     // refills until runs may be biased again
+	pause      atomic.Int32     // refills until slots may be biased again
 	closed     bool             // the handle is
 	claimed    bool             // they are a claim's
-	_          [18]byte         // up to here a cache line, with what the runtime puts in front
+	_          [10]byte         // up to here a cache line, with what the runtime puts in front
 	now, other [handIndex]*hand // by size in granules
 	of         [maxClasses][2]hand
 	runs       [maxClasses][2]atomic.Uintptr // in them: others look here, and leave a hand that is at work alone
@@ -59,16 +60,18 @@ type hands struct {
 // address decides.
 const handIndex = 2 * MaxClass / granule
 
-// setHands makes the hands those that are found, for slots of s.
-func (hs *hands) setHands(s *Shared) {
-	hs.s = s
+// setHands makes the hands those that are found, for slots of s, of runs that o owns.
+func (hs *hands) setHands(s *Shared, o *shard) {
+	hs.s, hs.o = s, o
+	hs.shut()
 	for g, ci := range s.classOf {
 		pair := &hs.of[ci%maxClasses]
 		hs.now[g], hs.other[g] = &pair[0], &pair[1]
 	}
 }
 
-// shut lets nobody take slots of the hands, or free any by plain writes.
+// shut lets nobody take slots of the hands, or free any by plain writes. If another
+// goroutine may be at that, retract has to come before.
 func (hs *hands) shut() {
 	for hd := range hs.all() {
 		hd.setMode(handShut)
@@ -118,15 +121,20 @@ func (hd *hand) stop() {
 
 // setMode sets what the goroutine may do, which it asks after it has begun its turn.
 func (hd *hand) setMode(mode uint32) {
-	limit := uint64(0)
-	if mode == handBiased {
-		limit = uint64(hd.count)
-	}
-	atomic.StoreUint64(&hd.limit, limit)
+	atomic.StoreUint64(&hd.unbiased, ^uint64(0))
 	atomic.StoreUint32(&hd.mode, mode)
 }
 
+// bias lets the goroutine free these slots by plain writes, too.
+func (hd *hand) bias(slots uint64) {
+	atomic.StoreUint64(&hd.unbiased, hd.unbiased&^slots)
+	atomic.StoreUint32(&hd.mode, handBiased)
+}
+
 func (hd *hand) isBiased() bool { return atomic.LoadUint32(&hd.mode) == handBiased }
+
+// biased returns the slots that the goroutine frees by plain writes, from any goroutine.
+func (hd *hand) biased() uint64 { return slotMask &^ atomic.LoadUint64(&hd.unbiased) }
 
 // slotOf returns the slot that begins at the address; no other address gives a number
 // below count.
@@ -138,13 +146,14 @@ func (hd *hand) setAvailNow(a uint64) { atomic.StoreUint64(&hd.avail, a) }
 // lent returns the slots at hand, from any goroutine.
 func (hd *hand) lent() uint64 { return atomic.LoadUint64(&hd.avail) }
 
-// lent returns the slots of a run of class ci that are at hand, from any goroutine.
-// Once the run is in no hand its word has changed, too.
-func (hs *hands) lent(ci, run uintptr) uint64 {
+// lent returns the slots of a run of class ci that are at hand, and those that are biased,
+// from any goroutine. Once the run is in no hand its word has changed, too.
+func (hs *hands) lent(ci, run uintptr) (lent, biased uint64) {
 	if hd := hs.holding(ci, run); hd != nil {
-		return hd.lent()
+		biased = hd.biased()
+		return hd.lent(), biased
 	}
-	return 0
+	return 0, 0
 }
 
 // holding returns the hand that has the run of class ci, nil if there is none.
@@ -189,8 +198,8 @@ func (h *Handle) Malloc(size int) ([]byte, error) {
 // heap itself.
 //
 // A block of a run that the handle itself has at hand is freed without an
-// atomic operation if the run is biased; see bias.go. The capacity of b says
-// where it may be at hand, its address whether it is.
+// atomic operation if its slot is biased; see bias.go. The capacity of b says
+// where the run may be at hand, its address whether it is.
 //
 // [Shared.Free] has the same steps for claims. They are written out in both: a
 // call costs what they spare, and there must be none between the two changes of turn.
@@ -202,9 +211,9 @@ func (h *Handle) Free(b []byte) {
 		hd := h.now[(uint(cap(b))+granule-1)/granule%handIndex]
 		// SAFETY: the address is compared and used as an index only.
 		slot := hd.slotOf(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
-		if slot < atomic.LoadUint64(&hd.limit) {
-			if a := hd.avail; a>>(slot%64)&1 == 0 {
-				hd.avail = a | 1<<(slot%64)
+		if slot < maxRunSlots {
+			if a := hd.avail; (a|atomic.LoadUint64(&hd.unbiased))>>slot&1 == 0 {
+				hd.avail = a | 1<<slot
 				h.done++
 				h.turn = 0
 				return
@@ -238,7 +247,7 @@ func (hs *hands) freeOther(b []byte, here *byte) {
 }
 
 // freeOwn is Free for a slot of the run in hd that was not freed by a plain write: mostly
-// because the run is not biased, and then by a compare-and-swap of its word, since only the
+// because it is not biased, and then by a compare-and-swap of the run's word, since only the
 // caller can take slots of it. Others may just be taking the hands of a claim away: then
 // the word has changed since it was read, or the run is not at hand any more. A variable of
 // the caller's is here, nil for a handle.
@@ -246,11 +255,14 @@ func (hs *hands) freeOwn(b []byte, here *byte, hd *hand, slot uint64) {
 	if s := hs.s; s.reach.Load() != 0 { // else the rows may be gone
 		run := atomic.LoadUintptr(&hd.run)
 		w, row := s.word(run)
-		if w>>(slot%64)&1 != 0 && w&(heldBit|biasBit) == heldBit && hd.lent()>>(slot%64)&1 == 0 && atomic.LoadUintptr(&hd.run) == run {
+		if w>>(slot%64)&1 != 0 && w&(heldBit|biasBit) == heldBit && (hd.biased()|hd.lent())>>(slot%64)&1 == 0 && atomic.LoadUintptr(&hd.run) == run {
 			n := freeOne(w, 1<<(slot%64))
 			if atomic.CompareAndSwapUint64(row, w, n) {
 				if n&countMask == 0 {
 					s.countFrees()
+				}
+				if canBias && !hs.claimed && hd.lent()&^hd.biased() != 0 && hs.pause.Load() == 0 {
+					hs.biasRest()
 				}
 				return
 			}
@@ -259,17 +271,16 @@ func (hs *hands) freeOwn(b []byte, here *byte, hd *hand, slot uint64) {
 	hs.freeFar(b, here)
 }
 
-// freeBiased frees a slot of the run in hd by plain writes if it is live and the run is
-// biased.
+// freeBiased frees a slot of the run in hd by plain writes if it is live and biased.
 func (hs *hands) freeBiased(hd *hand, slot uint64, here *byte) bool {
 	// SAFETY: addresses are compared only; nothing is called until the turn ends.
 	if !canBias || atomic.LoadUintptr(&hs.place) != uintptr(unsafe.Pointer(here))>>stackShift {
 		return false
 	}
 	hs.turn = 1
-	ok := slot < atomic.LoadUint64(&hd.limit) && hd.avail>>(slot%64)&1 == 0
+	ok := slot < maxRunSlots && (hd.avail|atomic.LoadUint64(&hd.unbiased))>>slot&1 == 0
 	if ok {
-		hd.avail |= 1 << (slot % 64)
+		hd.avail |= 1 << slot
 		hs.done++
 	}
 	hs.turn = 0

@@ -299,9 +299,14 @@ func (s *Shared) retire(o *shard, c *sharedClass) {
 // out, as free. It counts as a free that was none, so that whoever is about to free
 // a slot, and has seen that o has it not at hand, finds that the word has changed.
 func (s *Shared) unhold(o *shard, run uintptr, lent uint64) {
+	s.rewrite(o, run, lent|heldBit|biasBit)
+}
+
+// rewrite clears bits of the word of a run that o owns, and counts a free that was none.
+func (s *Shared) rewrite(o *shard, run uintptr, bits uint64) {
 	for {
 		w, row := s.word(run)
-		n := w&^(lent|heldBit|biasBit|countMask) | (w+countOne)&countMask
+		n := w&^(bits|countMask) | (w+countOne)&countMask
 		if atomic.CompareAndSwapUint64(row, w, n) {
 			o.frees.Add(^uint64(0))
 			if n&countMask == 0 {

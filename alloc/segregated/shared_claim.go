@@ -34,16 +34,15 @@ import (
 // too late, and still believes in the claim, finds the hands shut; these are never
 // used for another place.
 type claim struct {
-	hands         // whose place is of stacks, see stackPlace
+	hands         // whose place is of stacks, see stackPlace, and whose runs are a desk's
 	home  uintptr // what place is unless it is 0
-	o     *shard  // a desk
 }
 
 // newClaim returns a claim of hands that hold nothing.
 func newClaim(s *Shared, o *shard, place uintptr) *claim {
-	k := &claim{o: o, home: place}
+	k := &claim{home: place}
 	k.place, k.claimed = place, true
-	k.setHands(s)
+	k.setHands(s, o)
 	return k
 }
 
@@ -149,8 +148,9 @@ func (s *Shared) freeDesk() *shard {
 // The desk's mutex is held, and so nobody is at work on the claim but by the small paths.
 func (s *Shared) withdraw(o *shard) {
 	hs := &o.claim.hands
+	s.retract(hs)
 	hs.shut()
-	hs.await()
+	hs.await(nil)
 	for ci := range s.classes {
 		s.giveBackAll(o, &s.classes[ci])
 	}

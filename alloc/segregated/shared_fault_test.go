@@ -141,7 +141,7 @@ func doubleFrees(t *testing.T, way string) {
 	require.NoError(t, s.Check())
 }
 
-// warm makes a handle refill until its runs may be biased, and checks that the
+// warm makes a handle refill until its slots may be biased, and checks that the
 // test is about what it says.
 func warm(t *testing.T, u user) {
 	t.Helper()
@@ -158,9 +158,7 @@ func warm(t *testing.T, u user) {
 			h.Free(b)
 		}
 	}
-	hd := h.now[48/granule]
-	w, _ := h.s.word(hd.run)
-	require.NotZero(t, w&biasBit, "the handle's run is not biased")
+	require.NotZero(t, h.now[48/granule].biased(), "the handle has no biased slots")
 }
 
 // freesElsewhere lets 64 goroutines allocate and 64 others free what they are

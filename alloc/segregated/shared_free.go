@@ -44,7 +44,7 @@ const (
 	freed   verdict = iota
 	edge            // freed, and the run is to be settled
 	notLive         // there is no such block
-	biased          // the run's handle must be told first
+	biased          // the handle that may free the slot, too, must be told first
 	inHand          // the owner may have the slot and not have handed it out
 )
 
@@ -61,8 +61,13 @@ func (s *Shared) release(p place) verdict {
 		if w&biasBit != 0 {
 			return biased
 		}
-		if w&heldBit != 0 && s.lent(p.c, p.run)&p.bit != 0 {
-			return inHand
+		if w&heldBit != 0 {
+			switch lent, own := s.lent(p.c, p.run); {
+			case own&p.bit != 0:
+				return biased
+			case lent&p.bit != 0:
+				return inHand
+			}
 		}
 		n := freeOne(w, p.bit)
 		if !atomic.CompareAndSwapUint64(row, w, n) {
@@ -78,21 +83,22 @@ func (s *Shared) release(p place) verdict {
 	}
 }
 
-// lent returns the slots of the given run, of class c, that its owner has at hand.
-func (s *Shared) lent(c *sharedClass, run uintptr) uint64 {
+// lent returns the slots of the given run, of class c, that its owner has at hand, and
+// those that are biased towards it.
+func (s *Shared) lent(c *sharedClass, run uintptr) (lent, biased uint64) {
 	b := atomic.LoadUint64(s.bound(run))
 	if !c.isRun(b) {
-		return 0
+		return 0, 0
 	}
 	o := (*s.owners.Load())[b&ownerMask]
 	if hs := o.hands.Load(); hs != nil {
 		return hs.lent(c.index, run)
 	}
-	return atHand(o.cur[c.index%maxClasses].Load(), run)
+	return atHand(o.cur[c.index%maxClasses].Load(), run), 0
 }
 
-// show tells those who free slots of the run, of class c, that these may be at hand
-// from now on; its owner is about to lend them.
+// show tells those who free slots of the run, of class c, that these, and no others, may be
+// at hand or biased from now on; its owner is about to lend them.
 func (s *Shared) show(c *sharedClass, run uintptr, slots uint64) {
 	if c.units > 1 {
 		p := s.shown(run)
@@ -107,11 +113,13 @@ func (s *Shared) show(c *sharedClass, run uintptr, slots uint64) {
 func (hs *hands) freeHeld(c *sharedClass, run uintptr, w, slot uint64, here *byte) bool {
 	hd := hs.holding(c.index, run)
 	switch {
+	case hd != nil && hs.freeBiased(hd, slot, here):
+		return true
 	case w&biasBit != 0:
-		return hd != nil && hs.freeBiased(hd, slot, here)
+		return false
 	case hd == nil:
 		return hs.s.freeShown(c, run, w, 1<<slot)
-	case hd.lent()>>slot&1 != 0:
+	case (hd.biased()|hd.lent())>>slot&1 != 0:
 		return false
 	}
 	_, row := hs.s.word(run)
@@ -125,8 +133,8 @@ func (hs *hands) freeHeld(c *sharedClass, run uintptr, w, slot uint64, here *byt
 	return true
 }
 
-// freeShown is freeHeld for a slot that may be at hand, of a run that is not biased. If
-// it is not at hand, those who free others need not look for a while.
+// freeShown is freeHeld for a slot that may be at hand or biased. If it is neither, those
+// who free others need not look for a while.
 func (s *Shared) freeShown(c *sharedClass, run uintptr, w, bit uint64) bool {
 	var p *uint64
 	var seen uint64
@@ -134,7 +142,8 @@ func (s *Shared) freeShown(c *sharedClass, run uintptr, w, bit uint64) bool {
 		p = s.shown(run)
 		seen = atomic.LoadUint64(p)
 	}
-	lent := s.lent(c, run)
+	lent, biased := s.lent(c, run)
+	lent |= biased
 	_, row := s.word(run)
 	n := freeOne(w, bit)
 	if lent&bit != 0 || !atomic.CompareAndSwapUint64(row, w, n) {
@@ -170,12 +179,14 @@ func (s *Shared) isLent(p place) bool {
 		}
 		return atHand(cur, p.run)&p.bit != 0
 	}
-	return hs.lent(p.c.index, p.run)&p.bit != 0
+	lent, _ := hs.lent(p.c.index, p.run)
+	return lent&p.bit != 0
 }
 
 // freeSlow is Free for spans, for bad blocks, for slots that a handle may have,
 // and when every call has to come here.
-func (s *Shared) freeSlow(b []byte) {
+func (hs *hands) freeSlow(b []byte) {
+	s := hs.s
 	if b == nil || s.freeSpan(b) {
 		return
 	}
@@ -187,7 +198,7 @@ func (s *Shared) freeSlow(b []byte) {
 			s.settle(p.c, p.run)
 			return
 		case v == biased:
-			s.unbias(p.c, p.run)
+			s.unbias(p.c, p.run, hs)
 		case v == notLive || s.isLent(p):
 			panic(s.badSlot("free", b, p))
 		}
@@ -265,7 +276,8 @@ func (s *Shared) liveSlots(run, ci uint64) uint64 {
 	}
 	live := w & p.c.valid
 	if w&heldBit != 0 {
-		live &^= s.lent(p.c, p.run)
+		lent, _ := s.lent(p.c, p.run)
+		live &^= lent
 	}
 	return live
 }
@@ -298,8 +310,10 @@ func (s *Shared) look(b []byte) (place, verdict) {
 	switch {
 	case !p.c.isRun(w) || w&p.bit == 0:
 		return p, notLive
-	case w&heldBit != 0 && s.lent(p.c, p.run)&p.bit != 0:
-		return p, inHand
+	case w&heldBit != 0:
+		if lent, _ := s.lent(p.c, p.run); lent&p.bit != 0 {
+			return p, inHand
+		}
 	}
 	return p, freed
 }

@@ -105,7 +105,7 @@ func (m *mob) proper() {
 	require.Equal(m.t, len(m.live), m.s.Stats().LiveBlocks)
 }
 
-// rebias ends the pause after which runs are biased again: the mob would not let
+// rebias ends the pause after which slots are biased again: the mob would not let
 // it pass.
 func (m *mob) rebias() {
 	if !canBias || !hasBarrier() {

@@ -449,18 +449,18 @@ func TestHandleFreesIntoOther(t *testing.T) {
 	require.NoError(t, s.Check())
 }
 
-// biasedHandle returns a handle of which both runs of the class are biased and empty.
+// biasedHandle returns a handle of which both runs of the class are empty and all their slots biased.
 func biasedHandle(t *testing.T, size int) (*Shared, *Handle) {
 	t.Helper()
 	if !canBias || !hasBarrier() {
-		t.Skip("runs are not biased here")
+		t.Skip("no slots are biased here")
 	}
 	s := freshSharedIn(t, 16<<20, &arena.Options{}, nil)
 	h := s.Handle()
 	t.Cleanup(func() { h.Close() })
 	slots := s.classFor(size).numSlots()
 	var live [][]byte
-	for range 3 * minBiasPause { // until runs are biased
+	for range 3 * minBiasPause { // until slots are biased
 		for range 2 * slots {
 			live = append(live, must(t, h, size))
 		}

@@ -88,7 +88,7 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 // exactly one succeeds.
 //
 // A block of a run that the caller's claim has at hand is freed by a plain write if
-// the run is biased, see [Handle.Free], else by a compare-and-swap.
+// its slot is biased, see [Handle.Free], else by a compare-and-swap.
 //
 //go:nosplit
 func (s *Shared) Free(b []byte) {
@@ -101,9 +101,9 @@ func (s *Shared) Free(b []byte) {
 			k.turn = 1
 			hd := k.now[(uint(cap(b))+granule-1)/granule%handIndex]
 			slot := hd.slotOf(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
-			if slot < atomic.LoadUint64(&hd.limit) {
-				if a := hd.avail; a>>(slot%64)&1 == 0 {
-					hd.avail = a | 1<<(slot%64)
+			if slot < maxRunSlots {
+				if a := hd.avail; (a|atomic.LoadUint64(&hd.unbiased))>>slot&1 == 0 {
+					hd.avail = a | 1<<slot
 					k.done++
 					k.turn = 0
 					return
@@ -132,19 +132,19 @@ func (hs *hands) freeFar(b []byte, here *byte) {
 	// SAFETY: the address is compared and used as an index only.
 	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(s.base)
 	if off-s.first >= s.reach.Load() || hs.closed {
-		s.freeRest(hs, b)
+		hs.freeRest(b)
 		return
 	}
 	k := s.kindNow(off >> unitShift)
 	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
 	if raceEnabled && hs.holding(k>>8, run) == nil {
-		s.freeSlow(b) // the row may be a span's by now, and be written as such
+		hs.freeSlow(b) // the row may be a span's by now, and be written as such
 		return
 	}
 	slot := slotAfter(off-run<<unitShift, c.inverse, c.rot)
 	w, row := s.word(run)
 	if slot >= c.slots || w>>(slot%64)&1 == 0 || w>>classShift != c.tag {
-		s.freeSlow(b)
+		hs.freeSlow(b)
 		return
 	}
 	lent := uint64(0) // slots that may be at hand
@@ -156,14 +156,14 @@ func (hs *hands) freeFar(b []byte, here *byte) {
 	}
 	if lent>>(slot%64)&1 != 0 {
 		if !hs.freeHeld(c, run, w, slot%64, here) {
-			s.freeSlow(b)
+			hs.freeSlow(b)
 		}
 		return
 	}
 	left := w &^ (1 << (slot % 64))
 	n := freeOne(w, 1<<(slot%64))
 	if !atomic.CompareAndSwapUint64(row, w, n) {
-		s.freeSlow(b)
+		hs.freeSlow(b)
 		return
 	}
 	if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(left)) {
@@ -172,11 +172,11 @@ func (hs *hands) freeFar(b []byte, here *byte) {
 }
 
 // freeRest is Free for what is no slot, for slots that others are at, and for bad calls.
-func (s *Shared) freeRest(hs *hands, b []byte) {
+func (hs *hands) freeRest(b []byte) {
 	if hs.closed && b != nil {
-		panic(s.h.badBlock("free", b, alloc.ErrClosed))
+		panic(hs.s.h.badBlock("free", b, alloc.ErrClosed))
 	}
-	s.freeSlow(b)
+	hs.freeSlow(b)
 }
 
 // freedEdge does what the Free that has changed the word of a run from w to n

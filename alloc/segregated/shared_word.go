@@ -6,7 +6,7 @@ import "math/bits"
 // row of the run's first unit, and every decision about a slot is one
 // compare-and-swap of the first of them:
 //
-//	row.live   111 │ class 6 │ held 1 │ biased 1 │ frees 4 │ slots 49      bit set: the slot is in use
+//	row.live   111 │ class 6 │ held 1 │ bias 1 │ frees 4 │ slots 49      bit set: the slot is in use
 //	row.bound  111 │ class 6 │ …      │ listed 1 │ owner 32                changed only under the owner's mutex
 //
 // The word says by itself what it is. No row that describes something else
@@ -16,6 +16,7 @@ import "math/bits"
 // what lies at an address finds a word that does not fit, or one that does and
 // is as good: the class and the place fix the address of each slot.
 //
+// The bias bit is set while a bias is taken away; see bias.go.
 // The frees field counts frees modulo 16; who makes it wrap adds 16 to a
 // counter of its own. Mallocs are what was freed and what is live.
 //
@@ -33,10 +34,10 @@ import "math/bits"
 // not read the owner's word, which changes with each Malloc. The row that follows
 // tells it for most slots, and lies in the same cache line, mostly:
 //
-//	next row.live  111 │ 0 │ lends 6 │ slots 49   bit clear: the slot is not at hand
+//	next row.live  111 │ 0 │ lends 6 │ slots 49   bit clear: the slot is neither at hand nor biased
 //
 // The owner sets the bits of what it lends, just before. Who finds the bit of a slot
-// set looks at the owner's word, and clears those that it does not find there, if
+// set looks at the owner's words, and clears those that it does not find there, if
 // nothing was lent meanwhile: the lends field counts them modulo 64. Runs of one unit
 // have no such row.
 const (
@@ -162,7 +163,7 @@ func (c *sharedClass) empty() uint64 { return c.tag<<classShift | slotMask&^c.va
 // isRun reports whether w is the word of a run of c.
 func (c *sharedClass) isRun(w uint64) bool { return w>>classShift == c.tag }
 
-// freeOne is w, of a run that is not biased, without a used slot, with one more free.
+// freeOne is w, whose bias bit is clear, without a used slot, with one more free.
 // Where the count begins again it carries into the bit of the bias.
 func freeOne(w, bit uint64) uint64 { return (w&^bit + countOne) &^ biasBit }
 
