@@ -100,13 +100,14 @@ func (h *Heap) unlinkFrom(g, n uint64, bin int, l links) bool {
 	return true
 }
 
-// rebin moves the free span at g, whose links are and stay l, from the bin of its size
-// old to the front of that of n: an unlink and a link in one.
-func (h *Heap) rebin(g, old, n uint64, from, to int, l *links) bool {
+// rebin moves the free span at g, which has become larger by so many granules, from one
+// bin to the front of another: an unlink and a link in one. Its links were was and are to
+// be l.
+func (h *Heap) rebin(g, more uint64, from, to int, was links, l *links) bool {
 	d := h.hdr
 	head := &d.bins[from]
-	if *head != g || l.next|l.prev != 0 || h.hooked {
-		return h.unlinkFrom(g, old, from, *l) && h.link(g, n, to, l)
+	if *head != g || was.next|was.prev != 0 || h.hooked {
+		return h.unlinkFrom(g, -more, from, was) && h.link(g, 0, to, l)
 	}
 	*head = 0
 	d.dropBin(uint(from))
@@ -114,7 +115,21 @@ func (h *Heap) rebin(g, old, n uint64, from, to int, l *links) bool {
 	next := *head
 	l.next, l.prev = next, 0
 	*head = g
-	h.freeSum += n - old
+	h.freeSum += more
+	if next != 0 {
+		return h.linkBefore(g, next, to)
+	}
+	d.addBin(uint(to))
+	return true
+}
+
+// putFirst is what is left of rebin when the span is out of its bin.
+func (h *Heap) putFirst(g uint64, to int, l *links) bool {
+	d := h.hdr
+	head := &d.bins[to]
+	next := *head
+	l.next, l.prev = next, 0
+	*head = g
 	if next != 0 {
 		return h.linkBefore(g, next, to)
 	}

@@ -78,15 +78,71 @@ func (h *Heap) allocExact(bin int, n uint64) uint64 {
 	row = h.row(u)
 	row.bound |= m
 	row.live |= m
-	if !h.rebin(g, size, size-n, bin, int(size-n), l) {
+	if !h.rebin(g, -n, bin, int(size-n), *l, l) {
 		return 0
 	}
 	return at
 }
 
 // allocFar is allocSpan if bin, the first from that of n on that has spans, is one of
-// several sizes.
+// several sizes. Mostly it has one span, a large one, at which this looks as in closest.
 func (h *Heap) allocFar(bin int, n uint64) uint64 {
+	g := h.hdr.bins[bin]
+	if bin < largeBin || g-h.first >= h.top-h.first || h.hooked {
+		return h.allocClosest(bin, n)
+	}
+	in, u := h.info(g), g>>granuleBits
+	size, row := in.size, h.row(u)
+	if in.next|in.prev != 0 || in.start != g || size > h.top-g || wideBinOf(size) != bin ||
+		*h.kind(u) != kindBitmap || *h.kind(u + 1) != kindLarge || row.bound&^row.live>>(g&granuleMask)&1 == 0 {
+		return h.allocClosest(bin, n)
+	}
+	h.searched++
+	switch at := g + size - n; {
+	case size < n:
+		if bin = h.nextBin(bin + 1); bin != numBins {
+			return h.allocFar(bin, n)
+		}
+		return h.allocTop(n)
+	case size < n+infoMin || in.goneHi > at:
+		return h.allocFrom(g, size, n)
+	}
+	return h.cutLone(bin, g, size, n)
+}
+
+// cutLone takes the end of the large free span [g, g+size), alone in its bin, as in
+// cutEnd.
+func (h *Heap) cutLone(bin int, g, size, n uint64) uint64 {
+	d, in := h.hdr, h.info(g)
+	rest := size - n
+	at := g + rest
+	if in.idleHi > at {
+		in.idleHi = max(in.idleLo, at)
+	}
+	in.size = rest
+	h.freeSum -= n
+	h.clearRow((g+size)>>granuleBits - 1)
+	u := at >> granuleBits
+	*h.kind(u - 1), *h.row(u - 1) = kindLast, unit{g, rest}
+	if to := wideBinOf(rest); to != bin {
+		d.bins[bin] = 0
+		d.dropBin(uint(bin))
+		if !h.putFirst(g, to, &in.links) {
+			return 0
+		}
+	}
+	m := uint64(1) << (at & granuleMask)
+	row := h.row(u)
+	row.bound |= m
+	row.live |= m
+	if n >= largeMin {
+		h.tag(at, n)
+	}
+	return at
+}
+
+// allocClosest is allocFar for all cases.
+func (h *Heap) allocClosest(bin int, n uint64) uint64 {
 	g, size := h.findFrom(bin, n)
 	if g == 0 {
 		if h.err != nil {
@@ -94,6 +150,11 @@ func (h *Heap) allocFar(bin int, n uint64) uint64 {
 		}
 		return h.allocTop(n)
 	}
+	return h.allocFrom(g, size, n)
+}
+
+// allocFrom takes the last n granules of the free span [g, g+size).
+func (h *Heap) allocFrom(g, size, n uint64) uint64 {
 	at := g + size - n
 	if at == g {
 		return h.takeWhole(g, n)
@@ -104,9 +165,11 @@ func (h *Heap) allocFar(bin int, n uint64) uint64 {
 	ok := false
 	switch {
 	case size < largeMin:
-		ok = h.rebin(g, size, at-g, binOf(size), binOf(at-g), h.smallLinks(g))
-	case at-g >= infoMin && h.info(g).goneLo == h.info(g).goneHi:
+		ok = h.resizeSmall(g, size, at-g)
+	case at-g >= infoMin && h.info(g).goneHi <= at:
 		ok = h.cutEnd(g, size, at)
+	case size < infoMin || h.info(g).goneHi == 0:
+		ok = h.reshape(g, size, at-g)
 	default:
 		ok = h.carve(g, size, at, n)
 	}
@@ -151,10 +214,31 @@ func (h *Heap) resizeFree(g, old, n uint64) bool {
 	last := (g+n)>>granuleBits - 1
 	*h.kind(last), *h.row(last) = kindLast, unit{g, n}
 	if from, to := wideBinOf(old), wideBinOf(n); from != to {
-		return h.rebin(g, old, n, from, to, &in.links)
+		return h.rebin(g, n-old, from, to, in.links, &in.links)
 	}
 	h.freeSum += n - old
 	return true
+}
+
+// resizeSmall changes the size of the free span at g, fewer than largeMin granules
+// before and after, and moves it to another bin.
+func (h *Heap) resizeSmall(g, old, n uint64) bool {
+	l := h.smallLinks(g)
+	return h.rebin(g, n-old, binOf(old), binOf(n), *l, l)
+}
+
+// reshape changes the size of the free span at g, which remembers nothing, before or
+// after fewer than infoMin granules: what the rows inside it say has other places then.
+func (h *Heap) reshape(g, old, n uint64) bool {
+	from, to := binOf(old), binOf(n)
+	was := *h.links(g, from)
+	if old >= largeMin {
+		h.dropRecord(g, old)
+	}
+	if n >= largeMin {
+		h.putRecord(g, n)
+	}
+	return h.rebin(g, n-old, from, to, was, h.links(g, to))
 }
 
 // keepsMuch reports whether there may be something for reclaim.

@@ -51,11 +51,9 @@ func (h *Heap) growFree(g, size, n uint64) {
 	case size >= infoMin:
 		h.resizeFree(g, size, n)
 	case n < largeMin:
-		h.rebin(g, size, n, binOf(size), binOf(n), h.smallLinks(g))
+		h.resizeSmall(g, size, n)
 	default:
-		if h.dropFree(g, size) {
-			h.putFree(g, n)
-		}
+		h.reshape(g, size, n)
 	}
 }
 
@@ -144,6 +142,12 @@ func (h *Heap) putFree(g, n uint64) bool {
 	if n < largeMin {
 		return h.link(g, n, binOf(n), h.smallLinks(g))
 	}
+	h.putRecord(g, n)
+	return h.link(g, n, wideBinOf(n), h.largeLinks(g))
+}
+
+// putRecord writes the rows inside the large free span [g, g+n) but for its links.
+func (h *Heap) putRecord(g, n uint64) {
 	in, kinds := h.info(g), h.infoKinds(g)
 	if n >= infoMin {
 		*kinds = [4]uint16{kindLarge, kindInfo, kindInfo, kindInfo}
@@ -152,10 +156,24 @@ func (h *Heap) putFree(g, n uint64) bool {
 		kinds[0], kinds[1] = kindLarge, kindInfo
 	}
 	in.start, in.size = g, n
-	if last := (g+n)>>granuleBits - 1; last != u+2 {
+	if last := (g+n)>>granuleBits - 1; last != g>>granuleBits+2 {
 		*h.kind(last), *h.row(last) = kindLast, unit{g, n}
 	}
-	return h.link(g, n, wideBinOf(n), &in.links)
+}
+
+// dropRecord clears the rows inside the large free span [g, g+n).
+func (h *Heap) dropRecord(g, n uint64) {
+	in, kinds := h.info(g), h.infoKinds(g)
+	if last := (g+n)>>granuleBits - 1; last != g>>granuleBits+2 {
+		h.clearRow(last)
+	}
+	if n >= infoMin {
+		*in = spanInfo{}
+		kinds[0], kinds[1], kinds[2], kinds[3] = kindBitmap, kindBitmap, kindBitmap, kindBitmap
+	} else {
+		in.start, in.size, in.links = 0, 0, links{}
+		kinds[0], kinds[1] = kindBitmap, kindBitmap
+	}
 }
 
 // dropFree makes the free span [g, g+n) unmarked granules.
@@ -171,18 +189,8 @@ func (h *Heap) dropFree(g, n uint64) bool {
 		}
 		return h.unlink(g, n, binOf(n), *h.smallLinks(g))
 	}
-	in, kinds := h.info(g), h.infoKinds(g)
-	l := in.links
-	if last := (g+n)>>granuleBits - 1; last != u+2 {
-		h.clearRow(last)
-	}
-	if n >= infoMin {
-		*in = spanInfo{}
-		kinds[0], kinds[1], kinds[2], kinds[3] = kindBitmap, kindBitmap, kindBitmap, kindBitmap
-	} else {
-		in.start, in.size, in.links = 0, 0, links{}
-		kinds[0], kinds[1] = kindBitmap, kindBitmap
-	}
+	l := *h.largeLinks(g)
+	h.dropRecord(g, n)
 	return h.unlink(g, n, wideBinOf(n), l)
 }
 
