@@ -55,7 +55,7 @@ func (s *pageSet) has(p int64) bool {
 	if m == nil {
 		return false
 	}
-	i := p % midPages / leafPages
+	i := uint64(p) % midPages / leafPages
 	if l := m.leaf(i); l != nil {
 		return l[p%leafPages/64]>>(p%64)&1 != 0
 	}
@@ -70,35 +70,35 @@ func (s *pageSet) remove(a, b int64) int64 { return s.change(a, b, false) }
 
 // change sets or clears [a, b) leaf by leaf. O(leaves touched).
 func (s *pageSet) change(a, b int64, set bool) int64 {
-	var changed int64
-	for a < b {
-		end := min(b, (a/leafPages+1)*leafPages)
-		m := s.top[a/midPages]
+	before := s.count
+	for at, end := uint64(a), uint64(b); at < end; {
+		m := s.top[at/midPages]
 		if m == nil {
 			if !set {
-				a = min(b, (a/midPages+1)*midPages)
+				at = min(end, (at/midPages+1)*midPages)
 				continue
 			}
 			m = new(mid)
-			s.top[a/midPages] = m
+			s.top[at/midPages] = m
 		}
-		n := m.change(a%midPages/leafPages, a%leafPages, end-a, set)
-		if set {
-			m.count += n
-			s.count += n
-		} else {
-			m.count -= n
-			s.count -= n
+		next := min(end, (at/leafPages+1)*leafPages)
+		n := m.change(at%midPages/leafPages, at%leafPages, next-at, set)
+		if !set {
+			n = -n
 		}
-		changed += n
-		a = end
+		m.count += n
+		s.count += n
+		at = next
 	}
-	return changed
+	if set {
+		return s.count - before
+	}
+	return before - s.count
 }
 
 // change sets or clears n pages of leaf i from page lo on and returns how many
 // changed. A leaf that becomes full or empty as a whole is dropped.
-func (m *mid) change(i, lo, n int64, set bool) int64 {
+func (m *mid) change(i, lo, n uint64, set bool) int64 {
 	l := m.leaf(i)
 	if l == nil {
 		if m.isFull(i) == set {
@@ -106,7 +106,7 @@ func (m *mid) change(i, lo, n int64, set bool) int64 {
 		}
 		if n == leafPages {
 			m.full[i/64] ^= 1 << (i % 64)
-			return n
+			return int64(n)
 		}
 		l = m.newLeaf(i)
 		if !set {
@@ -127,7 +127,7 @@ func (m *mid) change(i, lo, n int64, set bool) int64 {
 }
 
 // leaf returns leaf i, nil if it is empty, or full as isFull says.
-func (m *mid) leaf(i int64) *leaf {
+func (m *mid) leaf(i uint64) *leaf {
 	if g := m.groups[i/groupLeaves]; g != nil {
 		return g[i%groupLeaves]
 	}
@@ -135,7 +135,7 @@ func (m *mid) leaf(i int64) *leaf {
 }
 
 // newLeaf makes an empty leaf i.
-func (m *mid) newLeaf(i int64) *leaf {
+func (m *mid) newLeaf(i uint64) *leaf {
 	g := &m.groups[i/groupLeaves]
 	switch {
 	case *g != nil:
@@ -156,22 +156,23 @@ func (m *mid) newLeaf(i int64) *leaf {
 	return l
 }
 
-func (m *mid) isFull(i int64) bool { return m.full[i/64]>>(i%64)&1 != 0 }
+func (m *mid) isFull(i uint64) bool { return m.full[i/64]>>(i%64)&1 != 0 }
+
+// wordMask returns the bits of pages [a, end) of a leaf in their word.
+func wordMask(a, end uint64) uint64 { return ^uint64(0) >> ((a - end) % 64) << (a % 64) }
 
 // change sets or clears bits [a, b) and returns how many changed.
-func (l *leaf) change(a, b int64, set bool) int64 {
-	var changed int
+func (l *leaf) change(a, b uint64, set bool) int64 {
+	changed, want := 0, uint64(0)
+	if set {
+		want = ^want
+	}
 	for a < b {
 		end := min(b, (a/64+1)*64)
-		mask := ^uint64(0) >> (64 - (end - a)) << (a % 64)
-		w := &l[a/64]
-		if set {
-			changed += bits.OnesCount64(mask &^ *w)
-			*w |= mask
-		} else {
-			changed += bits.OnesCount64(mask & *w)
-			*w &^= mask
-		}
+		w := &l[a/64%leafWords]
+		diff := (*w ^ want) & wordMask(a, end)
+		*w ^= diff
+		changed += bits.OnesCount64(diff)
 		a = end
 	}
 	return int64(changed)
@@ -180,33 +181,32 @@ func (l *leaf) change(a, b int64, set bool) int64 {
 // countIn returns how many pages of [a, b) are in the set.
 func (s *pageSet) countIn(a, b int64) int64 {
 	var n int64
-	for a < b {
-		m := s.top[a/midPages]
-		if midEnd := (a/midPages + 1) * midPages; m == nil || a%midPages == 0 && b >= midEnd {
+	for at, end := uint64(a), uint64(b); at < end; {
+		m := s.top[at/midPages]
+		if midEnd := (at/midPages + 1) * midPages; m == nil || at%midPages == 0 && end >= midEnd {
 			if m != nil {
 				n += m.count
 			}
-			a = min(b, midEnd)
+			at = min(end, midEnd)
 			continue
 		}
-		end := min(b, (a/leafPages+1)*leafPages)
-		i := a % midPages / leafPages
+		next := min(end, (at/leafPages+1)*leafPages)
+		i := at % midPages / leafPages
 		if l := m.leaf(i); l != nil {
-			n += l.countIn(a%leafPages, a%leafPages+end-a)
+			n += l.countIn(at%leafPages, at%leafPages+next-at)
 		} else if m.isFull(i) {
-			n += end - a
+			n += int64(next - at)
 		}
-		a = end
+		at = next
 	}
 	return n
 }
 
-func (l *leaf) countIn(a, b int64) int64 {
+func (l *leaf) countIn(a, b uint64) int64 {
 	var n int
 	for a < b {
 		end := min(b, (a/64+1)*64)
-		mask := ^uint64(0) >> (64 - (end - a)) << (a % 64)
-		n += bits.OnesCount64(l[a/64] & mask)
+		n += bits.OnesCount64(l[a/64%leafWords] & wordMask(a, end))
 		a = end
 	}
 	return int64(n)
@@ -229,7 +229,7 @@ func (s *pageSet) find(a, b int64, in bool) int64 {
 			a = (a/midPages + 1) * midPages
 			continue
 		}
-		i := a % midPages / leafPages
+		i := uint64(a) % midPages / leafPages
 		l := m.leaf(i)
 		if l == nil {
 			if m.isFull(i) == in {

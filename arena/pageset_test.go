@@ -163,7 +163,7 @@ func TestPageSetCostsLittle(t *testing.T) {
 	s.add(0, pages)
 	nodes := 0
 	for _, m := range s.top {
-		for i := range int64(midLeaves) {
+		for i := range uint64(midLeaves) {
 			if m.leaf(i) != nil {
 				nodes++
 			}

@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"math/bits"
 	"os"
 	"runtime"
 	"sync"
@@ -26,7 +27,7 @@ type Region struct {
 	cut     int // bytes that Shrink has given back
 	backing Backing
 	limit   int   // bytes, at most what was reserved
-	page    int64 // bytes in a page
+	page    int64 // bytes in a page, a power of two
 
 	mu        sync.Mutex
 	back      backend
@@ -106,19 +107,18 @@ func (r *Region) Commit(off Offset, size int) error {
 		return err
 	}
 	lo, hi := r.pagesAround(off, size)
-	fresh := hi - lo - r.committed.countIn(lo, hi)
-	if fresh == 0 {
-		return nil
-	}
-	if err := r.room("commit", off, size, fresh); err != nil {
-		return err
+	if r.limit > 0 {
+		if err := r.room("commit", off, size, hi-lo-r.committed.countIn(lo, hi)); err != nil {
+			return err
+		}
 	}
 	if err := r.back.commit(lo, hi); err != nil {
 		return r.fail("commit", off, size, err)
 	}
-	r.committed.add(lo, hi)
-	r.account()
-	r.stats.Commits++
+	if r.committed.add(lo, hi) != 0 {
+		r.account()
+		r.stats.Commits++
+	}
 	return nil
 }
 
@@ -155,7 +155,7 @@ func (r *Region) Decommit(off Offset, size int) error {
 		return err
 	}
 	lo, hi := r.pagesInside(off, size)
-	if lo < hi && r.committed.countIn(lo, hi) > 0 {
+	if r.committed.nextIn(lo, hi) < hi {
 		if err := r.back.decommit(lo, hi); err != nil {
 			return r.fail("decommit", off, size, err)
 		}
@@ -171,7 +171,7 @@ func (r *Region) Decommit(off Offset, size int) error {
 
 // clearPart clears [a, b), which lies in one page, if that page is committed.
 func (r *Region) clearPart(a, b int64) {
-	if a < b && r.committed.has(a/r.page) {
+	if a < b && r.committed.has(r.pageOf(a)) {
 		clear((*r.mem.Load())[a:b])
 	}
 }
@@ -326,7 +326,7 @@ func (r *Region) check(op string, off Offset, size int) error {
 
 // room returns the error of committing fresh more pages than the limit allows.
 func (r *Region) room(op string, off Offset, size int, fresh int64) error {
-	if r.limit > 0 && fresh > (int64(r.limit)-int64(r.stats.Committed))/r.page {
+	if r.limit > 0 && fresh > 0 && fresh > (int64(r.limit)-int64(r.stats.Committed))/r.page {
 		return &Error{Op: op, Off: off, Size: size, Have: r.stats.Committed, Limit: r.limit, Err: ErrLimit}
 	}
 	return nil
@@ -343,11 +343,14 @@ func (r *Region) account() {
 }
 
 // pages returns the number of pages, the last of which may be a part.
-func (r *Region) pages() int64 { return (int64(r.size) + r.page - 1) / r.page }
+func (r *Region) pages() int64 { return r.pageOf(int64(r.size) + r.page - 1) }
+
+// pageOf returns the page of the byte at offset off.
+func (r *Region) pageOf(off int64) int64 { return off >> (bits.TrailingZeros64(uint64(r.page)) & 63) }
 
 // pagesAround returns the pages that [off, off+size) touches.
 func (r *Region) pagesAround(off Offset, size int) (lo, hi int64) {
-	return int64(off) / r.page, (int64(off) + int64(size) + r.page - 1) / r.page
+	return r.pageOf(int64(off)), r.pageOf(int64(off) + int64(size) + r.page - 1)
 }
 
 // pagesInside returns the pages that lie in [off, off+size) as a whole. The
@@ -357,7 +360,7 @@ func (r *Region) pagesInside(off Offset, size int) (lo, hi int64) {
 	if end == int64(r.size) {
 		end = r.pages() * r.page
 	}
-	return (int64(off) + r.page - 1) / r.page, end / r.page
+	return r.pageOf(int64(off) + r.page - 1), r.pageOf(end)
 }
 
 // aligned reports whether [off, off+size) begins and ends on page boundaries.
