@@ -203,10 +203,15 @@ func (h *Heap) badHead(bin int, g uint64) bool {
 // nextBin returns the first bin from bin on that has spans, or numBins, also where the
 // bits are damaged.
 func (h *Heap) nextBin(bin int) int {
-	w, d := uint(bin)/64, h.hdr
-	if s := d.binSet[w] >> (uint(bin) & 63); s != 0 {
+	if s := h.hdr.binSet[uint(bin)/64] >> (uint(bin) & 63); s != 0 {
 		return min(bin+bits.TrailingZeros64(s), numBins)
 	}
+	return h.nextWord(bin)
+}
+
+// nextWord is nextBin if no bin of the word of bin will do.
+func (h *Heap) nextWord(bin int) int {
+	w, d := uint(bin)/64, h.hdr
 	if rest := d.wordSet >> (w + 1) << (w + 1) & (1<<binWords - 1); rest != 0 {
 		w = uint(bits.TrailingZeros64(rest))
 		return min(int(w*64)+bits.TrailingZeros64(d.binSet[w]), numBins)

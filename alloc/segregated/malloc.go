@@ -1,6 +1,8 @@
 package segregated
 
 import (
+	"math/bits"
+
 	"github.com/memlab-go/memlab/alloc"
 )
 
@@ -72,9 +74,14 @@ func (h *Heap) mallocFar(size int) ([]byte, error) {
 // from the best-fit space, as in allocSpan.
 func (h *Heap) mallocFit(size int, n uint64, bin int) ([]byte, error) {
 	h.takes()
+	if s := h.hdr.binSet[uint(bin)/64] >> (uint(bin) & 63); s != 0 { // as in nextBin
+		bin += bits.TrailingZeros64(s)
+	} else {
+		bin = h.nextWord(bin)
+	}
 	var g uint64
-	switch bin = h.nextBin(bin); {
-	case bin == numBins:
+	switch {
+	case bin >= numBins: // also of damaged bits
 		g = h.allocTop(n)
 	case bin < exactBins:
 		g = h.allocExact(bin, n)

@@ -93,22 +93,23 @@ func (h *Heap) freeBefore(g uint64) uint64 {
 	row := h.row(u)
 	switch *h.kind(u) {
 	case kindBitmap:
-		if u >= first+smallUnits {
+		w := row.starts()
+		if w == 0 && u >= first+smallUnits {
 			kinds, rows := h.kindsTo(u), h.rowsTo(u)
-			if kinds[0]|kinds[1] == kindBitmap && rows[0].starts()|rows[1].starts()|rows[2].starts() == 0 {
+			if kinds[0]|kinds[1] == kindBitmap && rows[0].starts()|rows[1].starts() == 0 {
 				return 0 // the inside of a large used one
 			}
 		}
-		for n := min(u-first+1, smallUnits); n > 0 && *h.kind(u) == kindBitmap; n-- {
-			if w := row.starts(); w != 0 {
-				b := uint64(bits.Len64(w)) - 1
-				if p := u<<granuleBits + b; row.live>>(b&granuleMask)&1 == 0 && g-p < largeMin {
-					return p
-				}
+		for n := smallUnits; w == 0; n-- {
+			if u--; u < first || n == 1 || *h.kind(u) != kindBitmap {
 				return 0
 			}
-			u--
 			row = h.row(u)
+			w = row.starts()
+		}
+		b := uint64(bits.Len64(w)) - 1
+		if p := u<<granuleBits + b; row.live>>(b&granuleMask)&1 == 0 && g-p < largeMin {
+			return p
 		}
 		return 0
 	case kindInfo: // the last row, which is the second
