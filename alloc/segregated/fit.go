@@ -85,44 +85,33 @@ func (h *Heap) allocExact(bin int, n uint64) uint64 {
 }
 
 // allocFar is allocSpan if bin, the first from that of n on that has spans, is one of
-// several sizes. Mostly it has one span, a large one, at which this looks as in closest.
+// several sizes. Mostly it has one span, which is large: this looks at it as in closest,
+// takes its end as in cutEnd, and makes that a block as in markUsed.
 func (h *Heap) allocFar(bin int, n uint64) uint64 {
-	g := h.hdr.bins[bin]
+	d := h.hdr
+	g := d.bins[bin]
 	if bin < largeBin || g-h.first >= h.top-h.first || h.hooked {
 		return h.allocClosest(bin, n)
 	}
 	in, u := h.info(g), g>>granuleBits
 	size, row := in.size, h.row(u)
-	if in.next|in.prev != 0 || in.start != g || size > h.top-g || wideBinOf(size) != bin ||
-		*h.kind(u) != kindBitmap || *h.kind(u + 1) != kindLarge || row.bound&^row.live>>(g&granuleMask)&1 == 0 {
+	if in.next|in.prev != 0 || in.start != g || size > h.top-g || *h.kind(u) != kindBitmap || *h.kind(u + 1) != kindLarge ||
+		row.bound&^row.live>>(g&granuleMask)&1 == 0 || wideBinOf(size) != bin {
 		return h.allocClosest(bin, n)
 	}
 	h.searched++
-	switch at := g + size - n; {
-	case size < n:
-		if bin = h.nextBin(bin + 1); bin != numBins {
-			return h.allocFar(bin, n)
-		}
-		return h.allocTop(n)
-	case size < n+infoMin || in.goneHi > at:
-		return h.allocFrom(g, size, n)
-	}
-	return h.cutLone(bin, g, size, n)
-}
-
-// cutLone takes the end of the large free span [g, g+size), alone in its bin, as in
-// cutEnd.
-func (h *Heap) cutLone(bin int, g, size, n uint64) uint64 {
-	d, in := h.hdr, h.info(g)
 	rest := size - n
 	at := g + rest
+	if size < n+infoMin || in.goneHi > at {
+		return h.allocLone(bin, g, size, n)
+	}
 	if in.idleHi > at {
 		in.idleHi = max(in.idleLo, at)
 	}
 	in.size = rest
 	h.freeSum -= n
 	h.clearRow((g+size)>>granuleBits - 1)
-	u := at >> granuleBits
+	u = at >> granuleBits
 	*h.kind(u - 1), *h.row(u - 1) = kindLast, unit{g, rest}
 	if to := wideBinOf(rest); to != bin {
 		d.bins[bin] = 0
@@ -131,14 +120,25 @@ func (h *Heap) cutLone(bin int, g, size, n uint64) uint64 {
 			return 0
 		}
 	}
-	m := uint64(1) << (at & granuleMask)
-	row := h.row(u)
-	row.bound |= m
-	row.live |= m
+	row = h.row(u)
+	row.bound |= 1 << (at & granuleMask)
+	row.live |= 1 << (at & granuleMask)
 	if n >= largeMin {
 		h.tag(at, n)
 	}
 	return at
+}
+
+// allocLone is allocFar if the one span of bin, [g, g+size), is too small, becomes so small
+// that its record changes, or has a gap where it is to be cut.
+func (h *Heap) allocLone(bin int, g, size, n uint64) uint64 {
+	if size >= n {
+		return h.allocFrom(g, size, n)
+	}
+	if bin = h.nextBin(bin + 1); bin != numBins {
+		return h.allocFar(bin, n)
+	}
+	return h.allocTop(n)
 }
 
 // allocClosest is allocFar for all cases.
@@ -168,10 +168,12 @@ func (h *Heap) allocFrom(g, size, n uint64) uint64 {
 		ok = h.resizeSmall(g, size, at-g)
 	case at-g >= infoMin && h.info(g).goneHi <= at:
 		ok = h.cutEnd(g, size, at)
-	case size < infoMin || h.info(g).goneHi == 0:
-		ok = h.reshape(g, size, at-g)
-	default:
+	case size >= infoMin && h.info(g).goneHi != 0:
 		ok = h.carve(g, size, at, n)
+	case at-g < largeMin:
+		ok = h.diminish(g, size, at-g)
+	default:
+		ok = h.resizeMiddle(g, size, at-g)
 	}
 	if !ok {
 		return 0
@@ -227,18 +229,40 @@ func (h *Heap) resizeSmall(g, old, n uint64) bool {
 	return h.rebin(g, n-old, binOf(old), binOf(n), *l, l)
 }
 
-// reshape changes the size of the free span at g, which remembers nothing, before or
-// after fewer than infoMin granules: what the rows inside it say has other places then.
-func (h *Heap) reshape(g, old, n uint64) bool {
-	from, to := binOf(old), binOf(n)
-	was := *h.links(g, from)
-	if old >= largeMin {
-		h.dropRecord(g, old)
+// resizeMiddle is resizeFree for a large span that has fewer than infoMin granules before
+// or after, and remembers no gap.
+func (h *Heap) resizeMiddle(g, old, n uint64) bool {
+	in, kinds, second := h.info(g), h.infoKinds(g), g>>granuleBits+2
+	in.size = n
+	if last := (g+old)>>granuleBits - 1; last != second {
+		h.clearRow(last)
 	}
-	if n >= largeMin {
-		h.putRecord(g, n)
+	switch {
+	case n >= infoMin && old < infoMin:
+		kinds[2], kinds[3] = kindInfo, kindInfo
+	case n < infoMin && old >= infoMin:
+		in.goneLo, in.goneHi, in.idleLo, in.idleHi = 0, 0, 0, 0
+		kinds[2], kinds[3] = kindBitmap, kindBitmap
 	}
-	return h.rebin(g, n-old, from, to, was, h.links(g, to))
+	if last := (g+n)>>granuleBits - 1; last != second {
+		*h.kind(last), *h.row(last) = kindLast, unit{g, n}
+	}
+	return h.rebin(g, n-old, wideBinOf(old), wideBinOf(n), in.links, &in.links)
+}
+
+// enlarge makes the small free span at g a large one of n granules instead of old.
+func (h *Heap) enlarge(g, old, n uint64) bool {
+	was := *h.smallLinks(g)
+	h.putRecord(g, n)
+	return h.rebin(g, n-old, binOf(old), wideBinOf(n), was, h.largeLinks(g))
+}
+
+// diminish makes the large free span at g, which remembers no gap, a small one of n
+// granules instead of old.
+func (h *Heap) diminish(g, old, n uint64) bool {
+	was := *h.largeLinks(g)
+	h.dropRecord(g, old)
+	return h.rebin(g, n-old, wideBinOf(old), binOf(n), was, h.smallLinks(g))
 }
 
 // keepsMuch reports whether there may be something for reclaim.

@@ -52,8 +52,10 @@ func (h *Heap) growFree(g, size, n uint64) {
 		h.resizeFree(g, size, n)
 	case n < largeMin:
 		h.resizeSmall(g, size, n)
+	case size < largeMin:
+		h.enlarge(g, size, n)
 	default:
-		h.reshape(g, size, n)
+		h.resizeMiddle(g, size, n)
 	}
 }
 
