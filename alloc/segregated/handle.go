@@ -60,7 +60,7 @@ func (h *Handle) mallocSlow(size int) ([]byte, error) {
 		bias := now.run != 0 && h.o.mayBias()
 		switch {
 		case bias && h.s.hasFreed(now):
-			return h.s.malloc("malloc", size, h.o) // which lends them
+			return h.s.malloc("malloc", size, h.o) // which lends them, so that all stay in one hand
 		case now.run != 0 && !bias && h.s.lend(now, false):
 			hd = now
 		case hd.lent() != 0 && h.outgrown(now, hd):
@@ -228,14 +228,11 @@ func (s *Shared) lend(hd *hand, bias bool) bool {
 	}
 }
 
-// worthLending is how many slots of a run others have freed before they are lent while
-// the other hand of the class has some, too.
-const worthLending = 4
-
-// hasFreed reports whether others have freed some slots of the run in hd.
+// hasFreed reports whether slots of the run in hd were freed by others, or by a
+// compare-and-swap.
 func (s *Shared) hasFreed(hd *hand) bool {
 	w, _ := s.word(hd.run)
-	return freeSlots(w) >= worthLending
+	return !isFull(w)
 }
 
 // giveBackAll takes the runs of class c out of the hands of o.
