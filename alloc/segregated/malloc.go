@@ -40,22 +40,18 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 	return h.mallocOther(size, n, i)
 }
 
-// mallocOther is Malloc for n granules, whose bucket is i, if the newest span there does
-// not do.
+// mallocOther is Malloc for n granules, whose bucket is i, if the newest span there does not
+// do.
 func (h *Heap) mallocOther(size int, n uint64, i int) ([]byte, error) {
 	e, q := quickEntry(0), &h.quick
-	if b := h.bucket(i); b.n != 0 || b.more != 0 {
-		e = q.takeOwn(b, n)
-	}
-	if e == 0 && q.share == quickStill {
-		e = q.takeNear(i, n)
+	if q.share == quickStill {
+		e = q.takeNear(i+1, n)
 	}
 	if e == 0 {
-		q.misses++
-		return h.mallocFit(size, n, i)
+		if e = q.takeOwn(h.bucket(i), n); e == 0 {
+			return h.mallocFit(size, n, i)
+		}
 	}
-	q.hits++
-	q.total -= e.size()
 	h.mallocs++
 	h.demands(e.size(), 1)
 	return h.reuse(e.start(), size), nil

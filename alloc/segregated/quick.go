@@ -55,21 +55,19 @@ type quickLists struct {
 }
 
 // takeQuick returns a used span of n ≤ quickMax granules or a little more from
-// the quick lists, or 0: the newest of its bucket that is large enough, else, in a heap
-// that is still, one of the next buckets.
+// the quick lists, or 0: in a heap that is still the newest of the next bucket that has
+// any, else the newest of its own that is large enough.
 func (h *Heap) takeQuick(n uint64) quickEntry {
-	q, i := &h.quick, binOf(n)
-	e := q.takeOwn(&q.bucket[i], n)
-	if e == 0 && q.share == quickStill {
+	e, q, i := quickEntry(0), &h.quick, binOf(n)
+	if q.share == quickStill {
 		e = q.takeNear(i, n)
 	}
 	if e == 0 {
-		q.misses++
-		return 0
+		e = q.takeOwn(h.bucket(i), n)
 	}
-	q.hits++
-	q.total -= e.size()
-	h.reuse(e.start(), 0)
+	if e != 0 {
+		h.reuse(e.start(), 0)
+	}
 	return e
 }
 
@@ -89,43 +87,45 @@ func (q *quickLists) newest(b *quickBucket, n uint64) (e quickEntry, ok bool) {
 
 // takeOwn takes the newest span of b that has at least n granules, or returns 0.
 func (q *quickLists) takeOwn(b *quickBucket, n uint64) quickEntry {
-	if b.n == 0 && !q.unspill(b) {
-		return 0
-	}
-	last := b.n - 1
-	for k := last; k < quickSlots; k-- {
-		if e := b.span[k]; e.size() >= n {
-			b.n, b.used = last, true
-			b.span[k] = b.span[last%quickSlots]
-			return e
+	if b.n != 0 || q.unspill(b) {
+		last := b.n - 1
+		for k := last; k < quickSlots; k-- {
+			if e := b.span[k]; e.size() >= n {
+				b.span[k] = b.span[last]
+				b.n, b.used = last, true
+				q.total -= e.size()
+				q.hits++
+				return e
+			}
 		}
 	}
+	q.misses++
 	return 0
 }
 
-// takeNear takes the newest span of the first bucket behind i, that of n, that has any, if
-// it is larger by at most 1/4.
+// takeNear takes the newest span of the first bucket from i on that has any, if it has at
+// least n granules, and 1/4 more at most.
 func (q *quickLists) takeNear(i int, n uint64) quickEntry {
-	for i++; i < quickBuckets; i++ {
-		w := q.filled[uint(i)/64%quickWords] >> (uint(i) % 64)
+	for i < quickBuckets {
+		w := q.filled[uint(i)/64%quickWords] >> (i & 63)
 		if w == 0 {
-			i |= 63
+			i = i | 63 + 1
 			continue
 		}
 		i += bits.TrailingZeros64(w)
 		b := &q.bucket[i]
 		if k := b.n - 1; k < quickSlots {
 			e := b.span[k]
-			if e.size() > n+n>>2 {
+			if e.size()-n > n>>2 {
 				return 0
 			}
 			b.n, b.used = k, true
+			q.total -= e.size()
+			q.hits++
 			return e
 		}
-		if q.unspill(b) {
-			i--
-		} else {
-			q.filled[uint(i)/64%quickWords] &^= 1 << (uint(i) % 64)
+		if !q.unspill(b) {
+			q.filled[uint(i)/64%quickWords] &^= 1 << (i & 63)
 		}
 	}
 	return 0

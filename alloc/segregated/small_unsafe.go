@@ -170,9 +170,8 @@ func (h *Heap) Free(b []byte) {
 	if n-1 < q.part && q.total+n <= q.most {
 		b := h.bucket(i)
 		if k := b.n; k < quickSlots {
-			if b.span[k], b.n = newQuickEntry(g, n), k+1; k == 0 {
-				q.filled[uint(i)/64%quickWords] |= 1 << (i & 63)
-			}
+			b.span[k], b.n = newQuickEntry(g, n), k+1
+			q.filled[uint(i)/64%quickWords] |= 1 << (i & 63)
 			q.total += n
 			row.bound = bound &^ (1 << (s & granuleMask))
 			h.frees++
