@@ -116,6 +116,7 @@ func (s *Shared) unbias(c *sharedClass, run uintptr, by *hands) {
 	if o == nil {
 		return
 	}
+	by.fences.Add(1) // who holds the mutex may wait for this goroutine
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if hs := o.hands.Load(); hs != nil && s.ownerOf(c, run) == o {
@@ -211,7 +212,7 @@ const (
 func (hs *hands) passesFence(by *hands) bool {
 	n := hs.fences.Load()
 	for i := range fenceLooks {
-		if by != nil && i%fenceCounts == 0 {
+		if i%fenceCounts == 0 {
 			by.fences.Add(1)
 		}
 		if hs.fences.Load() != n {

@@ -92,7 +92,7 @@ func blockOf(t *testing.T, s *Shared, h *Handle, size int, biased bool) []byte {
 		h.Free(b)
 		if !biased {
 			h.pause.Store(1 << 20)
-			s.unbias(&s.classes[s.classOf[size/granule]], hd.run, nil)
+			s.unbias(&s.classes[s.classOf[size/granule]], hd.run, &s.nobody.hands)
 		}
 	}
 	require.Fail(t, "no such block")

@@ -150,7 +150,7 @@ func (s *Shared) withdraw(o *shard) {
 	hs := &o.claim.hands
 	s.retract(hs)
 	hs.shut()
-	hs.await(nil)
+	hs.await(&s.nobody.hands)
 	for ci := range s.classes {
 		s.giveBackAll(o, &s.classes[ci])
 	}
