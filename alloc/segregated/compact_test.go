@@ -151,7 +151,7 @@ func TestCompact(t *testing.T) {
 				require.Less(t, moved, 2*before.Live, "blocks go back and forth")
 				was, is := before.Committed-before.Metadata-before.Quarantined, after.Committed-after.Metadata-after.Quarantined
 				t.Logf("%d bytes live, %d moved: %d committed, were %d", after.Live, moved, is, was)
-				require.Less(t, (is-after.Live)*2, was-before.Live, "of what was wasted")
+				require.Less(t, (is-after.Live)*5, (was-before.Live)*3, "of what Trim had left wasted")
 				m.freeAll(t)
 			})
 		}

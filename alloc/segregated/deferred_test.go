@@ -166,10 +166,10 @@ func TestDeferredSweep(t *testing.T) {
 	require.NotEmpty(t, h.deferred.list)
 	before := h.committed
 	h.credit = 1 << 20
-	h.sweep()
+	h.sweep(sweepMin)
 	require.NoError(t, h.Check())
 	require.Empty(t, h.deferred.list)
-	h.sweep()
+	h.sweep(sweepMin)
 	require.Less(t, h.committed, before)
 	h.Trim()
 	require.Zero(t, h.Stats().Retained)

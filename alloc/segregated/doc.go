@@ -12,8 +12,8 @@
 //     (fit.go), freeing and joining (join.go), the top (top.go), short lists of what
 //     was freed last (quick.go), what they hold in chunks (quickmore.go) and how much
 //     (quickshare.go), and joining that is put off (deferred.go);
-//   - pages: commit, and a few ahead (pages.go), and by what rule they go back
-//     (sweep.go);
+//   - pages: commit, and a few ahead (pages.go), by what rule they go back
+//     (sweep.go), and how they pay for growth (trade.go);
 //   - [Heap.Compact], for callers who can update their references (compact.go): what is
 //     used of each page (compact_survey.go), moving slots (compact_run.go), finding
 //     places (compact_place.go);

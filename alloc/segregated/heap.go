@@ -53,6 +53,7 @@ type Heap struct {
 	quick    quickLists
 	deferred deferredFrees
 
+	traded uint64  // granules of data when trade marked the free spans last
 	shared *Shared // that has runs in the heap, nil if nobody else has
 }
 

@@ -28,6 +28,9 @@ func (h *Heap) grow(to uint64) bool {
 	if to <= h.hdr.commit {
 		return true
 	}
+	if to > h.hdr.highest {
+		h.trade((to-h.hdr.commit)>>h.pageShift + 1)
+	}
 	step, ahead := h.growStep()
 	for _, step := range [...]uint64{step, h.pageGranules} {
 		end := min(roundUp(to, step), h.endGranule())

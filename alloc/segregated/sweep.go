@@ -9,7 +9,8 @@ package segregated
 // the sweep before, and so with what lies past the highest top since then. A block of
 // soonPages and more goes back when it is freed.
 //
-// Smaller spans keep their pages: a call for one page takes half as long as one for ten.
+// Smaller spans keep their pages until the data grows: a call for one page takes half as
+// long as one for ten. Then they pay for it, see trade.go.
 //
 // What is gained by giving a page back is its share of the memory for as long as it
 // stays away, and those that were free for long stay away for long. So the heap sweeps
@@ -82,17 +83,17 @@ func (h *Heap) sweepShrinks() bool {
 		return false
 	}
 	before := h.committed
-	h.sweep()
+	h.sweep(sweepMin)
 	return h.committed < before
 }
 
-// sweep gives back what has been free since the sweep before, for as long as
-// there is credit. O(free spans of sweepMin and more).
-func (h *Heap) sweep() {
+// sweep gives back what of free spans of least granules and more has been free since the
+// sweep before, for as long as there is credit. O(such spans).
+func (h *Heap) sweep(least uint64) {
 	h.emptyUnused()
 	h.coalesce()
 	h.giveBackTop()
-	for bin := h.nextBin(binOf(sweepMin)); bin < numBins; bin = h.nextBin(bin + 1) {
+	for bin := h.nextBin(binOf(least)); bin < numBins; bin = h.nextBin(bin + 1) {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans; i++ {
 			if !h.isFree(g) {
 				h.fail("bin %d has %#x, which is not a free span", bin, g<<granuleShift)
@@ -177,8 +178,8 @@ func (h *Heap) Trim() int {
 	credit := h.credit
 	h.credit = ^uint64(0)
 	h.topPeak = h.hdr.top
-	h.sweep()
-	h.sweep() // what the first one found is idle now
+	h.sweep(infoMin)
+	h.sweep(infoMin) // what the first one found is idle now
 	h.dropAhead()
 	h.credit = credit
 	return int(before - min(before, h.committed))

@@ -1,0 +1,55 @@
+package segregated
+
+// Before the data grows beyond what it ever was, free spans give back as many pages, if
+// there is credit, see sweep.go: memory is at its peak when it grows, and what it grows
+// by did not fit into them. Those of sweepMin and more do so however long they have been
+// free. Smaller ones are often taken again soon, and do if they have been free since the
+// data was smaller by one part in 1<<tradeShift.
+const (
+	tradeTries = 16 // spans looked at each time
+	tradeShift = 3
+)
+
+// trade gives back so many pages of free spans, or the few more that the last of them has,
+// for others that the data grows by.
+func (h *Heap) trade(pages uint64) {
+	if h.credit == 0 {
+		return
+	}
+	h.giveSome(pages)
+	if data := h.top - h.first; data > h.traded+h.traded>>tradeShift {
+		h.traded = data
+		h.markIdle()
+	}
+}
+
+// giveSome gives back so many pages of the smallest free spans that have any. Damage is
+// left to others to report.
+func (h *Heap) giveSome(pages uint64) {
+	enough, tries := h.committed-min(h.committed, pages*h.pageSize), tradeTries
+	for bin := h.nextBin(binOf(infoMin)); bin < numBins; bin = h.nextBin(bin + 1) {
+		for g := h.hdr.bins[bin]; g != 0; tries-- {
+			if tries == 0 || h.committed <= enough || !h.isFree(g) {
+				return
+			}
+			in := h.info(g)
+			if in.size >= sweepMin {
+				in.idleLo, in.idleHi = g, g+in.size
+			}
+			h.giveBack(in)
+			g = in.next
+		}
+	}
+}
+
+// markIdle makes all of the free spans of infoMin and more what has been free since the
+// last sweep. O(such spans).
+func (h *Heap) markIdle() {
+	for bin := h.nextBin(binOf(infoMin)); bin < numBins; bin = h.nextBin(bin + 1) {
+		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.isFree(g); i++ {
+			in := h.info(g)
+			in.idleLo, in.idleHi = g, g+in.size
+			g = in.next
+		}
+	}
+}

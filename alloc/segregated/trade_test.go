@@ -1,0 +1,77 @@
+package segregated
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/arena"
+)
+
+// holed returns a heap of 2 MiB with a free span of hole bytes in it, and how much was
+// committed before that was freed.
+func holed(t *testing.T, hole int) (h *Heap, committed uint64) {
+	h = freshIn(t, 64<<20, &arena.Options{}, nil)
+	must(t, h, 1<<20)
+	b := must(t, h, hole)
+	fill(b, 7)
+	must(t, h, 1<<20)
+	h.Free(b)
+	h.flushQuick()
+	require.NotZero(t, h.credit)
+	return h, h.committed
+}
+
+// growBy makes the data grow by about n bytes, in blocks that do not fit in a hole of 20 KiB.
+func growBy(t *testing.T, h *Heap, n int) {
+	for ; n > 0; n -= 30 << 10 {
+		must(t, h, 30<<10)
+	}
+}
+
+// TestTrade: the pages of a free span pay for those that the data grows by, and are zero
+// when they come back.
+func TestTrade(t *testing.T) {
+	h, before := holed(t, 20<<10)
+	growBy(t, h, 60<<10)
+	require.Less(t, h.committed, before+60<<10+h.pageSize-12<<10)
+	require.Equal(t, int(h.committed), h.region.Stats().Committed)
+	require.NoError(t, h.Check())
+	top := h.top
+	b, err := h.Calloc(1, 20<<10)
+	require.NoError(t, err)
+	require.Equal(t, top, h.top, "it is in the hole")
+	require.NoError(t, filled(b, 0))
+	require.NoError(t, h.Check())
+}
+
+// TestTradeNeedsCredit: without credit nothing goes back.
+func TestTradeNeedsCredit(t *testing.T) {
+	h, before := holed(t, 20<<10)
+	h.credit = 0
+	h.trade(10)
+	require.Equal(t, before, h.committed)
+}
+
+// TestTradeSmall: a small free span keeps its pages until it has been free for a while.
+func TestTradeSmall(t *testing.T) {
+	h, before := holed(t, 12<<10)
+	h.traded = h.top - h.first
+	h.trade(10)
+	require.Equal(t, before, h.committed)
+	growBy(t, h, 1<<19)
+	require.NoError(t, h.Check())
+	require.NotZero(t, h.info(h.hdr.bins[h.nextBin(binOf(infoMin))]).goneLo, "it did not go back")
+}
+
+// TestTradeDamaged: a bin that leads nowhere ends it.
+func TestTradeDamaged(t *testing.T) {
+	h, _ := holed(t, 20<<10)
+	bin := &h.hdr.bins[h.nextBin(binOf(infoMin))]
+	sound, before := *bin, h.committed
+	*bin = h.top + 5
+	h.trade(10)
+	h.markIdle()
+	require.Equal(t, before, h.committed)
+	*bin = sound
+}
