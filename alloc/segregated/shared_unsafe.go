@@ -93,7 +93,6 @@ func (s *Shared) Malloc(size int) ([]byte, error) {
 //go:nosplit
 func (s *Shared) Free(b []byte) {
 	var here byte
-	hs := &s.nobody.hands
 	if canClaim {
 		// SAFETY: addresses are compared and used as an index only.
 		place := uintptr(unsafe.Pointer(&here)) >> stackShift
@@ -118,10 +117,11 @@ func (s *Shared) Free(b []byte) {
 				k.freeOther(b, &here)
 				return
 			}
-			hs = &k.hands
+			k.freeFar(b, &here)
+			return
 		}
 	}
-	hs.freeFar(b, &here)
+	s.nobody.freeFar(b, &here)
 }
 
 // freeFar is Free for whatever is not in the hand that hs, of the caller's handle or claim,
