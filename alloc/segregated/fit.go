@@ -183,7 +183,7 @@ func (h *Heap) allocFrom(g, size, n uint64) uint64 {
 }
 
 // cutEnd takes what lies from granule at on from the free span [g, g+size), which has no
-// gap and at least infoMin granules before.
+// gap there and at least infoMin granules before.
 func (h *Heap) cutEnd(g, size, at uint64) bool {
 	if in := h.info(g); in.idleHi > at {
 		in.idleHi = max(in.idleLo, at)

@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
 )
 
 // linked is a heap with three free spans of one size in one bin, each between blocks.
@@ -115,4 +116,60 @@ func damagedTo(l *linked, i int) []uint64 {
 	used := uint64(addrOf(l.before[0])-addrOf(l.h.mem)) >> granuleShift
 	to := []uint64{1, l.h.first - 1, l.h.first, l.h.top, 1 << 40, ^uint64(0), used, l.free[i] + 1}
 	return append(to, l.free...)
+}
+
+// TestSizesOfFreeSpan: wherever it lies in its unit, a free span grows and is cut from any
+// size to any other, also where its record has other rows then, or lies in the span.
+func TestSizesOfFreeSpan(t *testing.T) {
+	sizes := []uint64{1, 128, largeMin - 1, largeMin, largeMin + 63, largeMin + 64, infoMin - 1, infoMin, infoMin + 64, 700}
+	pads := []uint64{0, 1, 31, 62, 63}
+	mem := make([]byte, 128<<10+16)
+	mem = mem[-addrOf(mem)&15:]
+	for _, pad := range pads {
+		for i, small := range sizes {
+			for _, large := range sizes[i+1:] {
+				h, err := New(arena.FromBytes(mem[:128<<10]), &Options{Classes: []int{}})
+				require.NoError(t, err)
+				must(t, h, int(64+pad)*granule)
+				front := must(t, h, int(small)*granule)
+				back := must(t, h, int(large-small)*granule)
+				must(t, h, 64)
+				h.Free(front)
+				h.flushQuick()
+				h.Free(back) // the free span grows
+				h.flushQuick()
+				require.NoError(t, h.Check(), "%d to %d granules, pad %d", small, large, pad)
+				require.Equal(t, 1, h.freeSpans)
+				got := must(t, h, int(large-small)*granule) // and is cut
+				require.NoError(t, h.Check(), "%d to %d granules, pad %d", large, small, pad)
+				require.Equal(t, addrOf(back), addrOf(got))
+				require.Equal(t, small, h.freeSum)
+			}
+		}
+	}
+}
+
+// TestCutPastGap: pages of a free span that were given back stay away while what is taken
+// lies past them.
+func TestCutPastGap(t *testing.T) {
+	h := fresh(t, 8<<20, &Options{Classes: []int{}})
+	large, behind := must(t, h, 1<<20), must(t, h, 20_000)
+	must(t, h, 64)
+	h.Free(large)
+	h.Trim()
+	h.Free(behind)
+	h.flushQuick()
+	require.Equal(t, 1, h.freeSpans)
+	for _, n := range []int{3000, 16, 10_000} {
+		before := h.committed
+		b := must(t, h, n)
+		require.Equal(t, before, h.committed)
+		require.Greater(t, addrOf(b), addrOf(large)+1<<20)
+		fill(b, 1)
+		require.NoError(t, h.Check())
+	}
+	before := h.committed
+	fill(must(t, h, 20_000), 2) // part of it was given back
+	require.Greater(t, h.committed, before)
+	require.NoError(t, h.Check())
 }
