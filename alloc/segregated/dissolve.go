@@ -47,22 +47,23 @@ func (h *Heap) dissolveIdle() bool {
 	d.top = h.top
 	looks, runs := dissolveLooks, dissolveRuns
 	n := uintptr(min(h.hdr.classes, maxClasses-1)) // it may be damaged
+	at := d.class
 	for range n {
-		if d.class >= n {
-			d.class = 0
+		if at >= n {
+			at = 0
 		}
-		ci := d.class + 1
-		switch t := &d.traces[ci%maxClasses]; {
-		case t.now != t.before:
+		ci := (at + 1) % maxClasses
+		if t := &d.traces[ci]; t.now != t.before {
 			t.before = t.now
-		case h.hdr.partial[ci%maxClasses]|t.next != 0: // else there is none
+		} else if h.hdr.partial[ci]|t.next != 0 { // else there is none
 			h.dissolveClass(ci, &looks, &runs)
+			if looks == 0 || runs == 0 || h.err != nil {
+				break
+			}
 		}
-		if looks == 0 || runs == 0 || h.err != nil {
-			break
-		}
-		d.class++
+		at++
 	}
+	d.class = at
 	if runs < dissolveRuns {
 		d.every = dissolveEvery
 		return true
