@@ -312,21 +312,20 @@ func (h *Heap) carve(g, size, at, n uint64) bool {
 	}
 	own := h.recall(g, size)
 	gone, idle := own.gone, own.idle
+	if gone.size() != 0 && !h.restore(gone, at, n, front, back) {
+		return false
+	}
 	switch {
-	case gone.size() != 0:
-		if !h.restore(gone, at, n, front, back) {
-			return false
-		}
 	case front >= infoMin:
 		return h.carveBehind(g, size, at, n)
-	case front == 0 && back >= infoMin:
+	case gone.size() == 0 && front == 0 && back >= infoMin:
 		return h.moveStart(g, size, end)
 	}
 	if !h.dropFree(g, size) {
 		return false
 	}
 	if front != 0 {
-		h.putFreeWith(g, front, memory{gap{gone.lo, min(gone.hi, at&^(h.pageGranules-1))}, gap{idle.lo, min(idle.hi, at)}})
+		h.putFree(g, front)
 	}
 	if back != 0 {
 		h.putFreeWith(end, back, memory{gap{max(gone.lo, roundUp(end, h.pageGranules)), gone.hi}, gap{max(idle.lo, end), idle.hi}})
@@ -334,16 +333,19 @@ func (h *Heap) carve(g, size, at, n uint64) bool {
 	return true
 }
 
-// carveBehind is carve for a span without a gap of which at least infoMin granules
-// stay free before at: they stay where they are.
+// carveBehind is carve for a span of which at least infoMin granules stay free before at:
+// they stay where they are. What is needed of its gap has been restored.
 func (h *Heap) carveBehind(g, size, at, n uint64) bool {
-	in, end := h.info(g), at+n
-	idle := gap{max(in.idleLo, end), in.idleHi}
+	in, end, page := h.info(g), at+n, h.pageGranules
+	rest := memory{gap{max(in.goneLo, roundUp(end, page)), in.goneHi}, gap{max(in.idleLo, end), in.idleHi}}
+	if in.goneHi = min(in.goneHi, at&^(page-1)); in.goneLo >= in.goneHi {
+		in.goneLo, in.goneHi = 0, 0
+	}
 	if !h.cutEnd(g, size, at) {
 		return false
 	}
 	if end != g+size {
-		h.putFreeWith(end, g+size-end, memory{idle: idle})
+		h.putFreeWith(end, g+size-end, rest)
 	}
 	return true
 }
