@@ -29,7 +29,7 @@ func (h *Heap) giveSome(pages uint64) {
 	enough, tries := h.committed-min(h.committed, pages*h.pageSize), tradeTries
 	for bin := h.nextBin(binOf(infoMin)); bin < numBins; bin = h.nextBin(bin + 1) {
 		for g := h.hdr.bins[bin]; g != 0; tries-- {
-			if tries == 0 || h.committed <= enough || !h.isFree(g) {
+			if tries == 0 || h.committed <= enough || !h.remembers(g) {
 				return
 			}
 			in := h.info(g)
@@ -46,10 +46,14 @@ func (h *Heap) giveSome(pages uint64) {
 // last sweep. O(such spans).
 func (h *Heap) markIdle() {
 	for bin := h.nextBin(binOf(infoMin)); bin < numBins; bin = h.nextBin(bin + 1) {
-		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.isFree(g); i++ {
+		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.remembers(g); i++ {
 			in := h.info(g)
 			in.idleLo, in.idleHi = g, g+in.size
 			g = in.next
 		}
 	}
 }
+
+// remembers reports whether a free span that has room for a whole spanInfo starts at g. It
+// trusts nothing about g.
+func (h *Heap) remembers(g uint64) bool { return h.isFree(g) && h.largeSize(g) >= infoMin }

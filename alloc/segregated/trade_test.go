@@ -64,14 +64,22 @@ func TestTradeSmall(t *testing.T) {
 	require.NotZero(t, h.info(h.hdr.bins[h.nextBin(binOf(infoMin))]).goneLo, "it did not go back")
 }
 
-// TestTradeDamaged: a bin that leads nowhere ends it.
+// TestTradeDamaged: a bin that leads nowhere, or to a span that remembers nothing, ends it.
 func TestTradeDamaged(t *testing.T) {
 	h, _ := holed(t, 20<<10)
+	small := must(t, h, 100) // from the end of the hole
+	at := uint64(addrOf(small)-addrOf(h.mem)) >> granuleShift
+	must(t, h, 100)
+	h.Free(small)
+	h.flushQuick()
+	require.True(t, h.isFree(at))
 	bin := &h.hdr.bins[h.nextBin(binOf(infoMin))]
 	sound, before := *bin, h.committed
-	*bin = h.top + 5
-	h.trade(10)
-	h.markIdle()
-	require.Equal(t, before, h.committed)
+	for _, g := range []uint64{h.top + 5, at} {
+		*bin = g
+		h.trade(10)
+		h.markIdle()
+		require.Equal(t, before, h.committed)
+	}
 	*bin = sound
 }
