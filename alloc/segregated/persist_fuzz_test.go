@@ -73,6 +73,7 @@ func openImage(t *testing.T, b []byte, killed bool) {
 	require.NoError(t, os.WriteFile(path, b, 0o600))
 	r, err := arena.Reserve(imageSize, &arena.Options{Backing: arena.File, Path: path})
 	require.NoError(t, err)
+	defer os.Remove(path) // a long run opens tens of thousands
 	defer r.Close()
 	h, err = Open(r, nil)
 	if err != nil {
