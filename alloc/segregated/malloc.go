@@ -41,7 +41,8 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 }
 
 // mallocOther is Malloc for n granules, whose bucket is i, if the newest span there does not
-// do.
+// do: from one of the next buckets, in a heap that is still, since of random sizes the others
+// in its own are too small as often as not; else from its own; else from the best-fit space.
 func (h *Heap) mallocOther(size int, n uint64, i int) ([]byte, error) {
 	e, q := quickEntry(0), &h.quick
 	if q.share == quickStill {
@@ -49,6 +50,7 @@ func (h *Heap) mallocOther(size int, n uint64, i int) ([]byte, error) {
 	}
 	if e == 0 {
 		if e = q.takeOwn(h.bucket(i), n); e == 0 {
+			q.misses++
 			return h.mallocFit(size, n, i)
 		}
 	}

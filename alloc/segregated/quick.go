@@ -55,19 +55,19 @@ type quickLists struct {
 }
 
 // takeQuick returns a used span of n ≤ quickMax granules or a little more from
-// the quick lists, or 0: in a heap that is still the newest of the next bucket that has
-// any, else the newest of its own that is large enough.
+// the quick lists, or 0: the newest of its bucket that is large enough, else, in a heap
+// that is still, one of the next buckets.
 func (h *Heap) takeQuick(n uint64) quickEntry {
-	e, q, i := quickEntry(0), &h.quick, binOf(n)
-	if q.share == quickStill {
-		e = q.takeNear(i, n)
+	q, i := &h.quick, binOf(n)
+	e := q.takeOwn(h.bucket(i), n)
+	if e == 0 && q.share == quickStill {
+		e = q.takeNear(i+1, n)
 	}
 	if e == 0 {
-		e = q.takeOwn(h.bucket(i), n)
+		q.misses++
+		return 0
 	}
-	if e != 0 {
-		h.reuse(e.start(), 0)
-	}
+	h.reuse(e.start(), 0)
 	return e
 }
 
@@ -99,7 +99,6 @@ func (q *quickLists) takeOwn(b *quickBucket, n uint64) quickEntry {
 			}
 		}
 	}
-	q.misses++
 	return 0
 }
 
