@@ -12,7 +12,8 @@ import (
 // call to see whether the stack has room: they need some tens of bytes of it.
 
 // smallState is what the fast path of slots reads; the rest of the Heap stays out of
-// its cache lines.
+// its cache lines. A class is one of them, as Go puts eight bytes before an object with
+// pointers of this size.
 type smallState struct {
 	base     unsafe.Pointer // of the region
 	kindTab  unsafe.Pointer // of h.kinds
@@ -26,7 +27,6 @@ type smallState struct {
 	hooked   bool                         // every call takes the slow path
 	classOf  [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none
 	classAt  [MaxClass/granule + 1]uint16 // the same: bytes from classes to the class
-	_        [8]byte                      // so that a class is a cache line
 	classes  [maxClasses]class
 }
 
