@@ -35,9 +35,14 @@ func TestQuickListsOfAStillHeap(t *testing.T) {
 	require.NotEqual(t, addrOf(bs[200]), addrOf(must(t, h, 6144)), "a quarter is the limit")
 	require.NoError(t, h.Check())
 
-	must(t, h, 8<<20)
-	require.EqualValues(t, quickShare, h.quick.share, "it has grown")
+	must(t, h, int(data<<granuleShift)/5)
+	require.EqualValues(t, quickStill, h.quick.share, "it has grown by less than a quarter")
+	must(t, h, int(data<<granuleShift)/10)
+	require.EqualValues(t, quickShare, h.quick.share, "and by more")
 	require.Less(t, h.quick.most, data>>quickStill)
+	grown := h.quick.stood
+	must(t, h, int(grown<<granuleShift)/20)
+	require.Greater(t, h.quick.stood, grown, "now a twentieth is growth")
 	require.NoError(t, h.Check())
 }
 

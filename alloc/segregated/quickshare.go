@@ -12,7 +12,9 @@ package segregated
 // quickTiny, may keep quickTinyMost, and grows before it empties them. One that has not
 // grown for stillOps operations, not counting those after which pages were given back,
 // keeps its pages anyhow: the lists may have one part in 1<<quickStill of the data until
-// it grows, and serve a request also from the next buckets, with up to 1/4 more.
+// it grows, and serve a request also from the next buckets, with up to 1/4 more. As that
+// makes it grow by some per cent itself, it has to grow by more to be taken for one that
+// grows again.
 const (
 	quickTotal    = 8 << 10 >> granuleShift // granules
 	quickShare    = 8
@@ -23,7 +25,8 @@ const (
 	quickTinyMost = 64 << 10 >> granuleShift
 	quickPart     = 8
 	stillOps      = 65536
-	quickGrown    = 5 // it has grown when it is larger by one part in 1<<quickGrown
+	quickGrown    = 5 // it has grown when it is larger by one part in 1<<quickGrown,
+	quickStirred  = 2 // while still 1<<quickStirred
 )
 
 // adapt sets the part of the data that the lists may hold by how many requests
@@ -54,7 +57,11 @@ func (q *quickLists) rest(data, ops uint64) bool {
 
 // grown is told that there has never been so much data.
 func (q *quickLists) grown(data uint64) {
-	if data > q.stood+q.stood>>quickGrown {
+	grown := q.stood >> quickGrown
+	if q.share == quickStill {
+		grown = q.stood >> quickStirred
+	}
+	if data > q.stood+grown {
 		q.share, q.still, q.stood = quickShare, 0, data
 	}
 }
