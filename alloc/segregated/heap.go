@@ -55,6 +55,7 @@ type Heap struct {
 
 	traded uint64  // granules of data when trade marked the free spans last
 	shared *Shared // that has runs in the heap, nil if nobody else has
+	kept   bool    // the system has kept pages that were abandoned
 }
 
 // spanStats are counters kept outside the runs.

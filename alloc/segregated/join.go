@@ -283,6 +283,6 @@ func (h *Heap) joinGaps(a, b gap) gap {
 		return a
 	}
 	between := gap{min(a.hi, b.hi), max(a.lo, b.lo)}
-	h.decommit(between)
+	h.abandon(between)
 	return gap{min(a.lo, b.lo), max(a.hi, b.hi)}
 }

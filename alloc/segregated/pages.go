@@ -125,11 +125,16 @@ func (h *Heap) commitBytes(lo, hi uint64) bool {
 		h.sysErr = nil
 		return false
 	}
+	before := h.countKept()
 	if err := h.region.Commit(arena.Offset(lo), int(hi-lo)); err != nil {
 		h.sysErr = err
 		return false
 	}
-	h.committed += hi - lo
+	if h.kept {
+		h.committed += h.countKept() - before
+	} else {
+		h.committed += hi - lo
+	}
 	if h.sink != nil {
 		h.emitPages(lo, hi, true)
 	}
@@ -144,12 +149,38 @@ func (h *Heap) decommit(g gap) bool {
 		return true
 	}
 	lo, hi := g.lo<<granuleShift, min(roundUp(g.hi<<granuleShift, h.pageSize), uint64(len(h.mem)))
+	n, before := hi-lo, h.countKept()
 	if err := h.region.Decommit(arena.Offset(lo), int(hi-lo)); err != nil {
 		return false
 	}
-	h.committed -= min(h.committed, hi-lo)
+	if h.kept {
+		n = before - h.countKept()
+	}
+	h.committed -= min(h.committed, n)
 	if h.sink != nil {
 		h.emitPages(lo, hi, false)
 	}
 	return true
+}
+
+// abandon is decommit for pages that are taken for given back from now on even if the
+// system refuses. Those that it keeps go on counting as committed, and are cleared, as
+// whoever commits them again takes them for zero.
+func (h *Heap) abandon(g gap) {
+	if h.decommit(g) {
+		return
+	}
+	h.kept = true
+	if hi := min(g.hi, h.hdr.dirty); g.lo < hi {
+		h.clear(g.lo<<granuleShift, hi<<granuleShift)
+	}
+}
+
+// countKept returns the committed bytes of the region once the system has kept pages
+// that were abandoned: then it alone knows which of a range are committed.
+func (h *Heap) countKept() uint64 {
+	if !h.kept {
+		return 0
+	}
+	return uint64(h.region.Stats().Committed)
 }

@@ -185,8 +185,12 @@ func (h *Heap) Trim() int {
 	return int(before - min(before, h.committed))
 }
 
-// dropAhead decommits the pages that were made usable and never used.
+// dropAhead decommits the pages that were made usable and never used, and what the system
+// has kept past the top.
 func (h *Heap) dropAhead() {
+	if h.kept {
+		h.decommit(gap{roundUp(h.hdr.commit, h.pageGranules), h.endGranule()})
+	}
 	if p := roundUp(h.hdr.dirty, h.pageGranules); p < h.hdr.commit && h.decommit(gap{p, h.hdr.commit}) {
 		h.hdr.commit = p
 	}

@@ -101,7 +101,7 @@ func (h *Heap) moveTop(g uint64) {
 func (h *Heap) lowerTop(g uint64, gone gap) {
 	if gone.size() != 0 && !h.commit(gone) {
 		// The system will not give the pages back: give up all above.
-		h.decommit(gap{gone.hi, h.hdr.commit})
+		h.abandon(gap{gone.hi, h.hdr.commit})
 		h.hdr.commit, h.hdr.dirty = gone.lo, gone.lo
 		h.topPeak = min(h.topPeak, gone.lo) // so that to grow again makes it dirty
 	}
