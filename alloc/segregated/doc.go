@@ -66,7 +66,8 @@
 //     free since the one before, and so far as there is credit for it: two pages for
 //     each that the heap grows by, and one for each 20000 operations. It comes every
 //     256 operations when half of the memory is free, every 2048 when little is
-//     (sweep.go).
+//     (sweep.go). Before the data grows, free spans of 6 KiB and more give back as many
+//     pages as it grows by, with the same credit (trade.go).
 //
 // # One operation of a Shared
 //
