@@ -71,9 +71,9 @@ func (h *Heap) takeQuick(n uint64) quickEntry {
 	return e
 }
 
-// newest takes the newest span of b, and reports whether there is one and it has at least
+// takeNewest takes the newest span of b, and reports whether there is one and it has at least
 // n granules.
-func (q *quickLists) newest(b *quickBucket, n uint64) (e quickEntry, ok bool) {
+func (q *quickLists) takeNewest(b *quickBucket, n uint64) (e quickEntry, ok bool) {
 	k := b.n - 1
 	if k >= quickSlots || b.span[k].size() < n {
 		return 0, false

@@ -76,7 +76,7 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 	if uintptr(size) < h.quickEnd && h.mallocs+h.frees < h.sweepAt {
 		n := (uint64(size) + granule - 1) >> granuleShift
 		i := binOf(n)
-		if e, ok := h.quick.newest(h.bucket(i), n); ok {
+		if e, ok := h.quick.takeNewest(h.bucket(i), n); ok {
 			h.mallocs++
 			h.demands(e.size(), 1)
 			return h.reuse(e.start(), size), nil
