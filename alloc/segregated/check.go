@@ -246,8 +246,8 @@ func (c *checker) span(p piece) {
 func (c *checker) run(p piece) uint64 {
 	u, cl := uintptr(p.g>>granuleBits), &c.classes[p.class]
 	live := c.units[u].live
-	if live&cl.empty != cl.empty {
-		c.report(4, "run %#x: live %#x lacks bits of %#x", p.g<<granuleShift, live, cl.empty)
+	if live&cl.empty() != cl.empty() {
+		c.report(4, "run %#x: live %#x lacks bits of %#x", p.g<<granuleShift, live, cl.empty())
 	}
 	for i := uintptr(1); i < cl.units; i++ {
 		if c.units[u+i] != (unit{}) || c.kinds[u+i] != uint16(p.class<<8)|uint16(i) {
@@ -259,13 +259,13 @@ func (c *checker) run(p piece) uint64 {
 		if cl.avail&live != 0 {
 			c.report(4, "run %#x: slots %#x are at hand and live", p.g<<granuleShift, cl.avail&live)
 		}
-	case live == cl.empty && c.crossOffDeferred(p):
-	case live == cl.empty:
+	case live == cl.empty() && c.crossOffDeferred(p):
+	case live == cl.empty():
 		c.report(7, "the empty run %#x is kept", p.g<<granuleShift)
 	case live != ^uint64(0):
 		c.partial[u] = uintptr(p.class)
 	}
-	return uint64(bits.OnesCount64(live &^ cl.empty))
+	return uint64(bits.OnesCount64(live & cl.valid))
 }
 
 // bins compares the free lists with the walk: L5, L6, L8.

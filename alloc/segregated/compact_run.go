@@ -32,7 +32,7 @@ func (c *compactor) clearRuns() {
 func (c *compactor) noteRun(u, ci uint64) {
 	ci %= maxClasses
 	cl, live := &c.classes[ci], c.row(u).live
-	if live == ^uint64(0) || live == cl.empty {
+	if live == ^uint64(0) || live == cl.empty() {
 		return
 	}
 	if c.wholeRun(u, c.top>>granuleBits) == 0 {
@@ -59,7 +59,7 @@ func (c *compactor) dissolveOn(p uint64) {
 			continue
 		}
 		c.count(u<<granuleBits, uint64(cl.units)<<granuleBits, -1)
-		for w := c.row(u).live &^ cl.empty; w != 0; w &= w - 1 {
+		for w := c.row(u).live & cl.valid; w != 0; w &= w - 1 {
 			s := c.slotSpot(cl, u, uint64(bits.TrailingZeros64(w)))
 			c.count(s.off>>granuleShift, s.size>>granuleShift, +1)
 		}
@@ -114,7 +114,7 @@ func (c *compactor) emptyRun(ci, src uint64, ends *runEnds) {
 	if uintptr(src) == cl.cur || !c.isRun(uintptr(ci), uintptr(src)) {
 		return
 	}
-	for w := c.row(src).live &^ cl.empty; w != 0 && !c.done(); w &= w - 1 {
+	for w := c.row(src).live & cl.valid; w != 0 && !c.done(); w &= w - 1 {
 		from := c.slotSpot(cl, src, uint64(bits.TrailingZeros64(w)))
 		if !c.movable(from) {
 			continue
@@ -163,7 +163,7 @@ func (c *compactor) freeSlot(s spot) {
 	row := c.row(run)
 	before := row.live
 	row.live &^= 1 << s.slot
-	empty := row.live == cl.empty
+	empty := row.live == cl.empty()
 	if (before == ^uint64(0) || empty) && uintptr(run) != cl.cur {
 		if empty {
 			c.count(run<<granuleBits, uint64(cl.units)<<granuleBits, -1)

@@ -68,3 +68,24 @@ func TestCommittedBySmallShared(t *testing.T) {
 		require.NoError(t, r.Close())
 	}
 }
+
+// TestFreeOfNoSlot: where a run ends behind its last slot there is none to free, also when
+// its row lacks the bits that say so, or a kind leads to a row that is no run's.
+func TestFreeOfNoSlot(t *testing.T) {
+	h := fresh(t, 4<<20, nil)
+	heat(t, h, 80)
+	c := &h.classes[h.classOf[80/granule]]
+	slots := c.numSlots()
+	require.NotZero(t, c.units*unitSize-uintptr(slots)*c.size, "something is left behind the last slot")
+	run := c.cur
+	past := h.mem[run<<unitShift+uintptr(slots)*c.size:][:8:8]
+	unchanged(t, h, alloc.ErrInvalidFree, func() { h.Free(past) })
+	for _, row := range []uint64{0, h.units[run].live & c.valid} {
+		was, frees := h.units[run].live, h.frees
+		h.units[run].live = row
+		require.ErrorIs(t, alloc.Try(func() { h.Free(past) }), alloc.ErrInvalidFree, "row %#x", row)
+		require.Equal(t, row, h.units[run].live)
+		require.Equal(t, frees, h.frees)
+		h.units[run].live = was
+	}
+}

@@ -101,7 +101,7 @@ func (h *Heap) dissolve(ci, run uintptr) {
 	if h.units[run].live != ^uint64(0) && !h.unlinkRun(ci, run) {
 		return
 	}
-	live := h.units[run].live &^ c.empty
+	live := h.units[run].live & c.valid
 	for i := range c.units {
 		h.clearRow(uint64(run + i))
 	}

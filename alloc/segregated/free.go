@@ -103,7 +103,7 @@ func (h *Heap) release(off uint64) {
 	c, run, slot := h.slotOf(off)
 	before := h.units[run].live
 	h.units[run].live = before &^ (1 << slot)
-	if before == ^uint64(0) || before&^(1<<slot) == c.empty {
+	if before == ^uint64(0) || before&^(1<<slot) == c.empty() {
 		h.runEdge(uintptr(run), before)
 	}
 }
@@ -173,7 +173,7 @@ func (h *Heap) seek(op string, b []byte) uint64 {
 		u := off >> unitShift
 		if k := h.kinds[u]; k >= kindRun {
 			c, run, slot := h.slotOf(off)
-			if slot < 64 && h.units[run].live&^c.empty>>slot&1 != 0 && off == run<<unitShift+slot*uint64(c.size) {
+			if slot < 64 && h.units[run].live&c.valid>>slot&1 != 0 && off == run<<unitShift+slot*uint64(c.size) {
 				return off
 			}
 		} else if off%granule == 0 && h.isUsed(off>>granuleShift) {

@@ -324,7 +324,7 @@ func (h *Heap) resume() error {
 		switch {
 		case p.class != 0:
 			c := &h.classes[p.class]
-			h.mallocs += uint64(bits.OnesCount64(h.units[p.g>>granuleBits].live &^ c.empty))
+			h.mallocs += uint64(bits.OnesCount64(h.units[p.g>>granuleBits].live & c.valid))
 		case p.used:
 			h.countSpan(p.n)
 		default:

@@ -34,7 +34,7 @@ func (h *Heap) reallocSlot(b []byte, off uint64, size int) ([]byte, error) {
 	c := &h.classes[k>>8%maxClasses]
 	run := u - k&runIndex
 	x := (off - run<<unitShift) * c.recip // as in Free
-	if uint32(x) >= uint32(c.recip) || h.row(run).live&^c.empty>>(x>>32%64)&1 == 0 {
+	if uint32(x) >= uint32(c.recip) || h.row(run).live&c.valid>>(x>>32%64)&1 == 0 {
 		return h.realloc(b, size, 1)
 	}
 	g := off >> granuleShift

@@ -212,7 +212,7 @@ func (h *Heap) wholeRun(u, last uint64) uint64 {
 			return 0
 		}
 	}
-	if h.units[u].live&^c.empty == 0 {
+	if h.units[u].live&c.valid == 0 {
 		return 0
 	}
 	return n
@@ -226,13 +226,13 @@ func (h *Heap) adopt(s stretch) {
 		return
 	}
 	u, c := s.g>>granuleBits, &h.classes[s.class]
-	live := h.units[u].live | c.empty
+	live := h.units[u].live | c.empty()
 	for i := range s.n >> granuleBits {
 		h.units[u+i] = unit{}
 	}
 	h.units[u].live = live
 	h.hdr.runs[s.class]++
-	h.mallocs += uint64(bits.OnesCount64(live &^ c.empty))
+	h.mallocs += uint64(bits.OnesCount64(live & c.valid))
 	if live != ^uint64(0) {
 		h.linkRun(uintptr(s.class), uintptr(u))
 	}

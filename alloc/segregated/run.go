@@ -127,14 +127,17 @@ func newClass(size uintptr) class {
 		waste := c.units*unitSize - min(slots, 64)*size
 		if next > 64 || c.units*unitSize >= aim && slots >= 8 && waste*16 < c.units*unitSize {
 			slots = min(slots, 64)
-			c.empty = ^(^uint64(0) >> (64 - slots))
+			c.valid = ^uint64(0) >> (64 - slots)
 			return c
 		}
 	}
 }
 
 // numSlots returns how many slots a run of c has.
-func (c *class) numSlots() int { return 64 - bits.OnesCount64(c.empty) }
+func (c *class) numSlots() int { return bits.OnesCount64(c.valid) }
+
+// empty is the live word of an empty run: slots that do not exist count as used.
+func (c *class) empty() uint64 { return ^c.valid }
 
 // refill gives class ci slots to hand out: more of the current run, else the
 // partial run that was listed first, else a new run if the class is to have
@@ -223,7 +226,7 @@ func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 	for i := range kinds {
 		kinds[i] = uint16(ci<<8) | uint16(i)
 	}
-	*h.row(uint64(run)) = unit{live: c.empty}
+	*h.row(uint64(run)) = unit{live: c.empty()}
 	h.hdr.runs[ci]++
 	return run
 }

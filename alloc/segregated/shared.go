@@ -107,7 +107,7 @@ func (s *Shared) start(o Options) error {
 	for i, size := range o.Classes {
 		c := newSharedClass(i+1, uintptr(size))
 		s.classes[i+1] = c
-		s.h.classes[i+1] = class{size: c.size, recip: (1<<32 + uint64(size) - 1) / uint64(size), units: c.units, empty: ^c.valid}
+		s.h.classes[i+1] = class{size: c.size, recip: (1<<32 + uint64(size) - 1) / uint64(size), units: c.units, valid: c.valid}
 		for g := prev/granule + 1; g <= size/granule; g++ {
 			s.classOf[g] = uint8(i + 1)
 		}

@@ -50,7 +50,7 @@ type class struct {
 	slots unsafe.Pointer // the run's first slot
 	size  uintptr        // bytes of a slot
 	recip uint64         // ceil(2^32 / size), see slotOf
-	empty uint64         // live word of an empty run: bits of slots that do not exist
+	valid uint64         // bits of the slots that exist
 	cur   uintptr        // first unit of the current run, 0 if none
 	units uintptr        // units of a run
 }
@@ -132,14 +132,14 @@ func (h *Heap) Free(b []byte) {
 		// SAFETY: as above; where the unit is not a run, recip is 0 and the test fails.
 		live := (*uint64)(unsafe.Add(h.data.units, run*unitRow))
 		m, slot := *live, uint64(1)<<(x>>32%64)
-		empty := c.empty // the bits of slots that do not exist, which are set in both
-		if uint32(x) >= uint32(c.recip) || (m^empty)&slot == 0 {
+		valid := c.valid // a row that is damaged, or no run's, may have any bits
+		if uint32(x) >= uint32(c.recip) || m&valid&slot == 0 {
 			h.freeRare(b)
 			return
 		}
 		*live = m &^ slot
 		h.frees++
-		if m == ^uint64(0) || m&^slot == empty {
+		if m == ^uint64(0) || m&^slot&valid == 0 {
 			if run += h.data.unit; run != c.cur {
 				h.runEdge(run, m)
 			}

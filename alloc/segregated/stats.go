@@ -58,7 +58,7 @@ func (h *Heap) Stats() (s alloc.Stats) {
 // addRun counts the slots of a run.
 func (h *Heap) addRun(s *alloc.Stats, p piece) {
 	c := &h.classes[p.class]
-	used := bits.OnesCount64(h.liveSlots(p.g>>granuleBits, p.class) &^ c.empty)
+	used := bits.OnesCount64(h.liveSlots(p.g>>granuleBits, p.class) & c.valid)
 	s.Live += used * int(c.size)
 	s.FreeBlocks += c.numSlots() - used
 }

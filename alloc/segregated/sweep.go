@@ -207,7 +207,7 @@ func (h *Heap) purge() bool {
 func (h *Heap) dropEmpty() {
 	for ci := range h.classes {
 		c := &h.classes[ci]
-		if c.cur == 0 || *c.live != c.empty {
+		if c.cur == 0 || *c.live != c.empty() {
 			continue
 		}
 		run := c.cur
