@@ -123,3 +123,54 @@ func withFreeSpans(t *testing.T) (*Heap, []uint64) {
 	h.flushQuick()
 	return h, free
 }
+
+// TestFreeFindsDamage: a Free that finds damage while it puts a run on its class's list, or
+// takes it off, says so, as one of a span does.
+func TestFreeFindsDamage(t *testing.T) {
+	for _, way := range []string{"fills a list", "empties a run"} {
+		t.Run(way, func(t *testing.T) {
+			h := fresh(t, 8<<20, nil)
+			var bs [][]byte
+			for range 8 * 64 {
+				bs = append(bs, must(t, h, 64))
+			}
+			ci := uintptr(h.classOf[64/granule])
+			runs := map[uintptr][][]byte{} // those that are full
+			for _, b := range bs {
+				off := uint64(addrOf(b) - addrOf(h.mem))
+				if u := off >> unitShift; h.kinds[u] >= kindRun {
+					if _, run, _ := h.slotOf(off); h.units[run].live == ^uint64(0) && uintptr(run) != h.classes[ci].cur {
+						runs[uintptr(run)] = append(runs[uintptr(run)], b)
+					}
+				}
+			}
+			require.Greater(t, len(runs), 2)
+			var full [][][]byte
+			for _, slots := range runs {
+				full = append(full, slots)
+				h.Free(slots[0])
+				if len(full) == 2 {
+					break
+				}
+			}
+			_, last, _ := h.slotOf(uint64(addrOf(full[1][0]) - addrOf(h.mem)))
+			b := full[1][1]
+			if way == "fills a list" {
+				h.kinds[last] = 0
+				for run, slots := range runs {
+					if h.units[run].live == ^uint64(0) {
+						b = slots[0]
+					}
+				}
+			} else {
+				for _, s := range full[1][2:] {
+					h.Free(s)
+				}
+				h.units[last].bound = 1 << 32
+			}
+			require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrCorrupt)
+			_, err := h.Malloc(64)
+			require.ErrorIs(t, err, alloc.ErrCorrupt)
+		})
+	}
+}

@@ -141,7 +141,9 @@ func (h *Heap) Free(b []byte) {
 		h.frees++
 		if m == ^uint64(0) || m&^slot&valid == 0 {
 			if run += h.data.unit; run != c.cur {
-				h.runEdge(run, m)
+				if h.runEdge(run, m); h.err != nil {
+					h.failFree(b)
+				}
 			}
 		}
 		return
