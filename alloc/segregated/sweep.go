@@ -95,8 +95,8 @@ func (h *Heap) sweep(least uint64) {
 	h.giveBackTop()
 	for bin := h.nextBin(binOf(least)); bin < numBins; bin = h.nextBin(bin + 1) {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans; i++ {
-			if !h.isFree(g) {
-				h.fail("bin %d has %#x, which is not a free span", bin, g<<granuleShift)
+			if !h.remembers(g) {
+				h.wrongSize(bin, g)
 				return
 			}
 			in := h.info(g)

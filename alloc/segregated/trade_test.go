@@ -1,10 +1,12 @@
 package segregated
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
 )
 
@@ -64,16 +66,22 @@ func TestTradeSmall(t *testing.T) {
 	require.NotZero(t, h.info(h.hdr.bins[h.nextBin(binOf(infoMin))]).goneLo, "it did not go back")
 }
 
-// TestTradeDamaged: a bin that leads nowhere, or to a span that remembers nothing, ends it.
-func TestTradeDamaged(t *testing.T) {
-	h, _ := holed(t, 20<<10)
+// misledBin returns a heap with a small free span at granule at, to which the bin of its
+// hole may be led.
+func misledBin(t *testing.T) (h *Heap, bin *uint64, at uint64) {
+	h, _ = holed(t, 20<<10)
 	small := must(t, h, 100) // from the end of the hole
-	at := uint64(addrOf(small)-addrOf(h.mem)) >> granuleShift
+	at = uint64(addrOf(small)-addrOf(h.mem)) >> granuleShift
 	must(t, h, 100)
 	h.Free(small)
 	h.flushQuick()
 	require.True(t, h.isFree(at))
-	bin := &h.hdr.bins[h.nextBin(binOf(infoMin))]
+	return h, &h.hdr.bins[h.nextBin(binOf(infoMin))], at
+}
+
+// TestTradeDamaged: a bin that leads nowhere, or to a span that remembers nothing, ends it.
+func TestTradeDamaged(t *testing.T) {
+	h, bin, at := misledBin(t)
 	sound, before := *bin, h.committed
 	for _, g := range []uint64{h.top + 5, at} {
 		*bin = g
@@ -82,4 +90,20 @@ func TestTradeDamaged(t *testing.T) {
 		require.Equal(t, before, h.committed)
 	}
 	*bin = sound
+}
+
+// TestSweepDamaged: a sweep that such a bin leads astray says so, and writes nothing there.
+func TestSweepDamaged(t *testing.T) {
+	for _, far := range []bool{false, true} {
+		h, bin, g := misledBin(t)
+		if far {
+			g = h.top + 5
+		}
+		*bin = g
+		u := g >> granuleBits
+		rows := slices.Clone(h.units[u : u+6])
+		h.Trim()
+		require.ErrorIs(t, h.Check(), alloc.ErrCorrupt)
+		require.Equal(t, rows, h.units[u:u+6])
+	}
 }
