@@ -156,3 +156,42 @@ func await(v *atomic.Int64, n int64) {
 		}
 	}
 }
+
+// TestBiasGoesInSteps stops a handle's goroutine in the middle of a free by plain writes:
+// while another one takes the bias away nobody else frees the slot, and it does not either
+// before the first has finished, whose free counts.
+func TestBiasGoesInSteps(t *testing.T) {
+	for _, size := range []int{16, 64} { // runs of one unit have no row that follows
+		s, h := biasedHandle(t, size)
+		b := must(t, h, size)
+		p, ok := s.placeAt(addrOf(b) - uintptr(s.base))
+		require.True(t, ok)
+		hd := h.holding(p.c.index, p.run)
+		require.NotZero(t, hd.biased()&p.bit)
+		before, _ := s.word(p.run)
+		atomic.StoreUint64(&h.turn, 1)
+		other := make(chan error)
+		go func() { other <- alloc.Try(func() { s.Free(b) }) }()
+		for hd.isBiased() {
+			runtime.Gosched()
+		}
+		require.Equal(t, biased, s.release(p))
+		require.Zero(t, hd.biased(), "but the handle has seen the bias before, and frees it")
+		hd.setAvailNow(hd.lent() | p.bit)
+		h.done++
+		atomic.StoreUint64(&h.turn, 0)
+		require.ErrorIs(t, <-other, alloc.ErrDoubleFree)
+		after, _ := s.word(p.run)
+		require.Zero(t, after&biasBit)
+		require.NotEqual(t, before, after, "who has read the word before does not free what was biased")
+		require.Zero(t, s.Stats().LiveBlocks)
+		require.NoError(t, s.Check())
+
+		live := must(t, h, size)
+		h.biasNow()
+		again, _ := s.word(hd.run)
+		require.NotEqual(t, after, again, "nor who has seen that it was not")
+		h.Free(live)
+		require.NoError(t, s.Check())
+	}
+}
