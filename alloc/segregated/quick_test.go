@@ -28,11 +28,11 @@ func TestQuickListsOfAStillHeap(t *testing.T) {
 	require.Equal(t, data>>quickStill, h.quick.most)
 
 	h.Free(bs[100])
-	near := must(t, h, 6720)
+	near := must(t, h, 6560) // 410 granules and a quarter are 512
 	require.Equal(t, addrOf(bs[100]), addrOf(near), "the next bucket serves it")
 	require.Equal(t, 8192, h.Usable(near))
 	h.Free(bs[200])
-	require.NotEqual(t, addrOf(bs[200]), addrOf(must(t, h, 6144)), "a quarter is the limit")
+	require.NotEqual(t, addrOf(bs[200]), addrOf(must(t, h, 6544)), "a quarter is the limit")
 	require.NoError(t, h.Check())
 
 	must(t, h, int(data<<granuleShift)/5)
@@ -75,4 +75,89 @@ func TestTinyHeapGrows(t *testing.T) {
 	require.Equal(t, addrOf(c), addrOf(must(t, h, 8192)))
 	require.Equal(t, addrOf(b), addrOf(must(t, h, 4096)))
 	require.NoError(t, h.Check())
+}
+
+// TestTakesOfQuickLists: each way to take a span from a bucket takes it off the sum, counts,
+// and notes that the bucket is of use; none changes anything if there is no span that does.
+func TestTakesOfQuickLists(t *testing.T) {
+	const bin = exactBins + (9-7)<<subBinShift // of 512 to 575 granules
+	old, last := newQuickEntry(1000, 560), newQuickEntry(2000, 512)
+	for name, c := range map[string]struct {
+		take func(q *quickLists) quickEntry
+		want quickEntry
+	}{
+		"newest":               {func(q *quickLists) quickEntry { e, _ := q.takeNewest(&q.bucket[bin], 512); return e }, last},
+		"newest too small":     {func(q *quickLists) quickEntry { e, _ := q.takeNewest(&q.bucket[bin], 513); return e }, 0},
+		"newest of none":       {func(q *quickLists) quickEntry { e, _ := q.takeNewest(&q.bucket[bin+1], 1); return e }, 0},
+		"own":                  {func(q *quickLists) quickEntry { return q.takeOwn(&q.bucket[bin], 512) }, last},
+		"own, not the newest":  {func(q *quickLists) quickEntry { return q.takeOwn(&q.bucket[bin], 513) }, old},
+		"own too small":        {func(q *quickLists) quickEntry { return q.takeOwn(&q.bucket[bin], 561) }, 0},
+		"near":                 {func(q *quickLists) quickEntry { return q.takeNear(exactBins, 410) }, last},
+		"near, more by over ¼": {func(q *quickLists) quickEntry { return q.takeNear(exactBins, 409) }, 0},
+		"near, past all":       {func(q *quickLists) quickEntry { return q.takeNear(bin+1, 600) }, 0},
+		"near, past the last":  {func(q *quickLists) quickEntry { return q.takeNear(quickBuckets, quickMax) }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := &quickLists{total: 560 + 512}
+			b := &q.bucket[bin]
+			b.span[0], b.span[1], b.n = old, last, 2
+			q.filled[bin/64] = 1 << (bin % 64)
+			before := *q
+			require.Equal(t, c.want, c.take(q))
+			if c.want == 0 {
+				require.Equal(t, before, *q)
+				return
+			}
+			left := old + last - c.want
+			require.Equal(t, left, b.span[0])
+			require.EqualValues(t, 1, b.n)
+			require.True(t, b.used)
+			require.Equal(t, left.size(), q.total)
+			require.EqualValues(t, 1, q.hits)
+			require.Zero(t, q.misses)
+		})
+	}
+}
+
+// TestNearBuckets: the search of the next buckets finds spans in a chunk, and forgets buckets
+// that have none left.
+func TestNearBuckets(t *testing.T) {
+	const bin = exactBins + (9-7)<<subBinShift
+	q := &quickLists{total: quickSlots * 512}
+	q.chunks = []quickChunk{{}}
+	for i := range q.chunks[0].span {
+		q.chunks[0].span[i] = newQuickEntry(uint64(1+i)*1000, 512)
+	}
+	q.bucket[bin].more = 1
+	q.filled[1], q.filled[2] = 1<<63, 1<<(bin%64)
+	require.Equal(t, newQuickEntry(quickSlots*1000, 512), q.takeNear(exactBins-10, 500))
+	require.Zero(t, q.filled[1], "there is none")
+	require.NotZero(t, q.filled[2])
+	require.EqualValues(t, quickSlots-1, q.bucket[bin].n)
+	require.EqualValues(t, 1, q.spare)
+}
+
+// TestHitsAndMisses: each request of a span that is not too large counts as one that the
+// quick lists served or as one that they did not.
+func TestHitsAndMisses(t *testing.T) {
+	h := fresh(t, 8<<20, &Options{Classes: []int{64}})
+	for _, size := range []int{48, 1000, 5000} { // a class that has no run yet, others
+		for name, take := range map[string]func() ([]byte, error){
+			"malloc": func() ([]byte, error) { return h.Malloc(size) },
+			"calloc": func() ([]byte, error) { return h.Calloc(1, size) },
+		} {
+			before := h.quick
+			b, err := take()
+			require.NoError(t, err)
+			require.Equal(t, before.misses+1, h.quick.misses, "%s of %d", name, size)
+			h.Free(b)
+			_, err = take()
+			require.NoError(t, err)
+			require.Equal(t, before.hits+1, h.quick.hits, "%s of %d", name, size)
+			require.Equal(t, before.misses+1, h.quick.misses, "%s of %d", name, size)
+		}
+	}
+	before := h.quick
+	must(t, h, 2*quickMax<<granuleShift)
+	require.Equal(t, before.misses, h.quick.misses, "it is none of theirs")
 }
