@@ -144,16 +144,16 @@ func (s *Shared) unbiasAll(o *shard, hs, by *hands) {
 
 // retract says that no slot of the hands is biased any more, and in the words of their runs
 // that they may still be taken for that. It reports whether there were any.
-func (s *Shared) retract(hs *hands) (any bool) {
+func (s *Shared) retract(hs *hands) (found bool) {
 	for hd := range hs.all() {
 		if hd.isBiased() {
 			_, row := s.word(hd.run)
 			atomic.OrUint64(row, biasBit)
 			hd.setMode(handOpen)
-			any = true
+			found = true
 		}
 	}
-	return any
+	return found
 }
 
 // biasRest is for a handle whose goroutine has freed a slot by a compare-and-swap, though
@@ -197,16 +197,16 @@ func (hs *hands) all() iter.Seq[*hand] {
 	}
 }
 
-// fenceLooks is how often passesFence looks: for as long as a barrier takes on a machine
-// where it does not take long.
+// How often passesFence looks, for as long as a barrier takes on a machine where it does
+// not take long, and after how many looks it counts that it is itself between two frees.
 const (
 	fenceLooks  = 8192
-	fenceCounts = 64 // looks after which it counts that itself is between two frees
+	fenceCounts = 64
 )
 
 // passesFence reports whether the goroutine of the handle soon comes for slots other
-// than by the fast path: where it counts that, by an atomic instruction, all that it wrote
-// before can be seen, and it sees from then on what others had written before.
+// than by the fast path, or waits itself: where it counts that, by an atomic instruction, all
+// that it wrote before can be seen, and it sees from then on what others had written before.
 // Two goroutines that wait for each other need not wait long: the one that looks has the
 // hands of by, and counts, too.
 func (hs *hands) passesFence(by *hands) bool {

@@ -18,7 +18,7 @@ func (h *Heap) taggedSize(g uint64) uint64 {
 }
 
 // freeFar is Free for the used span at g of n granules, 0 if its size is still to be found,
-// that is not just put into a bucket.
+// which Free itself has not put into a bucket.
 func (h *Heap) freeFar(b []byte, g, n uint64) {
 	if n == 0 {
 		n = h.spanSize(g)

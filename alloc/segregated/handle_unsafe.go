@@ -51,7 +51,7 @@ type hands struct {
 	of         [maxClasses][2]hand
 	runs       [maxClasses][2]atomic.Uintptr // in them: others look here, and leave a hand that is at work alone
 	_          [64]byte
-	fences     atomic.Uint64 // how often its goroutine has come for slots: see passesFence
+	fences     atomic.Uint64 // how often its goroutine was seen between two frees: see passesFence
 	_          [56]byte
 }
 
@@ -119,7 +119,8 @@ func (hd *hand) stop() {
 	hd.setAvailNow(0)
 }
 
-// setMode sets what the goroutine may do, which it asks after it has begun its turn.
+// setMode sets what the goroutine may do, which it asks after it has begun its turn; no
+// slot is biased then.
 func (hd *hand) setMode(mode uint32) {
 	atomic.StoreUint64(&hd.unbiased, ^uint64(0))
 	atomic.StoreUint32(&hd.mode, mode)

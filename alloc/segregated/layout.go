@@ -120,7 +120,7 @@ type spanInfo struct {
 	start, size uint64 // granules
 	links
 	goneLo, goneHi uint64 // granules whose pages have been given back, whole pages; equal: none
-	idleLo, idleHi uint64 // granules that have been free since the last sweep
+	idleLo, idleHi uint64 // granules that have been free since the last sweep, or since trade said so
 }
 
 // links join the free spans of a bin. Those of a small span are in the span

@@ -25,7 +25,8 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	return h.mallocQuick(size)
 }
 
-// mallocQuick is Malloc for a block that is to be a span though its size has a class.
+// mallocQuick is Malloc for a block that is to be a span though its size is not above the
+// largest class: the steps are those of Malloc for larger ones.
 func (h *Heap) mallocQuick(size int) ([]byte, error) {
 	if uintptr(size) >= h.quickEnd || h.mallocs+h.frees >= h.sweepAt {
 		return h.mallocFar(size)
@@ -59,7 +60,8 @@ func (h *Heap) mallocOther(size int, n uint64, i int) ([]byte, error) {
 	return h.reuse(e.start(), size), nil
 }
 
-// mallocFar is mallocQuick for what it does not look for in the quick lists.
+// mallocFar is Malloc for spans that are not looked for in the quick lists: too large ones,
+// all when a sweep is due, and when every call has to come here.
 func (h *Heap) mallocFar(size int) ([]byte, error) {
 	if h.hooked || uint64(size) >= h.end { // negative ones too
 		return h.mallocRare(size)
@@ -68,7 +70,7 @@ func (h *Heap) mallocFar(size int) ([]byte, error) {
 	return h.mallocFit(size, n, binOf(n))
 }
 
-// mallocFit is mallocQuick for n granules, fewer than the region has and whose bin is bin,
+// mallocFit is Malloc for n granules, fewer than the region has and whose bin is bin,
 // from the best-fit space, as in allocSpan.
 func (h *Heap) mallocFit(size int, n uint64, bin int) ([]byte, error) {
 	h.takes()

@@ -108,7 +108,7 @@ func (q *quickLists) takeNear(i int, n uint64) quickEntry {
 	for i < quickBuckets {
 		w := q.filled[uint(i)/64%quickWords] >> (i & 63)
 		if w == 0 {
-			i = i | 63 + 1
+			i = (i | 63) + 1
 			continue
 		}
 		i += bits.TrailingZeros64(w)

@@ -70,8 +70,8 @@ func (h *Heap) dataRow(off uintptr) *unit {
 	return (*unit)(unsafe.Add(h.data.units, off>>unitShift*unitRow))
 }
 
-// bucket returns bucket i of the quick lists, that of at most quickMax granules.
+// bucket returns bucket i of the quick lists, which is the bin of at most quickMax granules.
 func (h *Heap) bucket(i int) *quickBucket {
-	// SAFETY: there are quickBuckets.
+	// SAFETY: that of quickMax is the last of quickBuckets.
 	return (*quickBucket)(unsafe.Add(unsafe.Pointer(&h.quick.bucket), uintptr(i)*unsafe.Sizeof(quickBucket{})))
 }

@@ -170,9 +170,9 @@ func (h *Heap) Free(b []byte) {
 		i = wideBinOf(n)
 	}
 	if n-1 < q.part && q.total+n <= q.most {
-		b := h.bucket(i)
-		if k := b.n; k < quickSlots {
-			b.span[k], b.n = newQuickEntry(g, n), k+1
+		into := h.bucket(i)
+		if k := into.n; k < quickSlots {
+			into.span[k], into.n = newQuickEntry(g, n), k+1
 			q.filled[uint(i)/64%quickWords] |= 1 << (i & 63)
 			q.total += n
 			row.bound = bound &^ (1 << (s & granuleMask))

@@ -163,9 +163,9 @@ func (h *Heap) giveBackTop() {
 	}
 }
 
-// Trim gives back every page that holds no block, and the empty runs that are
-// kept for speed, and returns by how many bytes the heap's committed memory
-// shrank. Operations go on doing that bit by bit; Trim is for a program that
+// Trim gives back the pages that hold no block, but for one that may lie in a free span
+// of less than 6 KiB, and the empty runs that are kept for speed, and returns by how
+// many bytes the heap's committed memory shrank. Operations go on doing that bit by bit; Trim is for a program that
 // is about to be idle. O(free spans).
 func (h *Heap) Trim() int {
 	if h.refused() {

@@ -10,8 +10,8 @@ const (
 	tradeShift = 3
 )
 
-// trade gives back so many pages of free spans, or the few more that the last of them has,
-// for others that the data grows by.
+// trade gives back so many pages of free spans, or more if the last of them has more, for
+// others that the data grows by.
 func (h *Heap) trade(pages uint64) {
 	if h.credit == 0 {
 		return
@@ -23,8 +23,8 @@ func (h *Heap) trade(pages uint64) {
 	}
 }
 
-// giveSome gives back so many pages of the smallest free spans that have any. Damage is
-// left to others to report.
+// giveSome gives back so many pages of the smallest free spans that have any, or more: a
+// span is not divided for it. Damage is left to others to report.
 func (h *Heap) giveSome(pages uint64) {
 	enough, tries := h.committed-min(h.committed, pages*h.pageSize), tradeTries
 	for bin := h.nextBin(binOf(infoMin)); bin < numBins; bin = h.nextBin(bin + 1) {
@@ -42,8 +42,8 @@ func (h *Heap) giveSome(pages uint64) {
 	}
 }
 
-// markIdle makes all of the free spans of infoMin and more what has been free since the
-// last sweep. O(such spans).
+// markIdle says of the free spans of infoMin and more that all of each has been free for
+// long, so that the next trade or sweep may give it back. O(such spans).
 func (h *Heap) markIdle() {
 	for bin := h.nextBin(binOf(infoMin)); bin < numBins; bin = h.nextBin(bin + 1) {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.remembers(g); i++ {
