@@ -1,6 +1,7 @@
 package segregated
 
 import (
+	"math/bits"
 	"runtime"
 	"strconv"
 	"sync/atomic"
@@ -194,4 +195,33 @@ func TestBiasGoesInSteps(t *testing.T) {
 		h.Free(live)
 		require.NoError(t, s.Check())
 	}
+}
+
+// TestLendsWhatOthersFreed: a handle whose slots are used up, and that may bias slots, takes
+// what others have freed of the run before it turns to its other one, and biases what both
+// have at hand.
+func TestLendsWhatOthersFreed(t *testing.T) {
+	const size, freed = 64, 8
+	s, h := biasedHandle(t, size)
+	var live [][]byte
+	now, other := h.now[size/granule], h.other[size/granule]
+	for now.lent() != 0 {
+		live = append(live, must(t, h, size))
+	}
+	free(s, live[:freed])
+	require.False(t, now.isBiased())
+	require.False(t, other.isBiased())
+	h.pause.Store(0)
+	for i := range freed {
+		b := must(t, h, size)
+		p, _ := s.placeAt(addrOf(b) - uintptr(s.base))
+		require.Equal(t, now.run, p.run)
+		require.Equal(t, freed-i-1, bits.OnesCount64(now.lent()))
+		require.Equal(t, freed, bits.OnesCount64(now.biased()))
+		require.Equal(t, other.lent(), other.biased())
+		live = append(live, b)
+	}
+	require.NotZero(t, other.lent())
+	free(h, live[freed:])
+	require.NoError(t, s.Check())
 }
