@@ -59,7 +59,7 @@ type guards struct {
 
 	total, fallbacks, reused uint64
 	hidden                   uint64 // bytes of guarded spans that are not committed
-	stuck                    uint64 // bytes of freed ones that are, since the system would not take them
+	stuck                    uint64 // bytes of freed and failed ones that are, since the system would not take them
 }
 
 // guarded is a live guarded block.
@@ -174,8 +174,11 @@ func (g *guards) place(op string, size, align uint64) ([]byte, error) {
 	if at, dirty := g.c.dirtyByte(core+page, end, false); dirty {
 		return nil, g.c.condemn(op, core, at)
 	}
+	hidden := g.hidden
 	if !g.shut(core, core+page) || !g.shut(end, end+page) {
-		g.release(core/page, n)
+		if !g.release(core/page, n) {
+			g.stuck += n*page - (g.hidden - hidden)
+		}
 		return nil, nil
 	}
 	user := end - room
