@@ -161,3 +161,34 @@ func TestHitsAndMisses(t *testing.T) {
 	must(t, h, 2*quickMax<<granuleShift)
 	require.Equal(t, before.misses, h.quick.misses, "it is none of theirs")
 }
+
+// TestLargestInQuickLists: quickMax granules are kept and come back, one more is not.
+func TestLargestInQuickLists(t *testing.T) {
+	h, _ := stillHeap(t)
+	for _, c := range []struct {
+		size int
+		kept uint64
+	}{{quickMax << granuleShift, 1}, {quickMax<<granuleShift + 1, 0}} {
+		b := must(t, h, c.size)
+		total, hits := h.quick.total, h.quick.hits
+		h.Free(b)
+		require.Equal(t, total+c.kept*quickMax, h.quick.total)
+		must(t, h, c.size)
+		require.Equal(t, hits+c.kept, h.quick.hits)
+	}
+}
+
+// TestFreeTicks: a Free of a span that is not just put into a bucket does what is due.
+func TestFreeTicks(t *testing.T) {
+	h := fresh(t, 8<<20, &Options{Classes: []int{}})
+	must(t, h, unitSize-64)
+	across := must(t, h, 128) // its end is in the next unit
+	large := must(t, h, 100_000)
+	must(t, h, 64)
+	for _, b := range [][]byte{across, large} {
+		h.sweepAt = h.mallocs + h.frees
+		h.Free(b)
+		require.Equal(t, h.mallocs+h.frees, h.lastTick)
+		require.Greater(t, h.sweepAt, h.lastTick)
+	}
+}

@@ -50,15 +50,63 @@ func TestTrade(t *testing.T) {
 // TestTradeNeedsCredit: without credit nothing goes back.
 func TestTradeNeedsCredit(t *testing.T) {
 	h, before := holed(t, 20<<10)
+	in := h.info(h.hdr.bins[h.nextBin(binOf(infoMin))])
+	sound := *in
 	h.credit = 0
+	h.traded = 0
 	h.trade(10)
 	require.Equal(t, before, h.committed)
+	require.Equal(t, sound, *in, "nor is it found out what has been free for long")
+	require.Zero(t, h.traded)
+}
+
+// TestTradeStops: no more spans pay than it takes, and of many only the first are looked at.
+func TestTradeStops(t *testing.T) {
+	h := freshIn(t, 64<<20, &arena.Options{}, nil)
+	var holes [][]byte
+	for range 2 * tradeTries {
+		holes = append(holes, must(t, h, 20<<10))
+		must(t, h, 30<<10)
+	}
+	for _, b := range holes {
+		h.Free(b)
+	}
+	h.flushQuick()
+	h.credit = 1 << 20
+	paid := func() (n int) {
+		for g := h.hdr.bins[h.nextBin(binOf(sweepMin))]; g != 0; g = h.info(g).next {
+			if in := h.info(g); in.goneLo < in.goneHi {
+				n++
+			}
+		}
+		return n
+	}
+	h.trade(1)
+	require.Equal(t, 1, paid())
+	h.trade(1 << 20)
+	require.Equal(t, tradeTries, paid())
+	require.NoError(t, h.Check())
+}
+
+// TestTradeIsForGrowth: to become as large as before costs no pages.
+func TestTradeIsForGrowth(t *testing.T) {
+	h, _ := holed(t, 20<<10)
+	h.credit = 0
+	top := must(t, h, 400<<10)
+	h.credit = 1 << 20
+	h.Free(top) // so much goes back when it is freed
+	require.Less(t, h.hdr.commit, h.hdr.highest)
+	commit, in := h.hdr.commit, h.info(h.hdr.bins[h.nextBin(binOf(infoMin))])
+	must(t, h, 200<<10)
+	require.Greater(t, h.hdr.commit, commit)
+	require.Zero(t, in.goneHi)
 }
 
 // TestTradeSmall: a small free span keeps its pages until it has been free for a while.
 func TestTradeSmall(t *testing.T) {
 	h, before := holed(t, 12<<10)
 	h.traded = h.top - h.first
+	h.trade(10)
 	h.trade(10)
 	require.Equal(t, before, h.committed)
 	growBy(t, h, 1<<19)
