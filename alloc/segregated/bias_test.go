@@ -176,12 +176,13 @@ func TestBiasGoesInSteps(t *testing.T) {
 		for hd.isBiased() {
 			runtime.Gosched()
 		}
-		require.Equal(t, biased, s.release(p))
-		require.Zero(t, hd.biased(), "but the handle has seen the bias before, and frees it")
-		hd.setAvailNow(hd.lent() | p.bit)
+		meanwhile, left := s.release(p), hd.biased()
+		hd.setAvailNow(hd.lent() | p.bit) // the handle has seen the bias before, and frees the slot
 		h.done++
 		atomic.StoreUint64(&h.turn, 0)
 		require.ErrorIs(t, <-other, alloc.ErrDoubleFree)
+		require.Equal(t, biased, meanwhile)
+		require.Zero(t, left)
 		after, _ := s.word(p.run)
 		require.Zero(t, after&biasBit)
 		require.NotEqual(t, before, after, "who has read the word before does not free what was biased")

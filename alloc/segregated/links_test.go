@@ -173,3 +173,30 @@ func TestCutPastGap(t *testing.T) {
 	require.Greater(t, h.committed, before)
 	require.NoError(t, h.Check())
 }
+
+// TestCarveRemembers: when a block is placed in the middle of a free span, both rests
+// remember which of their pages were given back and what has been free since the last sweep.
+func TestCarveRemembers(t *testing.T) {
+	h := fresh(t, 8<<20, &Options{Classes: []int{}})
+	must(t, h, 1000)
+	large := must(t, h, 1<<20)
+	must(t, h, 64)
+	h.Free(large)
+	h.Trim()
+	g := h.hdr.bins[h.nextBin(binOf(infoMin))]
+	whole := h.recall(g, h.largeSize(g))
+	require.NotZero(t, whole.gone.size())
+	require.NotZero(t, whole.idle.size())
+	before := h.committed
+	b, err := h.MallocAligned(5000, 256<<10)
+	require.NoError(t, err)
+	fill(b, 1)
+	at := uint64(addrOf(b)-addrOf(h.mem)) >> granuleShift
+	end := at + (5000+granule-1)>>granuleShift
+	require.Greater(t, at, g+infoMin)
+	restored := gap{at &^ (h.pageGranules - 1), roundUp(end, h.pageGranules)}
+	require.Equal(t, before+restored.size()<<granuleShift, h.committed)
+	require.Equal(t, memory{gap{whole.gone.lo, restored.lo}, gap{whole.idle.lo, at}}, h.recall(g, h.largeSize(g)))
+	require.Equal(t, memory{gap{restored.hi, whole.gone.hi}, gap{end, whole.idle.hi}}, h.recall(end, h.largeSize(end)))
+	require.NoError(t, h.Check())
+}

@@ -151,3 +151,24 @@ func TestGrowInPlace(t *testing.T) {
 	}
 	h.Free(p)
 }
+
+// TestTrimSmall: Trim gives back the pages of free spans that a sweep leaves alone, but for
+// those that cannot remember it.
+func TestTrimSmall(t *testing.T) {
+	for _, n := range []uint64{infoMin + 256, infoMin - 1} {
+		h := freshIn(t, 64<<20, &arena.Options{}, &Options{Classes: []int{}})
+		must(t, h, int(h.pageSize)-64)
+		b := must(t, h, int(n)<<granuleShift)
+		must(t, h, 64)
+		h.Trim()
+		before := h.committed
+		h.Free(b)
+		h.flushQuick()
+		h.Trim()
+		if n >= infoMin && n>>h.pageShift > 1 {
+			require.Less(t, h.committed, before)
+		} else if n < infoMin {
+			require.Equal(t, before, h.committed)
+		}
+	}
+}
