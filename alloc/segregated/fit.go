@@ -12,6 +12,11 @@ type gap struct{ lo, hi uint64 }
 
 func (g gap) size() uint64 { return g.hi - g.lo }
 
+// within reports whether g is none, or a range inside [at, at+n).
+func (g gap) within(at, n uint64) bool {
+	return g.lo|g.hi == 0 || g.lo <= g.hi && g.lo-at <= n && g.hi-at <= n
+}
+
 // grid is where a span may start: granules g for which g+bias is a multiple of
 // align, a power of two.
 type grid struct{ align, bias uint64 }

@@ -219,13 +219,30 @@ func (h *Heap) noEnd(g uint64) bool {
 // free since the last sweep. Empty or inverted ranges are none.
 type memory struct{ gone, idle gap }
 
+// within reports whether all of it lies in the span [g, g+n).
+func (m memory) within(g, n uint64) bool {
+	return m.gone.within(g, n) && (m.idle.lo >= m.idle.hi || m.idle.within(g, n))
+}
+
 // recall returns what the free span [g, g+n) remembers.
 func (h *Heap) recall(g, n uint64) memory {
 	if n < infoMin {
 		return memory{}
 	}
 	in := h.info(g)
-	return memory{gap{in.goneLo, in.goneHi}, gap{in.idleLo, in.idleHi}}
+	m := memory{gap{in.goneLo, in.goneHi}, gap{in.idleLo, in.idleHi}}
+	if !m.within(g, n) {
+		h.badMemory(g)
+		return memory{}
+	}
+	return m
+}
+
+// badMemory fails: what the free span at g remembers lies outside of it.
+//
+//go:noinline
+func (h *Heap) badMemory(g uint64) {
+	h.fail("free span %#x remembers what is not its own", g<<granuleShift)
 }
 
 // forgot reports whether the free span at g, of at least infoMin granules, remembers

@@ -54,6 +54,18 @@ func (h *Heap) markIdle() {
 	}
 }
 
-// remembers reports whether a free span that has room for a whole spanInfo starts at g. It
-// trusts nothing about g.
-func (h *Heap) remembers(g uint64) bool { return h.isFree(g) && h.largeSize(g) >= infoMin }
+// remembers reports whether a free span that has room for a whole spanInfo starts at g, and
+// what it remembers lies inside. It trusts nothing about g: whose pages are given back must
+// be free.
+func (h *Heap) remembers(g uint64) bool {
+	if !h.isFree(g) {
+		return false
+	}
+	n := h.largeSize(g)
+	if n < infoMin {
+		return false
+	}
+	in, last := h.info(g), (g+n)>>granuleBits-1
+	m := memory{gap{in.goneLo, in.goneHi}, gap{in.idleLo, in.idleHi}}
+	return in.start == g && *h.kind(last) == kindLast && *h.row(last) == unit{g, n} && m.within(g, n)
+}

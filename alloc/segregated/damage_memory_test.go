@@ -1,0 +1,50 @@
+package segregated
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
+)
+
+// TestDamagedMemory: what a free span remembers is damaged, and says that pages outside of
+// it are free. Blocks there keep their contents whatever is done, and the heap says so.
+func TestDamagedMemory(t *testing.T) {
+	fields := map[string]func(in *spanInfo) *uint64{
+		"goneLo": func(in *spanInfo) *uint64 { return &in.goneLo }, "goneHi": func(in *spanInfo) *uint64 { return &in.goneHi },
+		"idleLo": func(in *spanInfo) *uint64 { return &in.idleLo }, "idleHi": func(in *spanInfo) *uint64 { return &in.idleHi },
+		"size": func(in *spanInfo) *uint64 { return &in.size },
+	}
+	for name, field := range fields {
+		for bit := range 40 {
+			t.Run(fmt.Sprintf("%s/%d", name, bit), func(t *testing.T) {
+				h := fresh(t, 4<<20, &Options{Classes: []int{}})
+				blocks := make([][]byte, 7)
+				for i := range blocks {
+					blocks[i] = must(t, h, 100<<10)
+					set(blocks[i], byte(i+1))
+				}
+				h.Free(blocks[3])
+				h.flushQuick()
+				h.credit = 1000
+				h.sweep(infoMin) // now it is idle
+				g := uint64(at(h, blocks[3])) >> granuleShift
+				*field(h.info(g)) ^= 1 << bit
+				h.credit = 1000
+				err := alloc.Try(func() { h.sweep(infoMin); h.Trim(); h.Free(blocks[5]); h.Free(blocks[4]) })
+				if h.err == nil {
+					require.NoError(t, err)
+				}
+				for _, i := range []int{0, 1, 2, 6} {
+					for k, c := range blocks[i] {
+						if c != byte(i+1) {
+							t.Fatalf("byte %d of block %d is %#x: %v", k, i, c, err)
+						}
+					}
+				}
+			})
+		}
+	}
+}
