@@ -89,3 +89,27 @@ func TestFreeOfNoSlot(t *testing.T) {
 		h.units[run].live = was
 	}
 }
+
+// TestMallocOfNoSlot: a damaged row makes Malloc hand out no slot behind the last one of a
+// run, be it the current one or one of those with room.
+func TestMallocOfNoSlot(t *testing.T) {
+	for _, current := range []bool{true, false} {
+		h := fresh(t, 4<<20, nil)
+		heat(t, h, 80)
+		c := &h.classes[h.classOf[80/granule]]
+		run := c.cur
+		for run == c.cur && !current {
+			must(t, h, 80)
+		}
+		end := uint64(run<<unitShift) + uint64(c.numSlots())*uint64(c.size)
+		if !current { // a slot of it is freed, so that its turn comes
+			h.Free(h.mem[run<<unitShift:][:80:80])
+		}
+		h.units[run].live &= c.valid
+		for range 4 * c.numSlots() {
+			off := uint64(addrOf(must(t, h, 80)) - addrOf(h.mem))
+			require.False(t, off >= end && off < uint64((run+c.units)<<unitShift), "%#x lies behind the slots", off)
+		}
+		h.fail("broken on purpose") // so that the end of the test does not check
+	}
+}

@@ -136,6 +136,10 @@ func newClass(size uintptr) class {
 // numSlots returns how many slots a run of c has.
 func (c *class) numSlots() int { return bits.OnesCount64(c.valid) }
 
+// refresh makes what Free has returned to the current run the slots at hand. Those that do
+// not exist are none, whatever a damaged row says.
+func (c *class) refresh() { c.avail = c.valid &^ *c.live }
+
 // empty is the live word of an empty run: slots that do not exist count as used.
 func (c *class) empty() uint64 { return ^c.valid }
 
@@ -145,7 +149,7 @@ func (c *class) empty() uint64 { return ^c.valid }
 func (h *Heap) refill(ci uintptr) bool {
 	c := &h.classes[ci%maxClasses]
 	if c.cur != 0 {
-		if c.avail = ^*c.live; c.avail != 0 {
+		if c.refresh(); c.avail != 0 {
 			return true
 		}
 	}
@@ -184,7 +188,7 @@ func (h *Heap) takeUp(ci, run uintptr) {
 	c := &h.classes[ci%maxClasses]
 	h.setCurrent(c, run)
 	h.dissolving.traces[ci%maxClasses].now++
-	c.avail = ^*c.live
+	c.refresh()
 }
 
 // fittingRun is newRun for a heap that may be crowded; 0 also if the block had
