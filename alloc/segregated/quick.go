@@ -260,6 +260,6 @@ func (h *Heap) flushQuick() bool {
 		h.emptyNext()
 	}
 	h.coalesce()
-	h.quick.quickMore = quickMore{}
+	h.quick.chunks, h.quick.spare = h.quick.chunks[:0], 0 // the next ones go there, too
 	return true
 }

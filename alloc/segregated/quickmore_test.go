@@ -33,9 +33,12 @@ func TestMoreThanABucket(t *testing.T) {
 		h.Free(b)
 	}
 	require.Len(t, h.quick.chunks, 5, "spare chunks are used again")
-	h.Trim()
+	h.flushQuick()
 	require.Zero(t, h.quick.total)
 	require.Empty(t, h.quick.chunks)
+	require.NotZero(t, cap(h.quick.chunks), "their place is kept")
+	h.Trim()
+	require.Zero(t, cap(h.quick.chunks))
 	require.NoError(t, h.Check())
 }
 

@@ -174,7 +174,7 @@ func (h *Heap) Trim() int {
 	before := h.committed
 	h.dropEmpty()
 	h.flushQuick()
-	h.deferred = deferredFrees{}
+	h.deferred, h.quick.quickMore = deferredFrees{}, quickMore{}
 	credit := h.credit
 	h.credit = ^uint64(0)
 	h.topPeak = h.hdr.top
