@@ -111,16 +111,8 @@ func (h *Heap) rebin(g, more uint64, from, to int, was links, l *links) bool {
 	}
 	*head = 0
 	d.dropBin(uint(from))
-	head = &d.bins[to]
-	next := *head
-	l.next, l.prev = next, 0
-	*head = g
 	h.freeSum += more
-	if next != 0 {
-		return h.linkBefore(g, next, to)
-	}
-	d.addBin(uint(to))
-	return true
+	return h.putFirst(g, to, l)
 }
 
 // putFirst is what is left of rebin when the span is out of its bin.
