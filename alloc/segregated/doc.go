@@ -13,7 +13,8 @@
 //     was freed last (quick.go), what they hold in chunks (quickmore.go) and how much
 //     (quickshare.go), and joining that is put off (deferred.go);
 //   - pages: commit, and a few ahead (pages.go), by what rule they go back
-//     (sweep.go), and how they pay for growth (trade.go);
+//     (sweep.go), which are held for a while (held.go), and how they pay for growth
+//     (trade.go);
 //   - [Heap.Compact], for callers who can update their references (compact.go): what is
 //     used of each page (compact_survey.go), moving slots (compact_run.go), finding
 //     places (compact_place.go);
@@ -58,16 +59,20 @@
 //     waits in the quick list of its size (of up to 64 KiB, from 2 KiB on of eight
 //     sizes a doubling; seven of each; 8 KiB or 1/256 of the heap in all, 1/32 while
 //     they serve two of three requests, 64 KiB while the heap has less than 256 KiB;
-//     when it has not grown for long 1/4, and more than seven) or is joined with its
+//     when it has not grown for long 1/2, and more than seven) or is joined with its
 //     free neighbours at once; one that ends at the top lowers it. Of a long row of frees
 //     the spans and runs, 2048 at most, are joined all together, before the next span
-//     is taken (deferred.go).
+//     is taken (deferred.go). A heap that has not grown for half a million operations
+//     is calm, and gives spans of more than 2 KiB the sizes of their lists, up to 1/8
+//     more, if there is a free one of that size.
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been
 //     free since the one before, and so far as there is credit for it: two pages for
 //     each that the heap grows by, and one for each 20000 operations. It comes every
 //     256 operations when half of the memory is free, every 2048 when little is
 //     (sweep.go). Before the data grows, free spans of 6 KiB and more give back as many
-//     pages as it grows by, with the same credit (trade.go).
+//     pages as it grows by, with the same credit (trade.go). A block of 32 MiB and more
+//     goes back when it is freed; a calm heap holds it for some 65000 operations, or until
+//     it grows (held.go).
 //
 // # One operation of a Shared
 //

@@ -53,6 +53,7 @@ type Heap struct {
 	quick    quickLists
 	deferred deferredFrees
 
+	heldTo uint64  // operations until which huge free spans are held, 0 if there are none
 	traded uint64  // granules of data when trade marked the free spans last
 	shared *Shared // that has runs in the heap, nil if nobody else has
 	kept   bool    // the system has kept pages that were abandoned

@@ -32,7 +32,7 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 		return h.mallocFar(size)
 	}
 	n := max(1, (uint64(size)+granule-1)>>granuleShift)
-	i := binOf(n)
+	i := h.quick.listOf(n)
 	if e, ok := h.quick.takeNewest(h.bucket(i), n); ok {
 		h.mallocs++
 		h.demands(e.size(), 1)
@@ -41,23 +41,36 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 	return h.mallocOther(size, n, i)
 }
 
-// mallocOther is Malloc for n granules, whose bucket is i, if the newest span there does not
+// mallocOther is Malloc for n granules, if the newest span in bucket i, its listOf, does not
 // do: from one of the next buckets, in a heap that is still, since of random sizes the others
 // in its own are too small as often as not; else from its own; else from the best-fit space.
 func (h *Heap) mallocOther(size int, n uint64, i int) ([]byte, error) {
 	e, q := quickEntry(0), &h.quick
 	if q.share == quickStill {
-		e = q.takeNear(i+1, n)
+		e = q.takeNear(i+1-int(q.calm), n) // all in bucket i of a calm heap are large enough
 	}
 	if e == 0 {
-		if e = q.takeOwn(h.bucket(i), n); e == 0 {
+		if e = q.takeOwn(h.bucket(binOf(n)), n); e == 0 {
 			q.misses++
+			if i != binOf(n) {
+				n, i = h.rounded(n, i)
+			}
 			return h.mallocFit(size, n, i)
 		}
 	}
 	h.mallocs++
 	h.demands(e.size(), 1)
 	return h.reuse(e.start(), size), nil
+}
+
+// rounded returns what is cut for a request of n granules in a calm heap, and its bin: the
+// least size of bucket i, if there is a free span of it.
+func (h *Heap) rounded(n uint64, i int) (uint64, int) {
+	if h.nextBin(i) == numBins {
+		return n, binOf(n)
+	}
+	n, _ = sizesOf(i)
+	return n, i
 }
 
 // mallocFar is Malloc for spans that are not looked for in the quick lists: too large ones,

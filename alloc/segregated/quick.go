@@ -9,7 +9,9 @@ import "math/bits"
 //
 // The buckets are those of the bins: one for each size below exactBins
 // granules, eight a doubling above. There a request takes a span that is larger
-// than it asked for, by less than 1/8, as a whole.
+// than it asked for, by less than 1/8, as a whole. Often those in its bucket are smaller;
+// in a calm heap it takes one of the bucket above, where all are large enough, and what is
+// cut for it has the least size of that.
 
 const (
 	quickSlots   = 7
@@ -39,16 +41,17 @@ type quickBucket struct {
 
 // quickLists are the buckets.
 type quickLists struct {
-	total  uint64   // granules in the buckets
-	most   uint64   // granules they may hold now
-	part   uint64   // granules of a span that is kept whatever they hold
-	hand   uint64   // the bucket that is emptied next when there is too much
-	share  uint64   // quickShare, quickHits or quickStill
-	hits   uint64   // requests of this sample that were served
-	misses uint64   // and those that were not
-	still  uint64   // operations since the data grew, but for those when pages were given back
-	stood  uint64   // most data that there was when it grew last
-	_      [16]byte // so that a bucket is a cache line
+	total  uint64  // granules in the buckets
+	most   uint64  // granules they may hold now
+	part   uint64  // granules of a span that is kept whatever they hold
+	hand   uint64  // the bucket that is emptied next when there is too much
+	share  uint64  // quickShare, quickHits or quickStill
+	calm   uint64  // 1 in a calm heap, else 0
+	hits   uint64  // requests of this sample that were served
+	misses uint64  // and those that were not
+	still  uint64  // operations since the data grew, but for those when pages were given back
+	stood  uint64  // most data that there was when it grew last
+	_      [8]byte // so that a bucket is a cache line
 	bucket [quickBuckets]quickBucket
 	filled [quickWords]uint64 // bit set: the bucket may hold spans
 	quickMore
@@ -69,6 +72,15 @@ func (h *Heap) takeQuick(n uint64) quickEntry {
 	}
 	h.reuse(e.start(), 0)
 	return e
+}
+
+// listOf returns the bucket in which a request of n ≤ quickMax granules looks first: that of
+// its size, and in a calm heap the first in which all spans are large enough.
+func (q *quickLists) listOf(n uint64) int {
+	if n <= exactBins {
+		return int(n)
+	}
+	return wideBinOf(n-q.calm) + int(q.calm)
 }
 
 // takeNewest takes the newest span of b, and reports whether there is one and it has at least

@@ -14,17 +14,20 @@ package segregated
 // keeps its pages anyhow: the lists may have one part in 1<<quickStill of the data until
 // it grows, and serve a request also from the next buckets, with up to 1/4 more. As that
 // makes it grow by some per cent itself, it has to grow by more to be taken for one that
-// grows again.
+// grows again. After calmOps operations it is calm: then it gives requests the sizes of its
+// buckets, up to 1/8 more, so that what is freed serves all that have the same bucket. It
+// does so only where there is a free span of that size.
 const (
 	quickTotal    = 8 << 10 >> granuleShift // granules
 	quickShare    = 8
 	quickHits     = 5
-	quickStill    = 2
+	quickStill    = 1
 	quickSample   = 256 // requests after which it is seen how many are served
 	quickTiny     = 256 << 10 >> granuleShift
 	quickTinyMost = 64 << 10 >> granuleShift
 	quickPart     = 8
 	stillOps      = 65536
+	calmOps       = 8 * stillOps
 	quickGrown    = 5 // it has grown when it is larger by one part in 1<<quickGrown,
 	quickStirred  = 2 // while still 1<<quickStirred
 )
@@ -52,6 +55,9 @@ func (q *quickLists) rest(data, ops uint64) bool {
 		q.share = quickStill
 		q.fit(data)
 	}
+	if q.still >= calmOps {
+		q.calm = 1
+	}
 	return q.share == quickStill
 }
 
@@ -62,7 +68,7 @@ func (q *quickLists) grown(data uint64) {
 		grown = q.stood >> quickStirred
 	}
 	if data > q.stood+grown {
-		q.share, q.still, q.stood = quickShare, 0, data
+		q.share, q.calm, q.still, q.stood = quickShare, 0, 0, data
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"github.com/memlab-go/memlab/arena"
 )
 
-// reallocSlow is Realloc for all but large blocks that stay as they are.
+// reallocSlow is Realloc for all but slots, and large blocks that stay as they are.
 func (h *Heap) reallocSlow(b []byte, size int) ([]byte, error) {
 	if b == nil {
 		return h.Malloc(size)
@@ -15,21 +15,17 @@ func (h *Heap) reallocSlow(b []byte, size int) ([]byte, error) {
 	}
 	off := uint64(addrOf(b) - uintptr(h.base))
 	u := off >> unitShift
-	k := *h.kind(u)
-	if k >= kindRun {
-		return h.reallocSlot(b, off, size)
-	}
 	row := h.row(u)
-	if g := off >> granuleShift; off%granule == 0 && k == kindBitmap && row.live&row.bound>>(g&granuleMask)&1 != 0 {
+	if g := off >> granuleShift; off%granule == 0 && *h.kind(u) == kindBitmap && row.live&row.bound>>(g&granuleMask)&1 != 0 {
 		return h.reallocSpan(b, g, size)
 	}
 	return h.realloc(b, size, 1)
 }
 
-// reallocSlot is Realloc for a block in a run, by Malloc and Free where it has
+// reallocSlot is Realloc for a block at granule g in a run, by Malloc and Free where it has
 // to move.
-func (h *Heap) reallocSlot(b []byte, off uint64, size int) ([]byte, error) {
-	u := off >> unitShift
+func (h *Heap) reallocSlot(b []byte, g uint64, size int) ([]byte, error) {
+	u, off := g>>granuleBits, g<<granuleShift
 	k := uint64(*h.kind(u))
 	c := &h.classes[k>>8%maxClasses]
 	run := u - k&runIndex
@@ -37,7 +33,6 @@ func (h *Heap) reallocSlot(b []byte, off uint64, size int) ([]byte, error) {
 	if uint32(x) >= uint32(c.recip) || h.row(run).live&c.valid>>(x>>32%64)&1 == 0 {
 		return h.realloc(b, size, 1)
 	}
-	g := off >> granuleShift
 	if c.fits(size) {
 		return h.at(g, size), nil
 	}
@@ -217,8 +212,8 @@ func slack(n uint64) uint64 {
 
 // keptSlack is by how much a block may be larger than the n granules it has to be
 // before Realloc cuts it: more than it takes, or one that changes by little, up and
-// down, would be cut and grown in turn.
-func keptSlack(n uint64) uint64 { return 2 * slack(n) }
+// down, would be cut and grown in turn; and as much as a calm heap gives it at most.
+func keptSlack(n uint64) uint64 { return 4 * slack(n) }
 
 // shrinkSpan cuts the used span at g from old to n granules.
 func (h *Heap) shrinkSpan(g, old, n uint64) {

@@ -9,7 +9,7 @@ import "unsafe"
 // A slot stays where it is while the class fits; a larger block shrinks by
 // giving its tail back and grows into the free block after it, or into the
 // top; one of 2 KiB and more may take up to 1/32 more than it needs, unless
-// Options.Limit is set, and keep 1/16.
+// Options.Limit is set, and keep 1/8.
 // Otherwise Realloc allocates, copies and frees; the pages of blocks of 256 KiB
 // and more change their address, where the system can, instead of being copied.
 //
@@ -20,15 +20,19 @@ import "unsafe"
 //
 //go:nosplit
 func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
-	// The way of a buffer that is appended to, and has slack: a large span, whose start
-	// and size the row after its first one says.
+	// A slot, or the way of a buffer that is appended to, and has slack: a large span, whose
+	// start and size the row after its first one says.
 	// SAFETY: the address is compared first and used as an index only.
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	if addr-h.data.addr < h.reach && addr%granule == 0 {
 		g := uint64(addr-uintptr(h.base)) >> granuleShift
 		u, m := bit(g)
+		k := *h.kind(u)
+		if k >= kindRun && size > 0 {
+			return h.reallocSlot(b, g, size)
+		}
 		row, next := h.row(u), h.row(u+1)
-		if *h.kind(u) == kindBitmap && *h.kind(u + 1) == kindLarge && row.live&row.bound&m != 0 && next.live == g {
+		if k == kindBitmap && *h.kind(u + 1) == kindLarge && row.live&row.bound&m != 0 && next.live == g {
 			n := (uint64(size) + granule - 1) >> granuleShift
 			if old := next.bound; old >= largeMin && old-n <= keptSlack(n) && old <= h.top-g {
 				// SAFETY: the block is live and has old granules; with a negative size it

@@ -75,7 +75,7 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 	}
 	if uintptr(size) < h.quickEnd && h.mallocs+h.frees < h.sweepAt {
 		n := (uint64(size) + granule - 1) >> granuleShift
-		i := binOf(n)
+		i := h.quick.listOf(n)
 		if e, ok := h.quick.takeNewest(h.bucket(i), n); ok {
 			h.mallocs++
 			h.demands(e.size(), 1)

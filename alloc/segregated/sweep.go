@@ -22,7 +22,8 @@ package segregated
 // So a program that grows and shrinks keeps little that it does not use; one
 // that does so over and over soon keeps its pages, and then pays at most one
 // page for each opsPerPage operations. A block of hugePages and more goes back
-// without credit: a program that takes so much at once spends more on filling it.
+// without credit: a program that takes so much at once spends more on filling it. A heap
+// that is calm holds it for a while, see held.go.
 
 const (
 	sweepEvery  = 256
@@ -51,6 +52,9 @@ func (h *Heap) tick() {
 	h.credit += h.earned / opsPerPage
 	h.earned %= opsPerPage
 	h.sweepAt = ops + sweepEvery
+	if h.heldTo != 0 && ops >= h.heldTo {
+		h.giveHeld()
+	}
 	since := ops - h.lastSweep
 	if h.credit != 0 {
 		h.coalesce() // so that sweepWait knows what is free
@@ -110,7 +114,7 @@ func (h *Heap) sweep(least uint64) {
 // pay reports how many of so many pages may be given back now, and takes them
 // off the credit.
 func (h *Heap) pay(pages uint64) uint64 {
-	if pages >= hugePages {
+	if pages >= hugePages && !h.holds() {
 		return pages
 	}
 	pages = min(pages, h.credit)
@@ -120,7 +124,10 @@ func (h *Heap) pay(pages uint64) uint64 {
 
 // afford reports whether there is credit for all of so many pages, and takes it then.
 func (h *Heap) afford(pages uint64) bool {
-	return (pages <= h.credit || pages >= hugePages) && h.pay(pages) == pages
+	if pages >= hugePages {
+		return true
+	}
+	return pages <= h.credit && h.pay(pages) == pages
 }
 
 // giveBack decommits the whole pages of the idle part of a free span that are

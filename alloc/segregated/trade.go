@@ -13,6 +13,7 @@ const (
 // trade gives back so many pages of free spans, or more if the last of them has more, for
 // others that the data grows by.
 func (h *Heap) trade(pages uint64) {
+	h.giveHeld()
 	if h.credit == 0 {
 		return
 	}

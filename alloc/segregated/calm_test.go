@@ -1,0 +1,163 @@
+package segregated
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/arena"
+)
+
+// calmHeap returns a still heap that has gone on for so long that it is calm, in a region
+// of so many MiB, and its blocks, of 8 KiB.
+func calmHeap(t *testing.T, mib int) (*Heap, [][]byte) {
+	h := freshIn(t, mib<<20, &arena.Options{}, &Options{Classes: []int{}})
+	bs := make([][]byte, 512)
+	for i := range bs {
+		bs[i] = must(t, h, 8192)
+	}
+	for i := 0; h.quick.calm == 0; i++ {
+		require.Less(t, i, 1<<20, "it never becomes calm")
+		h.Free(bs[i%len(bs)])
+		bs[i%len(bs)] = must(t, h, 8192)
+	}
+	return h, bs
+}
+
+// TestCalmOps: a heap is calm after calmOps operations in which it did not grow.
+func TestCalmOps(t *testing.T) {
+	h, _ := calmHeap(t, 64)
+	require.EqualValues(t, quickStill, h.quick.share)
+	require.InDelta(t, calmOps, h.mallocs+h.frees, 2*restEvery)
+	must(t, h, int(h.top-h.first)<<granuleShift/5)
+	require.EqualValues(t, 1, h.quick.calm, "it has grown by less than a quarter")
+	must(t, h, int(h.top-h.first)<<granuleShift/10)
+	require.Zero(t, h.quick.calm, "and by more")
+	require.NoError(t, h.Check())
+}
+
+// TestCalmSizes: a calm heap gives a request the least size of the next bucket, so that what
+// is freed serves all others that have it, if there is a free span of it; else what it asks for.
+func TestCalmSizes(t *testing.T) {
+	h, bs := calmHeap(t, 64)
+	top := h.top
+	require.Equal(t, 20_000&^15, h.Usable(must(t, h, 20_000&^15)), "off the top")
+	require.Greater(t, h.top, top)
+
+	slices.SortFunc(bs, func(a, b []byte) int { return cmp.Compare(addrOf(a), addrOf(b)) })
+	for _, b := range bs[100:104] { // neighbours, which become one free span
+		h.Free(b)
+	}
+	h.flushQuick()
+	b := must(t, h, 16385)
+	require.Equal(t, 18<<10, h.Usable(b))
+	h.Free(b)
+	for _, size := range []int{18 << 10, 17_000, 16385} {
+		c := must(t, h, size)
+		require.Equal(t, addrOf(b), addrOf(c), "%d bytes", size)
+		h.Free(c)
+	}
+	require.NotEqual(t, addrOf(b), addrOf(must(t, h, 18<<10+1)))
+	for _, size := range []int{2048, 2056, 100} { // those have lists of their own, or are one's least size
+		c := must(t, h, size)
+		require.Less(t, h.Usable(c)-size, max(granule, size/8), "%d bytes", size)
+	}
+	require.NoError(t, h.Check())
+}
+
+// TestCalmServesAll: the lists of a calm heap serve nearly all requests of random sizes, those
+// of a still one miss more; neither grows by much.
+func TestCalmServesAll(t *testing.T) {
+	misses := func(calm bool) (n uint64) {
+		h, bs := calmHeap(t, 64)
+		rng := rand.New(rand.NewPCG(1, 2))
+		top := h.hdr.highest
+		for round := range 200_000 {
+			if !calm {
+				h.quick.calm, h.quick.still = 0, 0
+			}
+			i := rng.IntN(len(bs))
+			h.Free(bs[i])
+			before := h.quick.misses
+			bs[i] = must(t, h, 1+rng.IntN(12_000))
+			if round >= 100_000 && h.quick.misses > before {
+				n++
+			}
+		}
+		require.Less(t, h.hdr.highest-h.first, (top-h.first)/8*9)
+		require.EqualValues(t, quickStill, h.quick.share)
+		require.NoError(t, h.Check())
+		return n
+	}
+	calm, still := misses(true), misses(false)
+	require.Less(t, calm, uint64(2000))
+	require.Less(t, calm, still/2)
+}
+
+// TestCalmListOf: the bucket in which a calm heap looks is the first whose least size is
+// that of the request or more.
+func TestCalmListOf(t *testing.T) {
+	still, calm := &quickLists{}, &quickLists{calm: 1}
+	for n := uint64(1); n <= quickMax; n++ {
+		require.Equal(t, binOf(n), still.listOf(n))
+		i := calm.listOf(n)
+		require.Less(t, i, quickBuckets)
+		least, before := uint64(i), uint64(i-1)
+		if i >= exactBins {
+			least, _ = sizesOf(i)
+		}
+		if i > exactBins {
+			before, _ = sizesOf(i - 1)
+		}
+		require.True(t, before < n && n <= least, "%d granules, bucket %d of %d and more", n, i, least)
+	}
+}
+
+// TestHeldByACalmHeap: a huge block keeps its pages when a calm heap frees it, inside and at
+// the top, and gives them back after heldOps operations, when the data grows beyond what it
+// ever was, and in Trim.
+func TestHeldByACalmHeap(t *testing.T) {
+	for name, end := range map[string]func(h *Heap){
+		"time": func(h *Heap) {
+			for range heldOps/2 + restEvery {
+				h.Free(must(t, h, 40))
+			}
+		},
+		"growth": func(h *Heap) { must(t, h, int(h.hdr.highest-h.first)<<granuleShift) },
+		"trim":   func(h *Heap) { h.Trim() },
+	} {
+		for _, last := range []bool{false, true} {
+			h, _ := calmHeap(t, 512)
+			size := 9000 * h.region.PageSize()
+			b := must(t, h, size) // the heap grows, and is calm no more
+			if !last {
+				must(t, h, 48)
+			}
+			h.Free(b)
+			for i := 0; h.quick.calm == 0; i++ {
+				require.Less(t, i, 1<<20)
+				h.Free(must(t, h, 40))
+			}
+			h.credit = 0
+			b = must(t, h, size)
+			full := h.Stats().Committed
+			decommits := h.region.Stats().Decommits
+			for range 5 {
+				h.Free(b)
+				require.Equal(t, full, h.Stats().Committed, "%s: last %v", name, last)
+				b = must(t, h, size)
+			}
+			h.Free(b)
+			require.Equal(t, decommits, h.region.Stats().Decommits)
+			require.NoError(t, h.Check())
+			before := h.Stats()
+			end(h)
+			after := h.Stats()
+			require.Less(t, after.Retained, before.Retained-8000*h.region.PageSize(), "%s: last %v", name, last)
+			require.NoError(t, h.Check())
+		}
+	}
+}

@@ -1,0 +1,41 @@
+package segregated
+
+// A block of hugePages and more goes back to the system when it is freed, see sweep.go.
+// But a calm heap (quickshare.go) has shown that it does the same over and over: one that
+// fills a buffer of many MiB for each picture would pay for all of its pages each time. So
+// it holds what is freed, for heldOps operations from the first on, or until the data is
+// about to grow beyond what it ever was.
+const heldOps = 65536
+
+// holds reports whether huge free spans are held now.
+func (h *Heap) holds() bool {
+	if h.quick.calm == 0 {
+		return false
+	}
+	if h.heldTo == 0 {
+		h.heldTo = h.mallocs + h.frees + heldOps
+	}
+	return true
+}
+
+// giveHeld gives back what is held, and smaller parts of the same spans. O(huge free spans).
+func (h *Heap) giveHeld() {
+	if h.heldTo == 0 {
+		return
+	}
+	credit, huge := h.credit, hugePages*h.pageGranules
+	h.credit = ^uint64(0)
+	if h.hdr.dirty-h.hdr.top >= huge {
+		h.topPeak = h.hdr.top
+		h.giveBackTop()
+	}
+	for bin := h.nextBin(binOf(huge)); bin < numBins; bin = h.nextBin(bin + 1) {
+		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.remembers(g); i++ {
+			in := h.info(g)
+			in.idleLo, in.idleHi = g, g+in.size
+			h.giveBack(in)
+			g = in.next
+		}
+	}
+	h.credit, h.heldTo = credit, 0
+}
