@@ -8,10 +8,9 @@ import (
 )
 
 // taggedSize returns the size of the used span at g if it is large, and 0 if it is small,
-// or the rows make no sense.
-func (h *Heap) taggedSize(g uint64) uint64 {
-	u := g>>granuleBits + 1
-	if next := h.row(u); *h.kind(u) == kindLarge && next.live == g && next.bound >= largeMin && next.bound <= h.top-g {
+// or the rows make no sense. next is the row after that of g, of kind k.
+func (h *Heap) taggedSize(g uint64, next *unit, k uint16) uint64 {
+	if k == kindLarge && next.live == g && next.bound >= largeMin && next.bound <= h.top-g {
 		return next.bound
 	}
 	return 0

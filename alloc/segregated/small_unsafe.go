@@ -166,7 +166,9 @@ func (h *Heap) Free(b []byte) {
 		n = uint64(bits.TrailingZeros64(w)) + 1
 		i = int(n)
 	} else {
-		n = h.taggedSize(g)
+		// SAFETY: there are rows and kinds past those of the top.
+		next := (*unit)(unsafe.Add(unsafe.Pointer(row), unitRow))
+		n = h.taggedSize(g, next, *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)))
 		i = wideBinOf(n)
 	}
 	if n-1 < q.part && q.total+n <= q.most {
