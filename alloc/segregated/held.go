@@ -5,7 +5,7 @@ package segregated
 // fills a buffer of many MiB for each picture would pay for all of its pages each time. So
 // it holds what is freed, for heldOps operations from the first on, or until the data is
 // about to grow beyond what it ever was.
-const heldOps = 65536
+const heldOps = 1 << 18
 
 // holds reports whether huge free spans are held now.
 func (h *Heap) holds() bool {

@@ -18,12 +18,17 @@ type quickMore struct {
 }
 
 // chunkShare bounds the chunks: one for so many granules that the lists may hold, so
-// that they take 1/32 of that at most. There is room for chunksFirst of them at first,
+// that they take 1/32 of that at most, and chunksMost of them, as all that the lists hold is
+// joined at once when the data is to grow. There is room for chunksFirst of them at first,
 // and then for four times as many.
 const (
 	chunkShare  = 128
 	chunksFirst = 16
+	chunksMost  = 256
 )
+
+// chunksMay returns how many chunks there may be now.
+func (q *quickLists) chunksMay() uint64 { return min(q.most/chunkShare, chunksMost) }
 
 // spill moves the spans of the full bucket b to a chunk, and reports whether it may: not
 // when the lists hold much already, so that one size does not fill them.
@@ -34,9 +39,9 @@ func (q *quickLists) spill(b *quickBucket) bool {
 		return false
 	case c != 0:
 		q.spare = q.chunks[c-1].next
-	case uint64(len(q.chunks)) < q.most/chunkShare:
+	case uint64(len(q.chunks)) < q.chunksMay():
 		if n := len(q.chunks); n == cap(q.chunks) { // in few steps, as in defers
-			more := min(max(uint64(4*n), chunksFirst), q.most/chunkShare)
+			more := min(max(uint64(4*n), chunksFirst), q.chunksMay())
 			q.chunks = append(make([]quickChunk, 0, more), q.chunks...)
 		}
 		q.chunks = append(q.chunks, quickChunk{})

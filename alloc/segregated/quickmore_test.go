@@ -53,6 +53,23 @@ func TestBucketsLeaveRoom(t *testing.T) {
 	require.NoError(t, h.Check())
 }
 
+// TestChunksAreFew: in a large heap it is the number of spans that is bounded, as all are
+// joined when the heap is to grow.
+func TestChunksAreFew(t *testing.T) {
+	q := &quickLists{share: quickStill, most: 1 << 30}
+	for range 2 * chunksMost {
+		b := &q.bucket[exactBins]
+		b.n = quickSlots
+		require.Equal(t, len(q.chunks) < chunksMost, q.spill(b))
+	}
+	require.Equal(t, chunksMost, cap(q.chunks))
+	q = &quickLists{share: quickStill, most: 10 * chunkShare}
+	for range 20 {
+		q.spill(&q.bucket[exactBins])
+	}
+	require.Len(t, q.chunks, 10)
+}
+
 // TestCheckFindsQuick breaks what L5 says of quick lists, with the counter left right.
 func TestCheckFindsQuick(t *testing.T) {
 	i := binOf(8192 >> granuleShift)
