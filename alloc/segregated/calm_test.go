@@ -8,28 +8,37 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
 )
 
-// calmHeap returns a still heap that has gone on for so long that it is calm, in a region
-// of so many MiB, and its blocks, of 8 KiB.
-func calmHeap(t *testing.T, mib int) (*Heap, [][]byte) {
+// calmHeap returns a still heap that has gone on for so long that it is calm, after the
+// given number of operations in which it did not grow, in a region of so many MiB, and its
+// blocks, of 8 KiB.
+func calmHeap(t *testing.T, mib int, still uint64) (*Heap, [][]byte) {
 	h := freshIn(t, mib<<20, &arena.Options{}, &Options{Classes: []int{}})
 	bs := make([][]byte, 512)
 	for i := range bs {
 		bs[i] = must(t, h, 8192)
 	}
+	becomeCalm(t, h, still)
+	return h, bs
+}
+
+// becomeCalm makes h, which has not grown for the given number of operations, calm.
+func becomeCalm(t *testing.T, h *Heap, still uint64) {
+	h.quick.still = still
 	for i := 0; h.quick.calm == 0; i++ {
 		require.Less(t, i, 1<<20, "it never becomes calm")
-		h.Free(bs[i%len(bs)])
-		bs[i%len(bs)] = must(t, h, 8192)
+		b, err := h.Malloc(8192)
+		require.NoError(t, err)
+		h.Free(b)
 	}
-	return h, bs
 }
 
 // TestCalmOps: a heap is calm after calmOps operations in which it did not grow.
 func TestCalmOps(t *testing.T) {
-	h, _ := calmHeap(t, 64)
+	h, _ := calmHeap(t, 64, 0)
 	require.EqualValues(t, quickStill, h.quick.share)
 	require.InDelta(t, calmOps, h.mallocs+h.frees, 2*restEvery)
 	must(t, h, int(h.top-h.first)<<granuleShift/5)
@@ -42,7 +51,7 @@ func TestCalmOps(t *testing.T) {
 // TestCalmSizes: a calm heap gives a request the least size of the next bucket, so that what
 // is freed serves all others that have it, if there is a free span of it; else what it asks for.
 func TestCalmSizes(t *testing.T) {
-	h, bs := calmHeap(t, 64)
+	h, bs := calmHeap(t, 64, calmOps-1)
 	top := h.top
 	require.Equal(t, 20_000&^15, h.Usable(must(t, h, 20_000&^15)), "off the top")
 	require.Greater(t, h.top, top)
@@ -72,7 +81,7 @@ func TestCalmSizes(t *testing.T) {
 // of a still one miss more; neither grows by much.
 func TestCalmServesAll(t *testing.T) {
 	misses := func(calm bool) (n uint64) {
-		h, bs := calmHeap(t, 64)
+		h, bs := calmHeap(t, 64, calmOps-1)
 		rng := rand.New(rand.NewPCG(1, 2))
 		top := h.hdr.highest
 		for round := range 200_000 {
@@ -118,29 +127,28 @@ func TestCalmListOf(t *testing.T) {
 
 // TestHeldByACalmHeap: a huge block keeps its pages when a calm heap frees it, inside and at
 // the top, and gives them back after heldOps operations, when the data grows beyond what it
-// ever was, and in Trim.
+// ever was, and in Trim; also when a block has been cut from it meanwhile.
 func TestHeldByACalmHeap(t *testing.T) {
+	wait := func(h *Heap) {
+		for range heldOps/2 + restEvery {
+			h.Free(must(t, h, 40))
+		}
+	}
 	for name, end := range map[string]func(h *Heap){
-		"time": func(h *Heap) {
-			for range heldOps/2 + restEvery {
-				h.Free(must(t, h, 40))
-			}
-		},
+		"time":   wait,
+		"part":   func(h *Heap) { must(t, h, 1000*h.region.PageSize()); wait(h) },
 		"growth": func(h *Heap) { must(t, h, int(h.hdr.highest-h.first)<<granuleShift) },
 		"trim":   func(h *Heap) { h.Trim() },
 	} {
 		for _, last := range []bool{false, true} {
-			h, _ := calmHeap(t, 512)
+			h, _ := calmHeap(t, 512, calmOps-1)
 			size := 9000 * h.region.PageSize()
 			b := must(t, h, size) // the heap grows, and is calm no more
 			if !last {
 				must(t, h, 48)
 			}
 			h.Free(b)
-			for i := 0; h.quick.calm == 0; i++ {
-				require.Less(t, i, 1<<20)
-				h.Free(must(t, h, 40))
-			}
+			becomeCalm(t, h, calmOps-1)
 			h.credit = 0
 			b = must(t, h, size)
 			full := h.Stats().Committed
@@ -159,5 +167,29 @@ func TestHeldByACalmHeap(t *testing.T) {
 			require.Less(t, after.Retained, before.Retained-8000*h.region.PageSize(), "%s: last %v", name, last)
 			require.NoError(t, h.Check())
 		}
+	}
+}
+
+// TestHeldWhileSlotsAreTaken: that it is time to give back is also seen if only slots are
+// taken and freed, which are at hand.
+func TestHeldWhileSlotsAreTaken(t *testing.T) {
+	for _, o := range []Options{{}, {Sink: func(alloc.Event) {}}, {Mode: Checked, Quarantine: -1}} {
+		o.Classes = []int{64}
+		h := freshIn(t, 512<<20, &arena.Options{}, &o)
+		for range 200 {
+			must(t, h, 20) // now its class has runs
+		}
+		b := must(t, h, 9000*h.region.PageSize())
+		must(t, h, 5000)
+		h.Trim()
+		h.credit, h.quick.share, h.quick.calm = 0, quickStill, 1
+		h.Free(b)
+		require.NotZero(t, h.heldTo)
+		before := h.Stats()
+		require.Greater(t, before.Retained, len(b))
+		for range heldOps/2 + restEvery {
+			h.Free(must(t, h, 20))
+		}
+		require.Less(t, h.Stats().Retained, before.Retained-8000*h.region.PageSize(), "sink %v, %v", o.Sink != nil, o.Mode)
 	}
 }

@@ -4,8 +4,12 @@ package segregated
 // But a calm heap (quickshare.go) has shown that it does the same over and over: one that
 // fills a buffer of many MiB for each picture would pay for all of its pages each time. So
 // it holds what is freed, for heldOps operations from the first on, or until the data is
-// about to grow beyond what it ever was.
-const heldOps = 1 << 18
+// about to grow beyond what it ever was. Meanwhile blocks may have been cut from it: all
+// that has one part in heldPart of hugePages goes back then.
+const (
+	heldOps  = 1 << 18
+	heldPart = 8
+)
 
 // holds reports whether huge free spans are held now.
 func (h *Heap) holds() bool {
@@ -18,18 +22,18 @@ func (h *Heap) holds() bool {
 	return true
 }
 
-// giveHeld gives back what is held, and smaller parts of the same spans. O(huge free spans).
+// giveHeld gives back what is held, or left of it. O(free spans of hugePages/heldPart).
 func (h *Heap) giveHeld() {
 	if h.heldTo == 0 {
 		return
 	}
-	credit, huge := h.credit, hugePages*h.pageGranules
+	credit, least := h.credit, hugePages/heldPart*h.pageGranules
 	h.credit = ^uint64(0)
-	if h.hdr.dirty-h.hdr.top >= huge {
+	if h.hdr.dirty-h.hdr.top >= least {
 		h.topPeak = h.hdr.top
 		h.giveBackTop()
 	}
-	for bin := h.nextBin(binOf(huge)); bin < numBins; bin = h.nextBin(bin + 1) {
+	for bin := h.nextBin(binOf(least)); bin < numBins; bin = h.nextBin(bin + 1) {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.remembers(g); i++ {
 			in := h.info(g)
 			in.idleLo, in.idleHi = g, g+in.size

@@ -9,6 +9,9 @@ import (
 // mallocSlow is Malloc for a size that has a class when that has no slot at hand, and when
 // every call has to come here.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
+	if h.heldTo != 0 && !h.hooked {
+		h.tick() // those who take slots alone do not come to it otherwise
+	}
 	if ci := uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses; ci != 0 && !h.hooked {
 		if c := &h.classes[ci]; c.cur != 0 {
 			// What Free has returned meanwhile, else another run that has room.

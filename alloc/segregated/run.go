@@ -147,6 +147,11 @@ func (c *class) empty() uint64 { return ^c.valid }
 // partial run that was listed first, else a new run if the class is to have
 // one. It reports whether there are any.
 func (h *Heap) refill(ci uintptr) bool {
+	if h.heldTo != 0 {
+		if h.tick(); h.err != nil { // as in mallocSlow
+			return false
+		}
+	}
 	c := &h.classes[ci%maxClasses]
 	if c.cur != 0 {
 		if c.refresh(); c.avail != 0 {
