@@ -48,3 +48,32 @@ func TestDamagedMemory(t *testing.T) {
 		}
 	}
 }
+
+// TestMallocOfDamagedMemory: a block does not come from a free span that remembers damaged
+// ranges, as its pages may have been given back.
+func TestMallocOfDamagedMemory(t *testing.T) {
+	for name, take := range map[string]func(h *Heap, before []byte) ([]byte, error){
+		"whole":   func(h *Heap, _ []byte) ([]byte, error) { return h.Malloc(100 << 10) },
+		"end":     func(h *Heap, _ []byte) ([]byte, error) { return h.Malloc(98 << 10) },
+		"aligned": func(h *Heap, _ []byte) ([]byte, error) { return h.MallocAligned(50<<10, 4096) },
+		"calloc":  func(h *Heap, _ []byte) ([]byte, error) { return h.Calloc(100, 1<<10) },
+		"grown":   func(h *Heap, before []byte) ([]byte, error) { return h.Realloc(before, 130<<10) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := fresh(t, 4<<20, &Options{Classes: []int{}})
+			before := must(t, h, 100<<10)
+			b := must(t, h, 100<<10)
+			must(t, h, 100<<10)
+			h.Free(b)
+			h.credit = 1000
+			h.sweep(infoMin)
+			h.sweep(infoMin) // now it is given back
+			in := h.info(uint64(at(h, b)) >> granuleShift)
+			require.NotZero(t, in.goneHi)
+			in.goneHi ^= 1 << 39
+			b, err := take(h, before)
+			require.ErrorIs(t, err, alloc.ErrCorrupt)
+			require.Nil(t, b)
+		})
+	}
+}

@@ -204,7 +204,7 @@ func (h *Heap) takeWhole(g, n uint64) uint64 {
 		}
 		h.restored = gone
 	}
-	if !h.dropFree(g, n) {
+	if h.err != nil || !h.dropFree(g, n) { // nobody knows which pages may be touched
 		return 0
 	}
 	h.markUsed(g, n)
@@ -317,7 +317,7 @@ func (h *Heap) carve(g, size, at, n uint64) bool {
 	}
 	own := h.recall(g, size)
 	gone, idle := own.gone, own.idle
-	if gone.size() != 0 && !h.restore(gone, at, n, front, back) {
+	if h.err != nil || gone.size() != 0 && !h.restore(gone, at, n, front, back) {
 		return false
 	}
 	switch {
