@@ -53,8 +53,13 @@ func TestCalmOps(t *testing.T) {
 func TestCalmSizes(t *testing.T) {
 	h, bs := calmHeap(t, 64, calmOps-1)
 	top := h.top
-	require.Equal(t, 20_000&^15, h.Usable(must(t, h, 20_000&^15)), "off the top")
+	own := must(t, h, 20_000&^15)
+	require.Equal(t, 20_000&^15, h.Usable(own), "off the top")
 	require.Greater(t, h.top, top)
+	h.Free(own) // it is in the list of the next size, too, where it does if those above have none
+	misses := h.quick.misses
+	require.Equal(t, addrOf(own), addrOf(must(t, h, 19_000)))
+	require.Equal(t, misses, h.quick.misses)
 
 	slices.SortFunc(bs, func(a, b []byte) int { return cmp.Compare(addrOf(a), addrOf(b)) })
 	for _, b := range bs[100:104] { // neighbours, which become one free span

@@ -10,8 +10,8 @@ import "math/bits"
 // The buckets are those of the bins: one for each size below exactBins
 // granules, eight a doubling above. There a request takes a span that is larger
 // than it asked for, by less than 1/8, as a whole. Often those in its bucket are smaller;
-// in a calm heap it takes one of the bucket above, where all are large enough, and what is
-// cut for it has the least size of that.
+// in a calm heap it takes one of the bucket above, where all are large enough, by 1/4 more at
+// most, and what is cut for it has the least size of that.
 
 const (
 	quickSlots   = 7
