@@ -132,7 +132,7 @@ func TestCalmListOf(t *testing.T) {
 
 // TestHeldByACalmHeap: a huge block keeps its pages when a calm heap frees it, inside and at
 // the top, and gives them back after heldOps operations, when the data grows beyond what it
-// ever was, and in Trim; also when a block has been cut from it meanwhile.
+// ever was, and in Trim; also when blocks have been cut from it meanwhile, and joined again.
 func TestHeldByACalmHeap(t *testing.T) {
 	wait := func(h *Heap) {
 		for range heldOps/2 + restEvery {
@@ -140,8 +140,18 @@ func TestHeldByACalmHeap(t *testing.T) {
 		}
 	}
 	for name, end := range map[string]func(h *Heap){
-		"time":   wait,
-		"part":   func(h *Heap) { must(t, h, 1000*h.region.PageSize()); wait(h) },
+		"time": wait,
+		"part": func(h *Heap) { must(t, h, 5000*h.region.PageSize()); wait(h) },
+		"joined": func(h *Heap) {
+			var bs [100][]byte
+			for i := range bs {
+				bs[i] = must(t, h, 40*h.region.PageSize())
+			}
+			for _, b := range bs {
+				h.Free(b)
+			}
+			h.giveHeld()
+		},
 		"growth": func(h *Heap) { must(t, h, int(h.hdr.highest-h.first)<<granuleShift) },
 		"trim":   func(h *Heap) { h.Trim() },
 	} {
@@ -152,8 +162,13 @@ func TestHeldByACalmHeap(t *testing.T) {
 			if !last {
 				must(t, h, 48)
 			}
+			h.credit = 0
+			grown := h.Stats().Committed
 			h.Free(b)
+			require.Less(t, h.Stats().Committed, grown-8000*h.region.PageSize(), "it is not calm")
 			becomeCalm(t, h, calmOps-1)
+			h.Free(must(t, h, 1<<20))
+			require.Zero(t, h.heldTo, "a smaller block is not held")
 			h.credit = 0
 			b = must(t, h, size)
 			full := h.Stats().Committed
@@ -170,6 +185,8 @@ func TestHeldByACalmHeap(t *testing.T) {
 			end(h)
 			after := h.Stats()
 			require.Less(t, after.Retained, before.Retained-8000*h.region.PageSize(), "%s: last %v", name, last)
+			require.Less(t, h.credit, uint64(1<<20))
+			require.Zero(t, h.heldTo, "%s: what is freed next is held as long", name)
 			require.NoError(t, h.Check())
 		}
 	}
@@ -196,5 +213,29 @@ func TestHeldWhileSlotsAreTaken(t *testing.T) {
 			h.Free(must(t, h, 20))
 		}
 		require.Less(t, h.Stats().Retained, before.Retained-8000*h.region.PageSize(), "sink %v, %v", o.Sink != nil, o.Mode)
+	}
+}
+
+// TestDamageFoundWhileSlotsAreTaken: a call that finds damage when it is time to give back
+// what is held hands out no slot, nor does a closed heap look.
+func TestDamageFoundWhileSlotsAreTaken(t *testing.T) {
+	for _, sink := range []alloc.Sink{nil, func(alloc.Event) {}} {
+		h := fresh(t, 4<<20, &Options{Classes: []int{48}, Sink: sink})
+		heat(t, h, 48)
+		b := must(t, h, 100<<10)
+		must(t, h, 100)
+		h.Free(b)
+		h.hdr.bins[binOf(100<<10>>granuleShift)] ^= 1 << 40
+		h.classes[h.classOf[48/granule]].avail = 0
+		h.heldTo, h.credit, h.sweepAt, h.lastSweep = 1, 1000, 0, h.mallocs+h.frees-restEvery
+		_, err := h.Malloc(48)
+		require.ErrorIs(t, err, alloc.ErrCorrupt)
+
+		h = fresh(t, 4<<20, &Options{Classes: []int{48}, Sink: sink})
+		heat(t, h, 48)
+		h.Close()
+		h.heldTo, h.sweepAt = 1, 0
+		_, err = h.Malloc(48)
+		require.ErrorIs(t, err, alloc.ErrClosed)
 	}
 }

@@ -69,7 +69,7 @@ func TestCommittedBySmallShared(t *testing.T) {
 	}
 }
 
-// TestFreeOfNoSlot: where a run ends behind its last slot there is none to free, also when
+// TestFreeOfNoSlot: where a run ends behind its last slot there is none to free or resize, also when
 // its row lacks the bits that say so, or a kind leads to a row that is no run's.
 func TestFreeOfNoSlot(t *testing.T) {
 	h := fresh(t, 4<<20, nil)
@@ -80,10 +80,12 @@ func TestFreeOfNoSlot(t *testing.T) {
 	run := c.cur
 	past := h.mem[run<<unitShift+uintptr(slots)*c.size:][:8:8]
 	unchanged(t, h, alloc.ErrInvalidFree, func() { h.Free(past) })
+	unchanged(t, h, alloc.ErrInvalidFree, func() { h.Realloc(past, 80) })
 	for _, row := range []uint64{0, h.units[run].live & c.valid} {
 		was, frees := h.units[run].live, h.frees
 		h.units[run].live = row
 		require.ErrorIs(t, alloc.Try(func() { h.Free(past) }), alloc.ErrInvalidFree, "row %#x", row)
+		require.ErrorIs(t, alloc.Try(func() { h.Realloc(past, 80) }), alloc.ErrInvalidFree, "row %#x", row)
 		require.Equal(t, row, h.units[run].live)
 		require.Equal(t, frees, h.frees)
 		h.units[run].live = was
@@ -111,5 +113,36 @@ func TestMallocOfNoSlot(t *testing.T) {
 			require.False(t, off >= end && off < uint64((run+c.units)<<unitShift), "%#x lies behind the slots", off)
 		}
 		h.fail("broken on purpose") // so that the end of the test does not check
+	}
+}
+
+// TestDamagedSize: Free and Realloc do not take the size of a large span from a row that is
+// not its own, or says what it cannot have.
+func TestDamagedSize(t *testing.T) {
+	for name, damage := range map[string]func(h *Heap, next *unit, kind *uint16){
+		"start":        func(_ *Heap, next *unit, _ *uint16) { next.live ^= unitGranules },
+		"none":         func(_ *Heap, next *unit, _ *uint16) { next.bound = 0 },
+		"small":        func(_ *Heap, next *unit, _ *uint16) { next.bound = largeMin - 1 },
+		"past the top": func(h *Heap, next *unit, _ *uint16) { next.bound = h.top - h.first },
+		"kind":         func(_ *Heap, _ *unit, kind *uint16) { *kind = kindLast },
+	} {
+		for _, call := range []func(h *Heap, b []byte) error{
+			func(h *Heap, b []byte) error { h.Free(b); return nil },
+			func(h *Heap, b []byte) error { _, err := h.Realloc(b, 8192); return err },
+			func(h *Heap, b []byte) error { _, err := h.Realloc(b, int(h.top-h.first)<<granuleShift); return err },
+		} {
+			h := fresh(t, 4<<20, &Options{Classes: []int{}})
+			must(t, h, 8192)
+			b := must(t, h, 8192)
+			must(t, h, 8192)
+			u := uint64(at(h, b))>>unitShift + 1
+			damage(h, h.row(u), h.kind(u))
+			var err error
+			if fault := alloc.Try(func() { err = call(h, b) }); fault != nil {
+				err = fault
+			}
+			require.ErrorIs(t, err, alloc.ErrCorrupt, name)
+			require.Zero(t, h.quick.total)
+		}
 	}
 }

@@ -319,3 +319,40 @@ func TestReallocLargeBad(t *testing.T) {
 		}
 	}
 }
+
+// TestReallocHotSlot: of a slot of a run Realloc takes its start alone, frees it for no
+// bytes, and leaves it for a negative number of them.
+func TestReallocHotSlot(t *testing.T) {
+	h := fresh(t, 4<<20, &Options{Classes: []int{48}})
+	heat(t, h, 48)
+	b := must(t, h, 48)
+	_, err := h.Realloc(b, -1)
+	require.ErrorIs(t, err, alloc.ErrSize)
+	require.Equal(t, 48, h.Usable(b))
+	for k := 1; k < 48; k++ {
+		unchanged(t, h, alloc.ErrInvalidFree, func() { h.Realloc(b[k:], 40) })
+	}
+	live := h.Stats().LiveBlocks
+	none, err := h.Realloc(b, 0)
+	require.NoError(t, err)
+	require.Nil(t, none)
+	require.Equal(t, live-1, h.Stats().LiveBlocks)
+	unchanged(t, h, alloc.ErrDoubleFree, func() { h.Realloc(b, 40) })
+}
+
+// TestReallocKeepsAnEighth: a block that is larger by up to 1/8 stays as it is, one that is
+// larger by more is cut.
+func TestReallocKeepsAnEighth(t *testing.T) {
+	h := fresh(t, 4<<20, nil)
+	b := must(t, h, 9<<10)
+	must(t, h, 9<<10)
+	for _, size := range []int{9 << 10, 8 << 10, 8<<10 + 1} {
+		kept, err := h.Realloc(b, size)
+		require.NoError(t, err)
+		require.Equal(t, addrOf(b), addrOf(kept))
+		require.Equal(t, 9<<10, h.Usable(kept), "%d bytes", size)
+	}
+	cut, err := h.Realloc(b, 8<<10-granule)
+	require.NoError(t, err)
+	require.Equal(t, 8<<10-granule, h.Usable(cut))
+}

@@ -188,7 +188,7 @@ func (h *Heap) Trim() int {
 	h.sweep(infoMin)
 	h.sweep(infoMin) // what the first one found is idle now
 	h.dropAhead()
-	h.credit = credit
+	h.credit, h.heldTo = credit, 0
 	return int(before - min(before, h.committed))
 }
 
