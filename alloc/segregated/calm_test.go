@@ -2,7 +2,9 @@ package segregated
 
 import (
 	"cmp"
+	"fmt"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"testing"
 
@@ -156,40 +158,47 @@ func TestHeldByACalmHeap(t *testing.T) {
 		"trim":   func(h *Heap) { h.Trim() },
 	} {
 		for _, last := range []bool{false, true} {
-			h, _ := calmHeap(t, 512, calmOps-1)
-			size := 9000 * h.region.PageSize()
-			b := must(t, h, size) // the heap grows, and is calm no more
-			if !last {
-				must(t, h, 48)
-			}
-			h.credit = 0
-			grown := h.Stats().Committed
-			h.Free(b)
-			require.Less(t, h.Stats().Committed, grown-8000*h.region.PageSize(), "it is not calm")
-			becomeCalm(t, h, calmOps-1)
-			h.Free(must(t, h, 1<<20))
-			require.Zero(t, h.heldTo, "a smaller block is not held")
-			h.credit = 0
-			b = must(t, h, size)
-			full := h.Stats().Committed
-			decommits := h.region.Stats().Decommits
-			for range 5 {
-				h.Free(b)
-				require.Equal(t, full, h.Stats().Committed, "%s: last %v", name, last)
-				b = must(t, h, size)
-			}
-			h.Free(b)
-			require.Equal(t, decommits, h.region.Stats().Decommits)
-			require.NoError(t, h.Check())
-			before := h.Stats()
-			end(h)
-			after := h.Stats()
-			require.Less(t, after.Retained, before.Retained-8000*h.region.PageSize(), "%s: last %v", name, last)
-			require.Less(t, h.credit, uint64(1<<20))
-			require.Zero(t, h.heldTo, "%s: what is freed next is held as long", name)
-			require.NoError(t, h.Check())
+			t.Run(fmt.Sprintf("%s/last=%v", name, last), func(t *testing.T) { testHeld(t, end, last) })
 		}
 	}
+}
+
+// heldMiB is the size of a region that has room for 30000 pages.
+func heldMiB() int { return os.Getpagesize() >> 5 }
+
+// testHeld frees a huge block, the last one or not, and lets end come.
+func testHeld(t *testing.T, end func(h *Heap), last bool) {
+	h, _ := calmHeap(t, heldMiB(), calmOps-1)
+	size := 9000 * h.region.PageSize()
+	b := must(t, h, size) // the heap grows, and is calm no more
+	if !last {
+		must(t, h, 48)
+	}
+	h.credit = 0
+	grown := h.Stats().Committed
+	h.Free(b)
+	require.Less(t, h.Stats().Committed, grown-8000*h.region.PageSize(), "it is not calm")
+	becomeCalm(t, h, calmOps-1)
+	h.Free(must(t, h, 1<<20))
+	require.Zero(t, h.heldTo, "a smaller block is not held")
+	h.credit = 0
+	b = must(t, h, size)
+	full := h.Stats().Committed
+	decommits := h.region.Stats().Decommits
+	for range 5 {
+		h.Free(b)
+		require.Equal(t, full, h.Stats().Committed)
+		b = must(t, h, size)
+	}
+	h.Free(b)
+	require.Equal(t, decommits, h.region.Stats().Decommits)
+	require.NoError(t, h.Check())
+	before := h.Stats()
+	end(h)
+	require.Less(t, h.Stats().Retained, before.Retained-8000*h.region.PageSize())
+	require.Less(t, h.credit, uint64(1<<20))
+	require.Zero(t, h.heldTo, "what is freed next is held as long")
+	require.NoError(t, h.Check())
 }
 
 // TestHeldWhileSlotsAreTaken: that it is time to give back is also seen if only slots are
@@ -197,7 +206,7 @@ func TestHeldByACalmHeap(t *testing.T) {
 func TestHeldWhileSlotsAreTaken(t *testing.T) {
 	for _, o := range []Options{{}, {Sink: func(alloc.Event) {}}, {Mode: Checked, Quarantine: -1}} {
 		o.Classes = []int{64}
-		h := freshIn(t, 512<<20, &arena.Options{}, &o)
+		h := freshIn(t, heldMiB()<<20, &arena.Options{}, &o)
 		for range 200 {
 			must(t, h, 20) // now its class has runs
 		}
