@@ -15,9 +15,9 @@ import (
 //	L2  no two neighbouring spans are both free, but for those in quick lists or to be joined, and none before the top is
 //	L3  under a span only its first bit is set, and its rows say its size
 //	L4  bits of slots that do not exist are set, those past a run's first row clear
-//	L5  each bin holds exactly the free spans of its size, joined both ways; each quick list, and the list of those to be joined, what is marked as such
+//	L5  each bin holds exactly the free spans of its size, joined both ways; each quick list, and the list of those to be joined, what is marked as such, but for what Free has noted
 //	L6  the bit of a bin is set ⇔ it has spans, that of a word of them ⇔ it has a bit
-//	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current; an empty one is current or to be joined
+//	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current; an empty one is current or to be joined; as if what is noted were done
 //	L8  the counters agree: spans free, runs of a class and live spans of its sizes, live blocks
 //	L9  the header is this heap's; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
 //
@@ -59,6 +59,7 @@ func (h *Heap) checkCore() (errs []error) {
 	}()
 	c.counters()
 	c.deferredSpans()
+	c.notes()
 	if len(c.errs) == 0 {
 		c.walk()
 		c.bins()
@@ -79,6 +80,7 @@ type checker struct {
 	kept     map[uint64]uint64   // spans in quick lists it saw: size by start
 	deferred map[uint64]bool     // starts of spans and runs to be joined that it did not see yet
 	partial  map[uintptr]uintptr // partial runs it saw: class by unit
+	noted    notedRuns
 
 	owned  map[uint64]int     // of a Shared: runs it saw by owner
 	listed map[uintptr]uint64 // and the owners of those that are on lists
@@ -260,10 +262,17 @@ func (c *checker) run(p piece) uint64 {
 			c.report(4, "run %#x: slots %#x are at hand and live", p.g<<granuleShift, cl.avail&live)
 		}
 	case live == cl.empty() && c.crossOffDeferred(p):
-	case live == cl.empty():
-		c.report(7, "the empty run %#x is kept", p.g<<granuleShift)
 	case live != ^uint64(0):
-		c.partial[u] = uintptr(p.class)
+		off, empty := c.crossOffRun(u, cl)
+		switch isEmpty := live == cl.empty(); {
+		case isEmpty && !empty:
+			c.report(7, "the empty run %#x is kept", p.g<<granuleShift)
+		case empty && !isEmpty:
+			c.report(7, "the run %#x is noted as empty, and has live slots", p.g<<granuleShift)
+		}
+		if !off {
+			c.partial[u] = uintptr(p.class)
+		}
 	}
 	return uint64(bits.OnesCount64(live & cl.valid))
 }
@@ -326,6 +335,7 @@ func (c *checker) quickLists() {
 	for g := range c.deferred {
 		c.report(5, "%#x is to be joined, and is no freed span or run", g<<granuleShift)
 	}
+	c.leftNotes()
 	for g := range c.kept {
 		c.report(5, "span %#x is in no quick list", g<<granuleShift)
 	}
@@ -346,11 +356,15 @@ func (c *checker) keptIn(i int, spans []quickEntry) bool {
 // deferredSpans notes which spans and runs are to be joined: L5.
 func (c *checker) deferredSpans() {
 	for _, g := range c.Heap.deferred.list {
-		if c.deferred[g] {
-			c.report(5, "the span %#x is to be joined twice", g<<granuleShift)
-		}
-		c.deferred[g] = true
+		c.toJoin(g)
 	}
+}
+
+func (c *checker) toJoin(g uint64) {
+	if c.deferred[g] {
+		c.report(5, "the span %#x is to be joined twice", g<<granuleShift)
+	}
+	c.deferred[g] = true
 }
 
 // crossOffDeferred reports whether p is one of those that are to be joined, and takes it

@@ -41,6 +41,9 @@ func (h *Heap) takes() {
 	}
 }
 
+// takesAll reports whether spans are listed without a look at the quick lists.
+func (d *deferredFrees) takesAll() bool { return d.row >= deferAfter && len(d.list) != cap(d.list) }
+
 // freeInRow is Free for the used span at g after deferAfter others in a row: it is
 // listed. If it is so large that its pages go back at once, the list has no room, or a
 // sweep is due, it is left to releaseSpan.
@@ -90,8 +93,7 @@ func (h *Heap) defers(g uint64) bool {
 		return false
 	}
 	if len(d.list) == deferMost {
-		h.coalesce()
-		d.row = deferAfter
+		h.joinListed()
 	}
 	if n := len(d.list); n == cap(d.list) { // in few steps: each leaves the room before to the collector
 		d.list = append(make([]uint64, 0, min(max(4*n, deferFirst), deferMost)), d.list...)
@@ -103,8 +105,14 @@ func (h *Heap) defers(g uint64) bool {
 // coalesce joins the listed spans with their neighbours. O(spans in the list), and for
 // each a search as in freeSpan.
 func (h *Heap) coalesce() {
+	h.endRow()
+	h.deferred.row = 0
+	h.joinListed()
+}
+
+// joinListed is coalesce, and lets the row go on.
+func (h *Heap) joinListed() {
 	d := &h.deferred
-	d.row = 0
 	n := len(d.list)
 	if n == 0 {
 		return

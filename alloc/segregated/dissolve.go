@@ -45,6 +45,7 @@ func (h *Heap) dissolveIdle() bool {
 		return false
 	}
 	d.top = h.top
+	h.endRow()
 	looks, runs := dissolveLooks, dissolveRuns
 	n := uintptr(min(h.hdr.classes, maxClasses-1)) // it may be damaged
 	at := d.class

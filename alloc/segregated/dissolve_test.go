@@ -49,6 +49,7 @@ func TestDissolve(t *testing.T) {
 					}
 				}
 				blocks := h.Stats().LiveBlocks
+				h.endRow()
 				for ci := range h.classes {
 					for run := uintptr(h.hdr.partial[ci]); run != 0; run = uintptr(h.hdr.partial[ci]) {
 						h.dissolve(uintptr(ci), run)

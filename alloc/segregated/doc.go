@@ -11,7 +11,8 @@
 //   - spans: marks (span.go), bins of free ones (bin.go), taking and splitting
 //     (fit.go), freeing and joining (join.go), the top (top.go), short lists of what
 //     was freed last (quick.go), what they hold in chunks (quickmore.go) and how much
-//     (quickshare.go), and joining that is put off (deferred.go);
+//     (quickshare.go), joining that is put off (deferred.go), and frees of which all else
+//     is (notes.go);
 //   - pages: commit, and a few ahead (pages.go), by what rule they go back
 //     (sweep.go), which are held for a while (held.go), and how they pay for growth
 //     (trade.go);
@@ -62,7 +63,9 @@
 //     when it has not grown for long 1/2, and more than seven) or is joined with its
 //     free neighbours at once; one that ends at the top lowers it. Of a long row of frees
 //     the spans and runs, 2048 at most, are joined all together, before the next span
-//     is taken (deferred.go). A heap that has not grown for half a million operations
+//     is taken (deferred.go). Of one in no order Free only clears the bits and notes
+//     what else there is to do, which is done with all others before the next block
+//     that is not at hand (notes.go). A heap that has not grown for half a million operations
 //     is calm, and gives spans of more than 2 KiB the sizes of their lists, up to 1/8
 //     more, if there is a free one of that size.
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been

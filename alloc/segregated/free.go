@@ -19,6 +19,7 @@ func (h *Heap) taggedSize(g uint64, next *unit, k uint16) uint64 {
 // freeFar is Free for the used span at g of n granules, 0 if its size is still to be found,
 // which Free itself has not put into a bucket.
 func (h *Heap) freeFar(b []byte, g, n uint64) {
+	h.lookForRow(g)
 	if n == 0 {
 		n = h.spanSize(g)
 	}
@@ -98,6 +99,7 @@ func (h *Heap) release(off uint64) {
 		h.releaseSpan(g, h.spanSize(g))
 		return
 	}
+	h.endRow() // while the bit is set
 	h.frees++
 	c, run, slot := h.slotOf(off)
 	before := h.units[run].live

@@ -9,6 +9,7 @@ import (
 // mallocSlow is Malloc for a size that has a class when that has no slot at hand, and when
 // every call has to come here.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
+	h.endRow()
 	if h.heldTo != 0 && !h.hooked {
 		h.tick() // those who take slots alone do not come to it otherwise
 	}
@@ -79,6 +80,10 @@ func (h *Heap) rounded(n uint64, i int) (uint64, int) {
 // mallocFar is Malloc for spans that are not looked for in the quick lists: too large ones,
 // all when a sweep is due, and when every call has to come here.
 func (h *Heap) mallocFar(size int) ([]byte, error) {
+	if h.notes.end != 0 {
+		h.closeRow()
+		return h.mallocQuick(size)
+	}
 	if h.hooked || uint64(size) >= h.end { // negative ones too
 		return h.mallocRare(size)
 	}
@@ -198,6 +203,7 @@ func (h *Heap) mallocSpan(op string, size int, n uint64, a grid) (off uint64, er
 	if h.refused() {
 		return 0, h.refusal(op)
 	}
+	h.endRow()
 	g := h.takeSpan(n, a)
 	if g == 0 && h.err == nil && h.purge() {
 		g = h.takeSpan(n, a)

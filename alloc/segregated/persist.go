@@ -212,6 +212,7 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	h.maxAlign = len(mem) // what was asked for is not known
 	h.first, h.top = d.first, d.top
 	h.sweepAt = ^uint64(0) // nothing is swept before all is sound
+	h.hasSoon = true       // for all that is known
 	h.initSmall(o)
 	h.setMode(o)
 	h.arm()

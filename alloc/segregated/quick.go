@@ -265,6 +265,7 @@ func (q *quickLists) largest() (n uint64) {
 // flushQuick frees the spans of all buckets, joins what waits for it, and reports whether
 // there was any of either.
 func (h *Heap) flushQuick() bool {
+	h.endRow()
 	if h.quick.total == 0 && len(h.deferred.list) == 0 {
 		return false
 	}

@@ -48,6 +48,7 @@ func TestBucketsLeaveRoom(t *testing.T) {
 	for _, b := range bs[:256] {
 		h.Free(b)
 	}
+	h.endRow()
 	require.Greater(t, h.quick.total, h.quick.most/2)
 	require.LessOrEqual(t, h.quick.total, h.quick.most/4*3+quickSlots*8192>>granuleShift)
 	require.NoError(t, h.Check())

@@ -106,7 +106,7 @@ func (h *Heap) mayFit(end, old, n uint64) bool {
 	}
 	u, m := bit(end)
 	if *h.kind(u) != kindBitmap {
-		return len(h.deferred.list) != 0
+		return len(h.deferred.list) != 0 || h.notes.n != 0
 	}
 	row := h.row(u)
 	return row.live&row.bound&m == 0
@@ -124,7 +124,7 @@ func (h *Heap) growTop(g, old, n uint64) bool {
 	}
 	u, m := bit(h.top)
 	h.row(u).bound &^= m
-	h.row(g>>granuleBits + 1).bound = n
+	h.tag(g, n)
 	h.setTop(g + n)
 	return true
 }

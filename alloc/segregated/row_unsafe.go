@@ -70,6 +70,13 @@ func (h *Heap) dataRow(off uintptr) *unit {
 	return (*unit)(unsafe.Add(h.data.units, off>>unitShift*unitRow))
 }
 
+// isSoon reports whether a large span that starts in unit u of the data is one whose
+// pages go back at once.
+func (h *Heap) isSoon(u uintptr) bool {
+	u += h.data.unit + 1
+	return *h.kind(uint64(u)) == kindLarge && h.row(uint64(u)).bound >= soonLeast
+}
+
 // bucket returns bucket i of the quick lists, which is the bin of at most quickMax granules.
 func (h *Heap) bucket(i int) *quickBucket {
 	// SAFETY: that of quickMax is the last of quickBuckets.

@@ -88,7 +88,7 @@ func (c *class) fullAt() int {
 // initSmall sets the classes up for the options and the region.
 func (h *Heap) initSmall(o Options) {
 	h.setBases()
-	h.smallState.classes = [maxClasses]class{}
+	h.smallState.classes = [maxClasses]class{{recip: 1 << (32 - granuleShift)}}
 	prev := 0
 	for i, size := range o.Classes {
 		h.classes[i+1] = newClass(uintptr(size))
@@ -164,8 +164,9 @@ func (h *Heap) refill(ci uintptr) bool {
 // takePartial makes the partial run that was listed first the current one of class ci
 // and reports whether there was one.
 func (h *Heap) takePartial(ci uintptr) bool {
+	h.endRow()
 	run := uintptr(h.hdr.partial[ci%maxClasses])
-	if run == 0 {
+	if run == 0 || h.err != nil {
 		return false
 	}
 	if !h.isRun(ci, run) {
@@ -240,12 +241,16 @@ func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 	return run
 }
 
-// dropRun gives the empty run back to the best-fit space.
+// dropRun gives the empty run back to the best-fit space, and sweeps if it is time.
 func (h *Heap) dropRun(ci, run uintptr) {
-	c := &h.classes[ci]
-	h.unmarkRun(ci, run)
-	h.freeSpan(uint64(run)<<granuleBits, uint64(c.units)*unitGranules)
+	h.leaveRun(ci, run)
 	h.tick()
+}
+
+// leaveRun makes the empty run a free span.
+func (h *Heap) leaveRun(ci, run uintptr) {
+	h.unmarkRun(ci, run)
+	h.freeSpan(uint64(run)<<granuleBits, uint64(h.classes[ci%maxClasses].units)*unitGranules)
 }
 
 // unmarkRun makes an empty run granules without marks.
@@ -265,6 +270,7 @@ func (h *Heap) runEdge(run uintptr, before uint64) {
 	if h.classes[ci%maxClasses].cur == run {
 		return
 	}
+	h.lookForRow(uint64(run) << granuleBits)
 	if before == ^uint64(0) {
 		if h.classes[ci%maxClasses].numSlots() > 1 {
 			h.linkRun(ci, run)

@@ -19,12 +19,16 @@ type smallState struct {
 	kindTab  unsafe.Pointer // of h.kinds
 	unitTab  unsafe.Pointer // of h.units
 	data     dataTables
+	near     uintptr // reach, or 0 while Free takes notes
 	reach    uintptr // bytes of data that Free may look at without asking: to the top, or 0 when hooked, closed or corrupt
 	mallocs  uint64
 	frees    uint64
-	maxSize  uintptr                      // largest size that has a class
-	quickEnd uintptr                      // sizes below it may be in the quick lists; 0 when hooked
+	maxSize  uintptr // largest size that has a class
+	quickEnd uintptr // sizes below it may be in the quick lists; 0 when hooked, and while Free takes notes
+	notes    notes
+	_        [48]byte                     // so that a class is a cache line
 	hooked   bool                         // every call takes the slow path
+	hasSoon  bool                         // there may be used spans of soonGranules and more
 	classOf  [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none
 	classAt  [MaxClass/granule + 1]uint16 // the same: bytes from classes to the class
 	classes  [maxClasses]class
@@ -117,11 +121,37 @@ func (h *Heap) Free(b []byte) {
 	// SAFETY: the address is compared first and used as an index only. Units count from
 	// that of the first byte of data.
 	off, kinds := uintptr(unsafe.Pointer(unsafe.SliceData(b)))-h.data.addr, h.data.kinds
-	if off >= h.reach {
-		h.freeRare(b)
+	u := off >> unitShift
+	if off >= h.near {
+		if off >= h.reach {
+			h.freeRare(b)
+			return
+		}
+		// As below, for slots and spans alike. The class of those has slots of a granule, so
+		// that the slot is the bit of the granule, and no valid ones.
+		// SAFETY: as below; there is room for a note.
+		k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
+		span, c, run := uint64(k-1)>>63, &h.classes[k>>8%maxClasses], u-k&runIndex
+		x := uint64(off-run<<unitShift) * c.recip
+		row := unsafe.Add(h.data.units, run*unitRow)
+		word := (*uint64)(unsafe.Add(row, uintptr(span)*8)) // live of a run, bound of a span
+		m, slot, valid := *word, uint64(1)<<(x>>32%64), c.valid
+		if uint32(x) >= uint32(c.recip) || m&(valid|(*unit)(row).live&-span)&slot == 0 || h.hasSoon && k == kindBitmap && h.isSoon(u) {
+			h.freeRare(b)
+			return
+		}
+		left := m &^ slot
+		*word = left
+		h.frees++
+		n, full := h.notes.n, oneIf(m == ^uint64(0))
+		*(*uint64)(unsafe.Add(unsafe.Pointer(h.notes.table), uintptr(n)*8)) = (uint64(off) + span*isSpan) | full
+		n += full | oneIf(left&valid == 0)
+		h.notes.n = n
+		if n >= h.notes.end {
+			h.settleFree(b)
+		}
 		return
 	}
-	u := off >> unitShift
 	// SAFETY: u is below the top, so its kind and row exist, and so do 63 rows'
 	// worth of bytes before any row, see tableStarts and tableEnds.
 	k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
@@ -129,7 +159,7 @@ func (h *Heap) Free(b []byte) {
 		c := &h.classes[k>>8%maxClasses]
 		run := u - k&runIndex
 		x := uint64(off-run<<unitShift) * c.recip
-		// SAFETY: as above; where the unit is not a run, recip is 0 and the test fails.
+		// SAFETY: as above; where the unit is not a run, no slot is valid and the test fails.
 		live := (*uint64)(unsafe.Add(h.data.units, run*unitRow))
 		m, slot := *live, uint64(1)<<(x>>32%64)
 		valid := c.valid // a row that is damaged, or no run's, may have any bits

@@ -24,10 +24,16 @@ func (h *Heap) markUsed(g, n uint64) {
 	}
 }
 
+// soonLeast is the least that soonGranules can be: no page is smaller than 4 KiB.
+const soonLeast = soonPages * 4096 >> granuleShift
+
 // tag writes start and size into the first row inside the large span [g, g+n).
 func (h *Heap) tag(g, n uint64) {
 	u := g>>granuleBits + 1
 	*h.kind(u), *h.row(u) = kindLarge, unit{g, n}
+	if n >= soonLeast {
+		h.hasSoon = true
+	}
 }
 
 // untag clears what tag wrote.

@@ -181,7 +181,7 @@ func (h *Heap) Trim() int {
 	before := h.committed
 	h.dropEmpty()
 	h.flushQuick()
-	h.deferred, h.quick.quickMore = deferredFrees{}, quickMore{}
+	h.deferred, h.notes, h.quick.quickMore = deferredFrees{}, notes{}, quickMore{}
 	credit := h.credit
 	h.credit = ^uint64(0)
 	h.topPeak = h.hdr.top
@@ -212,6 +212,7 @@ func (h *Heap) purge() bool {
 
 // dropEmpty gives empty current runs back to the best-fit space.
 func (h *Heap) dropEmpty() {
+	h.endRow()
 	for ci := range h.classes {
 		c := &h.classes[ci]
 		if c.cur == 0 || *c.live != c.empty() {

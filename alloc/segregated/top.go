@@ -93,6 +93,9 @@ func (h *Heap) moveTop(g uint64) {
 	h.hdr.top, h.top = g, g
 	if !h.hooked {
 		h.reach = uintptr(data << granuleShift)
+		if h.notes.end == 0 {
+			h.near = h.reach
+		}
 	}
 	h.quick.fit(data)
 }
