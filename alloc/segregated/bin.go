@@ -275,7 +275,7 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 		g = in.next
 	}
 	h.searched += uint64(limit - left)
-	if best != 0 && (!h.isFree(best) || *h.kind(best>>granuleBits + 1) != kindLarge || bestSize > h.top-best) {
+	if best != 0 && (!h.isFree(best) || *h.kind(best>>granuleBits + 1) != kindLarge || bestSize > h.top-best || !h.hasEnd(best, bestSize)) {
 		h.wrongSize(bin, best)
 		return 0, 0
 	}

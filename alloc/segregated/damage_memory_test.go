@@ -101,3 +101,23 @@ func TestDamagedHeld(t *testing.T) {
 		h.fail("broken on purpose") // so that the end of the test does not check
 	}
 }
+
+// TestDamagedSpanSize: a free span whose size is damaged gives no block that belongs to its
+// neighbour, be it the only one of its bin or not.
+func TestDamagedSpanSize(t *testing.T) {
+	for _, others := range []int{0, 1} {
+		h := fresh(t, 8<<20, &Options{Classes: []int{}})
+		var free [2][]byte
+		for i := range free {
+			free[i] = must(t, h, 1<<20)
+			must(t, h, 1<<20)
+		}
+		for _, b := range free[:1+others] {
+			h.Free(b)
+			h.info(uint64(at(h, b)) >> granuleShift).size += 4096
+		}
+		b, err := h.Malloc(100 << 10)
+		require.ErrorIs(t, err, alloc.ErrCorrupt, "%d others", others)
+		require.Nil(t, b)
+	}
+}

@@ -101,7 +101,7 @@ func (h *Heap) allocFar(bin int, n uint64) uint64 {
 	in, u := h.info(g), g>>granuleBits
 	size, row := in.size, h.row(u)
 	if in.next|in.prev != 0 || in.start != g || size > h.top-g || *h.kind(u) != kindBitmap || *h.kind(u + 1) != kindLarge ||
-		row.bound&^row.live>>(g&granuleMask)&1 == 0 || wideBinOf(size) != bin {
+		row.bound&^row.live>>(g&granuleMask)&1 == 0 || wideBinOf(size) != bin || !h.hasEnd(g, size) {
 		return h.allocClosest(bin, n)
 	}
 	h.searched++

@@ -179,7 +179,10 @@ func TestCutPastGap(t *testing.T) {
 func TestCarveRemembers(t *testing.T) {
 	h := fresh(t, 8<<20, &Options{Classes: []int{}})
 	must(t, h, 1000)
-	large := must(t, h, 1<<20)
+	large := must(t, h, 1<<20+64<<10)
+	for -addrOf(large)&(256<<10-1) <= 2*infoMin<<granuleShift { // what is before the place of the block below is to remember
+		large = must(t, h, 1<<20+64<<10)
+	}
 	must(t, h, 64)
 	h.Free(large)
 	h.Trim()

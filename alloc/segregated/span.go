@@ -85,6 +85,13 @@ func (h *Heap) largeSize(g uint64) uint64 {
 	return row.bound
 }
 
+// hasEnd reports whether the large free span [g, g+n), below the top, also ends where its
+// first rows say, if its last row repeats it: what is cut from its end is to be its own.
+func (h *Heap) hasEnd(g, n uint64) bool {
+	last := (g+n)>>granuleBits - 1
+	return *h.kind(last) == kindLast && *h.row(last) == unit{g, n} || last == g>>granuleBits+2
+}
+
 // smallUnits is how many units before that where a small span ends it may start.
 const smallUnits = largeMin / unitGranules
 
