@@ -38,6 +38,24 @@ func TestFaultClose(t *testing.T) {
 		}
 		require.Zero(t, h.Stats().Committed)
 	})
+	t.Run("A32_after_close_in_a_row", func(t *testing.T) {
+		for name, f := range map[string]func(h *Heap) error{
+			"slot":    func(h *Heap) error { _, err := h.Malloc(10); return err },
+			"span":    func(h *Heap) error { _, err := h.Malloc(3000); return err },
+			"large":   func(h *Heap) error { _, err := h.Malloc(1 << 20); return err },
+			"calloc":  func(h *Heap) error { _, err := h.Calloc(1, 10); return err },
+			"aligned": func(h *Heap) error { _, err := h.MallocAligned(10, 64); return err },
+			"realloc": func(h *Heap) error { _, err := h.Realloc(nil, 10); return err },
+		} {
+			h := fresh(t, 64<<20, nil)
+			rest := freeInNotes(t, h, shuffled(t, h, 4000, 16), 200)
+			h.Close()
+			require.ErrorIs(t, f(h), alloc.ErrClosed, name)
+			require.ErrorIs(t, alloc.Try(func() { h.Free(rest[0]) }), alloc.ErrClosed)
+			require.NoError(t, h.Check())
+			require.Zero(t, h.Trim())
+		}
+	})
 	t.Run("A34_close_twice", func(t *testing.T) {
 		h, err := New(nil, nil)
 		require.NoError(t, err)
