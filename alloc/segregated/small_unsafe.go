@@ -131,7 +131,7 @@ func (h *Heap) Free(b []byte) {
 		// that the slot is the bit of the granule, and no valid ones.
 		// SAFETY: as below; there is room for a note.
 		k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
-		span, c, run := uint64(k-1)>>63, &h.classes[k>>8%maxClasses], u-k&runIndex
+		span, c, run := (uint64(k)-1)>>63, &h.classes[k>>8%maxClasses], u-k&runIndex
 		x := uint64(off-run<<unitShift) * c.recip
 		row := unsafe.Add(h.data.units, run*unitRow)
 		word := (*uint64)(unsafe.Add(row, uintptr(span)*8)) // live of a run, bound of a span
