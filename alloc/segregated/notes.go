@@ -1,44 +1,47 @@
 package segregated
 
-// To find out what follows from a free (is the block a span, was its run full, is it empty
-// now) is to be wrong about one in six when they come in no order, and each time that costs
-// a processor as much as a whole free. So after many frees without a Malloc, in no order,
-// Free puts it off: it checks the block and clears its bit, in the same way for slots and
-// spans, notes the block, and lets the note count only if something follows. That is done
-// (settle) when there is no more room for notes, before a block is allocated that is not at
-// hand in a current run, and before anybody needs the lists of partial runs or the free
-// spans. A run that was full and is empty by then never was on a list.
+// What follows from a free depends on the block: whether it is a span, whether its run was
+// full, whether that is empty now. When blocks come in no order a processor guesses that
+// wrong for one in six, and each time loses as much as a whole free takes. So after many
+// frees without a Malloc, in no order, Free puts it off: it checks the block and clears its
+// bit, in the same way for slots and spans, writes a note of the block, and counts the note
+// only if something follows. What the notes say is done (settle) when there is no more room
+// for them, before a block is allocated that is not at hand in a current run, and before
+// anybody needs the lists of partial runs or the free spans. A run that was full and is
+// empty by then never was on a list.
 //
 // Until then the rows say what they always do: a slot is live if its bit is set, and a noted
 // span is marked as one in a quick list is, and counts among the live ones of its class. So
 // a bad block is found as ever, and a heap in a file is a readable one. While there are
 // notes no run becomes current and no other ceases to be.
 
-// notes are those of the frees in a row, in their order: the offset from the first byte of
-// data and isSpan of a span; that of a slot and wasFull if its run was full; that of a slot
-// whose run has become empty.
+// notes are those of the frees in a row, in their order. Each is the offset of the block
+// from the first byte of data, a multiple of a granule, with isSpan if it is a span, and with
+// wasFull if it is a slot and its run was full. A slot's note without wasFull says that its
+// run has become empty.
 type notes struct {
-	n       uint64
-	end     uint64            // of so many there are, settleFree looks; 0: Free takes none
-	table   *[maxNotes]uint64 // nil before the first row
-	mallocs uint64            // when lookForRow was called last
-	frees   uint64            // when the row began, or is looked for again
-	last    uint64            // granule of which it was told last
-	far     uint64            // how many in succession were far from the one before
-	began   uint64            // frees when the notes of taken began
-	taken   uint64            // notes less n
+	n       uint64   // how many there are; fewer than end while Free takes notes
+	end     uint64   // when there are so many Free calls settleFree; 0: it takes none
+	table   []uint64 // at least end, and maxNotes at most; nil before the first row
+	mallocs uint64   // h.mallocs when lookForRow was called last
+	frees   uint64   // h.frees when the row began, or from which on one is looked for again
+	last    uint64   // granule of which lookForRow was told last
+	far     uint64   // how many in succession were far from the one before
+	began   uint64   // h.frees when taken was last set back
+	taken   uint64   // notes since then, less the n that there are
 }
 
 const (
 	rowFrees  = 512 // a row begins after so many frees,
 	rowFar    = 4   // when so many places where there was something to do were far apart
+	noteFirst = 128 // notes for which there is room at first; from then on it grows by four
 	maxNotes  = 2048
-	noteEvery = 64 // frees from one note to the next, or fewer, where runs have 64 slots
+	noteEvery = 64 // frees from one note to the next, at most, as a run has up to 64 slots
 	wasFull   = 1  // in a note
 	isSpan    = 2
 
-	// One note in fewMost frees and fewer, of fewFrees, is too little to be worth it; then the
-	// next row begins fewWait frees later.
+	// Fewer than one note in fewMost of the last fewFrees frees are not worth it; then a row
+	// is looked for again fewWait frees later.
 	fewMost  = 12
 	fewFrees = 512
 	fewWait  = 4096
@@ -72,19 +75,22 @@ func (h *Heap) lookForRow(g uint64) {
 	if t.far++; t.far < rowFar {
 		return
 	}
-	if t.table == nil {
-		t.table = new([maxNotes]uint64)
-	}
 	h.near, h.quickEnd = 0, 0
 	t.began, t.taken = h.frees, 0
 	h.waitForSweep()
 }
 
-// waitForSweep sets the end of the notes so that it comes before a sweep is due, or soon
-// after, and when few can tell.
+// waitForSweep sets the end of the notes, of which there are fewer than maxNotes, so that
+// settleFree is called before a sweep is due, or soon after, and when few can tell; and makes
+// room for so many.
 func (h *Heap) waitForSweep() {
-	ops := h.sweepAt - min(h.mallocs+h.frees, h.sweepAt)
-	h.notes.end = min(h.notes.n+1+min(ops/noteEvery, fewFrees/fewMost), maxNotes)
+	t, ops := &h.notes, h.sweepAt-min(h.mallocs+h.frees, h.sweepAt)
+	t.end = min(t.n+1+min(ops/noteEvery, fewFrees/fewMost), maxNotes)
+	if room := uint64(len(t.table)); t.end > room {
+		table := make([]uint64, min(max(4*room, noteFirst), maxNotes))
+		copy(table, t.table)
+		t.table = table
+	}
 }
 
 // settleFree is the rest of a free of b when there may be no more room for notes, or a sweep
@@ -125,7 +131,7 @@ func (h *Heap) inOrder() bool {
 	return far < rowFar
 }
 
-// few reports whether too few notes were taken of late.
+// few reports, once every fewFrees frees, whether too few notes were taken meanwhile.
 func (t *notes) few(frees uint64) bool {
 	sum := frees - t.began
 	if sum < fewFrees {
@@ -166,7 +172,7 @@ func (h *Heap) settle() {
 }
 
 // noted returns the granule of the block of note i.
-func (h *Heap) noted(i uint64) uint64 { return h.first + h.notes.table[i%maxNotes]>>granuleShift }
+func (h *Heap) noted(i uint64) uint64 { return h.first + h.notes.table[i]>>granuleShift }
 
 // notedRun returns the class and the first unit of the run of note i, as the kind of the slot's
 // unit says; the class is 0 if that is the kind of no run.
@@ -200,7 +206,7 @@ func (h *Heap) settleSpan(g uint64) {
 // settleRun does what note i says of the run of class ci, and reports whether that is
 // to be let go.
 func (h *Heap) settleRun(ci, run uintptr, i uint64) bool {
-	c, first := &h.classes[ci], h.notes.table[i]&wasFull != 0
+	c, full := &h.classes[ci], h.notes.table[i]&wasFull != 0
 	if ci == 0 || !h.isRun(ci, run) {
 		return h.fail("%#x, of which a slot was freed, is no run", run<<unitShift)
 	}
@@ -210,9 +216,9 @@ func (h *Heap) settleRun(ci, run uintptr, i uint64) bool {
 	row := h.row(uint64(run))
 	empty := row.live&c.valid == 0
 	switch {
-	case !first && empty:
+	case !full && empty:
 		return h.wasOff(c, run, i) || h.unlinkRun(ci, run)
-	case !first:
+	case !full:
 		return h.fail("run %#x was empty, and has live slots", run<<unitShift)
 	case empty:
 		row.bound = i // for wasOff, when there is a second note
@@ -225,12 +231,13 @@ func (h *Heap) settleRun(ci, run uintptr, i uint64) bool {
 }
 
 // wasOff reports whether the run of class c, of which note i says that it is empty, is on no
-// list as it was full when the notes begin: a note before says so, where the row's second
-// word says that it is. If that is damaged, unlinkRun finds out.
+// list, as it was full when the notes began: then there is a note before that says so, and
+// settleRun has left its number in the row's second word. If the run is on a list, that word
+// has links, and there is no such note. If it is damaged, unlinkRun finds out.
 func (h *Heap) wasOff(c *class, run uintptr, i uint64) bool {
 	row := h.row(uint64(run))
 	first := row.bound
-	if first >= i || h.notes.table[first%maxNotes]&wasFull == 0 ||
+	if first >= i || h.notes.table[first]&wasFull == 0 ||
 		uintptr(h.noted(first)>>granuleBits)-run >= c.units {
 		return false
 	}

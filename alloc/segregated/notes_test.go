@@ -209,6 +209,23 @@ func TestNotesAreFull(t *testing.T) {
 	require.NoError(t, h.Check())
 }
 
+// TestNotesTable: what the notes take is in proportion to how many there are.
+func TestNotesTable(t *testing.T) {
+	for _, blocks := range []int{200, 8000} {
+		h := fresh(t, 64<<20, nil)
+		bs, most := shuffled(t, h, blocks, 17), uint64(0)
+		hasten(h)
+		for _, b := range bs {
+			h.Free(b)
+			most = max(most, h.notes.n)
+		}
+		require.NotZero(t, most)
+		require.LessOrEqual(t, len(h.notes.table), max(noteFirst, 4*int(most+fewFrees/fewMost)))
+		require.Equal(t, blocks == 200, len(h.notes.table) < maxNotes)
+		require.NoError(t, h.Check())
+	}
+}
+
 // TestNotesEnd: what takes a block, changes the runs or gives memory back does first what the
 // notes say; what only looks does not.
 func TestNotesEnd(t *testing.T) {

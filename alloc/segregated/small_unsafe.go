@@ -26,7 +26,7 @@ type smallState struct {
 	maxSize  uintptr // largest size that has a class
 	quickEnd uintptr // sizes below it may be in the quick lists; 0 when hooked, and while Free takes notes
 	notes    notes
-	_        [48]byte                     // so that a class is a cache line
+	_        [32]byte                     // so that a class is a cache line
 	hooked   bool                         // every call takes the slow path
 	hasSoon  bool                         // there may be used spans of soonGranules and more
 	classOf  [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none
@@ -127,9 +127,9 @@ func (h *Heap) Free(b []byte) {
 			h.freeRare(b)
 			return
 		}
-		// As below, for slots and spans alike. The class of those has slots of a granule, so
-		// that the slot is the bit of the granule, and no valid ones.
-		// SAFETY: as below; there is room for a note.
+		// As below, for slots and spans alike. Class 0, that of spans, has slots of a granule,
+		// so that the slot is the bit of the granule, and none of them are valid.
+		// SAFETY: as below; the table has room for notes.end, and there are fewer.
 		k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
 		span, c, run := (uint64(k)-1)>>63, &h.classes[k>>8%maxClasses], u-k&runIndex
 		x := uint64(off-run<<unitShift) * c.recip
@@ -144,7 +144,7 @@ func (h *Heap) Free(b []byte) {
 		*word = left
 		h.frees++
 		n, full := h.notes.n, oneIf(m == ^uint64(0))
-		*(*uint64)(unsafe.Add(unsafe.Pointer(h.notes.table), uintptr(n)*8)) = (uint64(off) + span*isSpan) | full
+		*(*uint64)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(h.notes.table)), uintptr(n)*8)) = (uint64(off) + span*isSpan) | full
 		n += full | oneIf(left&valid == 0)
 		h.notes.n = n
 		if n >= h.notes.end {
