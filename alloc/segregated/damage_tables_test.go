@@ -146,3 +146,39 @@ func TestDamagedSize(t *testing.T) {
 		}
 	}
 }
+
+// TestDamagedPartialRun: of a run that is on the list of those with room, and has none by
+// its row, no slot is handed out, nor what lies behind it.
+func TestDamagedPartialRun(t *testing.T) {
+	for name, malloc := range map[string]func(h *Heap) ([]byte, error){
+		"malloc":  func(h *Heap) ([]byte, error) { return h.Malloc(64) },
+		"calloc":  func(h *Heap) ([]byte, error) { return h.Calloc(1, 64) },
+		"realloc": func(h *Heap) ([]byte, error) { return h.Realloc(nil, 64) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := fresh(t, 8<<20, &Options{Classes: []int{64}})
+			live := map[uintptr]bool{}
+			for h.hdr.runs[1] < 3 {
+				live[addrOf(must(t, h, 64))] = true
+			}
+			for p := range h.pieces() {
+				if run := p.g >> granuleBits; p.class == 1 && uintptr(run) != h.classes[1].cur {
+					h.Free(h.at(p.g, 64))
+					require.EqualValues(t, run, h.hdr.partial[1])
+					h.units[run].live = ^uint64(0)
+					break
+				}
+			}
+			var err error
+			for range 100 {
+				var b []byte
+				if b, err = malloc(h); err != nil {
+					break
+				}
+				require.False(t, live[addrOf(b)], "a live block is handed out")
+				live[addrOf(b)] = true
+			}
+			require.ErrorIs(t, err, alloc.ErrCorrupt)
+		})
+	}
+}

@@ -176,7 +176,7 @@ func (h *Heap) takePartial(ci uintptr) bool {
 	h.hdr.partial[ci%maxClasses] = uint32(row.bound)
 	row.bound = 0
 	h.takeUp(ci, run)
-	return true
+	return h.classes[ci%maxClasses].avail != 0 || h.fail("partial run %#x of class %d is full", run<<unitShift, ci)
 }
 
 // takeNew makes a new run the current one of class ci, if there is room for one.
