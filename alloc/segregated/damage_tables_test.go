@@ -182,3 +182,24 @@ func TestDamagedPartialRun(t *testing.T) {
 		})
 	}
 }
+
+// TestDamagedTop: where the header says that the top is lower than it is, no page of a live
+// block is given back.
+func TestDamagedTop(t *testing.T) {
+	for name, f := range map[string]func(h *Heap){
+		"trim":  func(h *Heap) { h.Trim() },
+		"sweep": func(h *Heap) { h.credit = 1 << 20; h.sweep(sweepMin); h.sweep(sweepMin) },
+		"held":  func(h *Heap) { h.heldTo = 1; h.giveHeld() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := freshIn(t, 128<<20, &arena.Options{}, nil)
+			must(t, h, 100_000)
+			b := must(t, h, hugePages*h.region.PageSize())
+			fill(b, 1)
+			h.hdr.top = h.first + 1<<10
+			f(h)
+			require.NoError(t, filled(b, 1))
+			h.fail("broken on purpose") // so that the end of the test does not check
+		})
+	}
+}

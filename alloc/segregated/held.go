@@ -29,8 +29,8 @@ func (h *Heap) giveHeld() {
 	}
 	credit, least := h.credit, hugePages/heldPart*h.pageGranules
 	h.credit = ^uint64(0)
-	if h.hdr.dirty-h.hdr.top >= least {
-		h.topPeak = h.hdr.top
+	if h.hdr.dirty-h.top >= least {
+		h.topPeak = h.top
 		h.giveBackTop()
 	}
 	for bin := h.nextBin(binOf(least)); bin < numBins; bin = h.nextBin(bin + 1) {

@@ -158,8 +158,8 @@ func (h *Heap) giveBack(in *spanInfo) {
 // giveBackTop decommits the pages past the highest top since the last call,
 // from the end.
 func (h *Heap) giveBackTop() {
-	p := roundUp(max(h.hdr.top, h.topPeak), h.pageGranules)
-	h.topPeak = h.hdr.top
+	p := roundUp(max(h.top, h.topPeak), h.pageGranules)
+	h.topPeak = h.top
 	if h.hdr.dirty <= p {
 		return
 	}
@@ -184,7 +184,7 @@ func (h *Heap) Trim() int {
 	h.deferred, h.notes, h.quick.quickMore = deferredFrees{}, notes{}, quickMore{}
 	credit := h.credit
 	h.credit = ^uint64(0)
-	h.topPeak = h.hdr.top
+	h.topPeak = h.top
 	h.sweep(infoMin)
 	h.sweep(infoMin) // what the first one found is idle now
 	h.dropAhead()
