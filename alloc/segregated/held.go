@@ -11,7 +11,8 @@ const (
 	heldPart = 8
 )
 
-// holds reports whether huge free spans are held now.
+// holds reports whether the huge free span at hand is held, and if it is the first one sees to
+// it that it is not for longer than heldOps.
 func (h *Heap) holds() bool {
 	if h.quick.calm == 0 {
 		return false

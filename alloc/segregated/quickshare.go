@@ -29,7 +29,7 @@ const (
 	stillOps      = 65536
 	calmOps       = 8 * stillOps
 	quickGrown    = 5 // it has grown when it is larger by one part in 1<<quickGrown,
-	quickStirred  = 2 // while still 1<<quickStirred
+	quickStirred  = 2 // while still one part in 1<<quickStirred
 )
 
 // adapt sets the part of the data that the lists may hold by how many requests
