@@ -65,9 +65,9 @@
 //     the spans and runs, 2048 at most, are joined all together, before the next span
 //     is taken (deferred.go). Of one in no order Free only clears the bits and notes
 //     what else there is to do, which is done with all others before the next block
-//     that is not at hand (notes.go). A heap that has not grown for half a million operations
-//     is calm, and gives spans of more than 2 KiB the sizes of their lists, up to 1/8
-//     more, if there is a free one of that size.
+//     that is not at hand (notes.go). A heap that has not grown for half a million
+//     operations is calm, and gives spans of more than 2 KiB the sizes of their lists,
+//     up to 1/8 more, if there is a free one of that size.
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been
 //     free since the one before, and so far as there is credit for it: two pages for
 //     each that the heap grows by, and one for each 20000 operations. It comes every

@@ -9,7 +9,9 @@ import (
 // class, one word of metadata and nothing else; those of a span that comes and goes touch a
 // bucket of the quick lists and the span's row. It uses unsafe for what a benchmark shows:
 // no bounds checks on rows and blocks. Malloc and Free leave it to the functions that they
-// call to see whether the stack has room: they need some tens of bytes of it.
+// call to see whether the stack has room: they need some tens of bytes of it. Free has its three
+// ways, of notes, slots and spans, in one function, though it is long: with that of notes in
+// another, frees in no order took a third longer.
 
 // smallState is what the fast path of slots reads; the rest of the Heap stays out of
 // its cache lines. A class is one of them, as Go puts eight bytes before an object with
