@@ -36,7 +36,13 @@ func (h *Heap) reallocSlot(b []byte, g uint64, size int) ([]byte, error) {
 	if c.fits(size) {
 		return h.at(g, size), nil
 	}
-	return h.reallocFar(b, h.at(g, int(c.size)), size, size)
+	to, err := h.Malloc(size)
+	if err != nil {
+		return nil, asRealloc(err, size)
+	}
+	copy(to, h.at(g, int(c.size)))
+	h.Free(b)
+	return to, nil
 }
 
 // fits reports whether a slot of c stays the place of a block that is to have
@@ -74,14 +80,19 @@ func (h *Heap) reallocSpan(b []byte, g uint64, size int) ([]byte, error) {
 func (h *Heap) reallocFar(b, old []byte, want, size int) ([]byte, error) {
 	to, err := h.Malloc(want)
 	if err != nil {
-		if e, ok := err.(*alloc.NoMemoryError); ok {
-			e.Op, e.Requested = "realloc", size
-		}
-		return nil, err
+		return nil, asRealloc(err, size)
 	}
 	copy(to, old)
 	h.Free(b)
 	return to[:size:size], nil
+}
+
+// asRealloc makes the error of a Malloc that of a Realloc to size bytes.
+func asRealloc(err error, size int) error {
+	if e, ok := err.(*alloc.NoMemoryError); ok {
+		e.Op, e.Requested = "realloc", size
+	}
+	return err
 }
 
 // resizeSpan is fitSpan; of damage that it meets h.err tells.
