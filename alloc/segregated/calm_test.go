@@ -117,6 +117,8 @@ func TestCalmServesAll(t *testing.T) {
 // that of the request or more.
 func TestCalmListOf(t *testing.T) {
 	still, calm := &quickLists{}, &quickLists{calm: 1}
+	still.start()
+	calm.start()
 	for n := uint64(1); n <= quickMax; n++ {
 		require.Equal(t, binOf(n), still.listOf(n))
 		i := calm.listOf(n)

@@ -42,14 +42,16 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 		h.demands(e.size(), 1)
 		return h.reuse(e.start(), size), nil
 	}
-	return h.mallocOther(size, n, i)
+	return h.mallocOther(size, n)
 }
 
-// mallocOther is Malloc for n granules, if the newest span in bucket i, its listOf, does not
-// do: from one of the next buckets, in a heap that is still, since of random sizes the others
-// in its own are too small as often as not; else from its own; else from the best-fit space.
-func (h *Heap) mallocOther(size int, n uint64, i int) ([]byte, error) {
+// mallocOther is Malloc for n granules, if the newest span of the bucket where it looked does
+// not do: from one of the next buckets, in a heap that is still, since of random sizes the
+// others in its own are too small as often as not; else from its own; else from the best-fit
+// space.
+func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
 	e, q := quickEntry(0), &h.quick
+	i := q.listOf(n)
 	if q.share == quickStill {
 		e = q.takeNear(i+1-int(q.calm), n) // all in bucket i of a calm heap are large enough
 	}

@@ -22,6 +22,9 @@ const (
 	quickBits    = 13                     // of an entry: the size; the rest is the start
 	_            = uint(quickMax - 1<<12) // the last bucket is that of quickMax alone
 	_            = uint(1<<12 - quickMax)
+
+	wideWord  = exactBins / 64  // the word of bits for the buckets from exactBins on
+	wideShift = 7 - subBinShift // the least size of each of these is a multiple of so many bits
 )
 
 // quickEntry is a span that is kept: its start and its size in granules.
@@ -41,20 +44,30 @@ type quickBucket struct {
 
 // quickLists are the buckets.
 type quickLists struct {
-	total  uint64  // granules in the buckets
-	most   uint64  // granules they may hold now
-	part   uint64  // granules of a span that is kept whatever they hold
-	hand   uint64  // the bucket that is emptied next when there is too much
-	share  uint64  // quickShare, quickHits or quickStill
-	calm   uint64  // 1 in a calm heap, else 0
-	hits   uint64  // requests of this sample that were served
-	misses uint64  // and those that were not
-	still  uint64  // operations since the data grew, but for those when pages were given back
-	stood  uint64  // most data that there was when it grew last
-	_      [8]byte // so that a bucket is a cache line
-	bucket [quickBuckets]quickBucket
-	filled [quickWords]uint64 // bit set: the bucket may hold spans
+	total     uint64 // granules in the buckets
+	most      uint64 // granules they may hold now
+	part      uint64 // granules of a span that is kept whatever they hold
+	hand      uint64 // the bucket that is emptied next when there is too much
+	share     uint64 // quickShare, quickHits or quickStill
+	calm      uint64 // 1 in a calm heap, else 0
+	hits      uint64 // requests of this sample that were served
+	misses    uint64 // and those that were not
+	still     uint64 // operations since the data grew, but for those when pages were given back
+	stood     uint64 // most data that there was when it grew last
+	scattered bool   // Malloc looks in filled first; padded so that a bucket is a cache line
+	bucket    [quickBuckets]quickBucket
+	filled    [quickWords]uint64 // bit set: the bucket may hold spans
+	near      uint64             // one or more for each request of this sample that was served from another bucket
+	wideBins  [2 * quickMax >> wideShift]uint8
 	quickMore
+}
+
+// start makes empty lists.
+func (q *quickLists) start() {
+	q.share = quickShare
+	for i := exactBins >> wideShift; i <= quickMax>>wideShift; i++ {
+		q.wideBins[i] = uint8(wideBinOf(uint64(i) << wideShift))
+	}
 }
 
 // takeQuick returns a used span of n ≤ quickMax granules or a little more from
@@ -80,7 +93,38 @@ func (q *quickLists) listOf(n uint64) int {
 	if n <= exactBins {
 		return int(n)
 	}
-	return wideBinOf(n-q.calm) + int(q.calm)
+	return q.wideBin(n-q.calm) + int(q.calm)
+}
+
+// wideBin is wideBinOf for exactBins to quickMax granules, from a table, as it is on the
+// way to each span.
+func (q *quickLists) wideBin(n uint64) int {
+	return int(q.wideBins[n>>wideShift%uint64(len(q.wideBins))])
+}
+
+// fromWide returns the first bucket from i on that may hold spans, i being exactBins or
+// more, or bucket 0, which never does.
+func (q *quickLists) fromWide(i int) int {
+	w := q.filled[wideWord] >> (i & 63)
+	if w == 0 {
+		return 0
+	}
+	d := bits.TrailingZeros64(w)
+	q.near += uint64(d)
+	return i + d
+}
+
+// take takes e, entry k of b and its newest.
+func (q *quickLists) take(b *quickBucket, k uint16, e quickEntry) {
+	b.n, b.used = k, true
+	q.total -= e.size()
+	q.hits++
+}
+
+// leaveWide is told that bucket i, exactBins or more, is left with k spans and those of
+// chunk more.
+func (q *quickLists) leaveWide(i int, k uint16, more uint32) {
+	q.filled[wideWord] &^= oneIf(uint32(k)|more == 0) << (i & 63)
 }
 
 // takeNewest takes the newest span of b, and reports whether there is one and it has at least
@@ -91,9 +135,7 @@ func (q *quickLists) takeNewest(b *quickBucket, n uint64) (e quickEntry, ok bool
 		return 0, false
 	}
 	e = b.span[k]
-	b.n, b.used = k, true
-	q.total -= e.size()
-	q.hits++
+	q.take(b, k, e)
 	return e, true
 }
 
@@ -104,9 +146,7 @@ func (q *quickLists) takeOwn(b *quickBucket, n uint64) quickEntry {
 		for k := last; k < quickSlots; k-- {
 			if e := b.span[k]; e.size() >= n {
 				b.span[k] = b.span[last]
-				b.n, b.used = last, true
-				q.total -= e.size()
-				q.hits++
+				q.take(b, last, e)
 				return e
 			}
 		}
@@ -130,9 +170,8 @@ func (q *quickLists) takeNear(i int, n uint64) quickEntry {
 			if e.size()-n > n>>2 {
 				return 0
 			}
-			b.n, b.used = k, true
-			q.total -= e.size()
-			q.hits++
+			q.take(b, k, e)
+			q.near++
 			return e
 		}
 		if !q.unspill(b) {

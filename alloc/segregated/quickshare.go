@@ -17,6 +17,12 @@ package segregated
 // grows again. After calmOps operations it is calm: then it gives requests the sizes of its
 // buckets, up to 1/8 more, so that what is freed serves all that have the same bucket. It
 // does so only where there is a free span of that size.
+//
+// A still heap is scattered if requests find their own bucket empty so often that a processor
+// cannot guess it: one in quickNear of those that are served, or fewer if spans come from more
+// than one bucket away. Then Malloc asks the bits for the first bucket that has spans, and
+// keeps them exact, both without a branch. Where the guess is mostly right it is faster to
+// make it than to wait for bits that Free has just written.
 const (
 	quickTotal    = 8 << 10 >> granuleShift // granules
 	quickShare    = 8
@@ -26,6 +32,7 @@ const (
 	quickTiny     = 256 << 10 >> granuleShift
 	quickTinyMost = 64 << 10 >> granuleShift
 	quickPart     = 8
+	quickNear     = 8
 	stillOps      = 65536
 	calmOps       = 8 * stillOps
 	quickGrown    = 5 // it has grown when it is larger by one part in 1<<quickGrown,
@@ -33,7 +40,8 @@ const (
 )
 
 // adapt sets the part of the data that the lists may hold by how many requests
-// they served since the last time. What they hold too much goes bit by bit.
+// they served since the last time, and where Malloc looks for spans by how many of these
+// were in another bucket. What the lists hold too much goes bit by bit.
 func (q *quickLists) adapt(data uint64) {
 	if q.hits+q.misses < quickSample {
 		return
@@ -44,7 +52,8 @@ func (q *quickLists) adapt(data uint64) {
 			q.share = quickHits
 		}
 	}
-	q.hits, q.misses = 0, 0
+	q.scattered = q.share == quickStill && q.near > q.hits/quickNear
+	q.hits, q.misses, q.near = 0, 0, 0
 	q.fit(data)
 }
 
@@ -68,7 +77,7 @@ func (q *quickLists) grown(data uint64) {
 		grown = q.stood >> quickStirred
 	}
 	if data > q.stood+grown {
-		q.share, q.calm, q.still, q.stood = quickShare, 0, 0, data
+		q.share, q.calm, q.scattered, q.still, q.stood = quickShare, 0, false, 0, data
 	}
 }
 

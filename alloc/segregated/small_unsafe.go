@@ -80,14 +80,26 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 		return h.mallocSlow(size)
 	}
 	if uintptr(size) < h.quickEnd && h.mallocs+h.frees < h.sweepAt {
-		n := (uint64(size) + granule - 1) >> granuleShift
-		i := h.quick.listOf(n)
-		if e, ok := h.quick.takeNewest(h.bucket(i), n); ok {
-			h.mallocs++
-			h.demands(e.size(), 1)
-			return h.reuse(e.start(), size), nil
+		n, q := (uint64(size)+granule-1)>>granuleShift, &h.quick
+		if n <= exactBins {
+			return h.mallocQuick(size) // a heap of few classes
 		}
-		return h.mallocOther(size, n, i)
+		i := q.wideBin(n-q.calm) + int(q.calm) // as in listOf
+		if q.scattered {
+			i = q.fromWide(i)
+		}
+		b := h.bucket(i)
+		if k := b.n - 1; k < quickSlots {
+			if e := b.span[k]; e.size()-n <= n>>2 {
+				if q.scattered {
+					q.leaveWide(i, k, b.more)
+				}
+				q.take(b, k, e)
+				h.mallocs++
+				return h.reuse(e.start(), size), nil
+			}
+		}
+		return h.mallocOther(size, n)
 	}
 	return h.mallocFar(size)
 }
@@ -189,29 +201,23 @@ func (h *Heap) Free(b []byte) {
 		h.freeRare(b)
 		return
 	}
-	g, n, i, q := h.first+uint64(s), uint64(0), 0, &h.quick
+	g, q := h.first+uint64(s), &h.quick
 	if h.deferred.row >= deferAfter {
 		h.freeInRow(b, g)
 		return
 	}
-	if w := (bound | live) >> (s & granuleMask) >> 1; w != 0 { // the next one starts in this unit
-		n = uint64(bits.TrailingZeros64(w)) + 1
-		i = int(n)
-	} else {
-		// SAFETY: there are rows and kinds past those of the top.
-		next := (*unit)(unsafe.Add(unsafe.Pointer(row), unitRow))
-		n = h.taggedSize(g, next, *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)))
-		i = wideBinOf(n)
-	}
+	// SAFETY: there are rows and kinds past those of the top.
+	next := (*unit)(unsafe.Add(unsafe.Pointer(row), unitRow))
+	n := h.taggedSize(g, next, *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)))
 	if n-1 < q.part && q.total+n <= q.most {
+		i := q.wideBin(n)
 		into := h.bucket(i)
 		if k := into.n; k < quickSlots {
 			into.span[k], into.n = newQuickEntry(g, n), k+1
-			q.filled[uint(i)/64%quickWords] |= 1 << (i & 63)
+			q.filled[wideWord] |= 1 << (i & 63)
 			q.total += n
 			row.bound = bound &^ (1 << (s & granuleMask))
 			h.frees++
-			h.demands(n, -1)
 			return
 		}
 	}
