@@ -250,3 +250,69 @@ func TestDamageFoundWhileSlotsAreTaken(t *testing.T) {
 		require.ErrorIs(t, err, alloc.ErrClosed)
 	}
 }
+
+// TestCalmGivesUpOneSpan: a calm heap that would have to grow takes what it needs from one
+// larger span of its lists, also for a run, and empties them if there is none.
+func TestCalmGivesUpOneSpan(t *testing.T) {
+	h := freshIn(t, 64<<20, &arena.Options{}, &Options{Classes: []int{64}})
+	var small, large [][]byte
+	for range 300 {
+		small = append(small, must(t, h, 8192))
+		if len(small)%100 == 0 {
+			large = append(large, must(t, h, 60<<10))
+		}
+	}
+	must(t, h, 8192)
+	becomeCalm(t, h, calmOps-1)
+	for i := 0; i < len(small); i += 2 {
+		h.Free(small[i])
+	}
+	for _, b := range large {
+		h.Free(b)
+	}
+	useUp(t, h)
+	q, top := &h.quick, h.top
+	const one, run = 60 << 10 / granule, 8192 / granule
+	kept := q.total
+
+	b := must(t, h, 30_000) // more than 1/4 less than the large ones have
+	require.EqualValues(t, kept-one, q.total)
+	require.Equal(t, top, h.top)
+	useUp(t, h)
+	for i := 0; q.total == kept-one; i++ {
+		require.Less(t, i, 1<<20, "a run is made without a span")
+		must(t, h, 64)
+	}
+	require.EqualValues(t, kept-one-run, q.total)
+	require.Equal(t, top, h.top)
+	must(t, h, 60<<10) // the others, from their list
+	must(t, h, 60<<10)
+	useUp(t, h)
+	require.EqualValues(t, kept-3*one-run, q.total)
+	require.NoError(t, h.Check())
+	h.Free(b)
+	must(t, h, 40_000) // larger than all
+	require.Zero(t, q.total)
+	require.Greater(t, h.top, top)
+	require.NoError(t, h.Check())
+}
+
+// useUp takes what h has in free spans, and what it may have before it grows by pages that were
+// not touched.
+func useUp(t *testing.T, h *Heap) {
+	take := func(g, n uint64) {
+		require.NotZero(t, g)
+		h.countSpan(n)
+	}
+	for h.freeSum != 0 {
+		n := uint64(0)
+		for bin := h.nextBin(0); bin != numBins; bin = h.nextBin(bin + 1) {
+			n = h.spanSize(h.hdr.bins[bin])
+		}
+		take(h.allocSpan(n), n)
+	}
+	for h.top < h.hdr.dirty {
+		n := min(h.hdr.dirty-h.top, quickMax)
+		take(h.allocTop(n), n)
+	}
+}

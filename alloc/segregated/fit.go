@@ -276,11 +276,15 @@ func (h *Heap) keepsMuch() bool {
 	return h.quick.total != 0 && h.top-h.first >= quickTiny || h.top-d.top >= max(d.every, dissolveEvery)
 }
 
-// reclaim makes free spans of what the heap keeps for speed: freed spans in the
-// quick lists, which a tiny heap keeps, or else sparse runs. It reports whether there
-// was anything.
-func (h *Heap) reclaim() bool {
-	return h.top-h.first >= quickTiny && h.flushQuick() || h.dissolveIdle()
+// reclaim makes free spans of what the heap keeps for speed, for a request of n granules:
+// freed spans in the quick lists, which a tiny heap keeps, or else sparse runs. A calm heap
+// gives up only one span that is large enough, if it has any: what else it keeps it will ask
+// for soon. It reports whether there was anything.
+func (h *Heap) reclaim(n uint64) bool {
+	if h.top-h.first >= quickTiny && (h.quick.calm != 0 && h.freeAbove(n) || h.flushQuick()) {
+		return true
+	}
+	return h.dissolveIdle()
 }
 
 // reserveSpan finds n granules placed on a and leaves them without marks, so
@@ -290,7 +294,7 @@ func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 	h.coalesce()
 	g, size := h.findAligned(n, a)
 	grows := h.top+n > h.hdr.dirty
-	if g == 0 && h.err == nil && grows && h.reclaim() {
+	if g == 0 && h.err == nil && grows && h.reclaim(n+a.align) {
 		g, size = h.findAligned(n, a)
 	}
 	switch {

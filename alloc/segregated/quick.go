@@ -157,6 +157,23 @@ func (q *quickLists) takeOwn(b *quickBucket, n uint64) quickEntry {
 // takeNear takes the newest span of the first bucket from i on that has any, if it has at
 // least n granules, and 1/4 more at most.
 func (q *quickLists) takeNear(i int, n uint64) quickEntry {
+	if i = q.nextFilled(i); i == quickBuckets {
+		return 0
+	}
+	b := &q.bucket[i]
+	k := b.n - 1
+	e := b.span[k%quickSlots]
+	if e.size()-n > n>>2 {
+		return 0
+	}
+	q.take(b, k, e)
+	q.near++
+	return e
+}
+
+// nextFilled returns the first bucket from i on that has spans, and has them at hand then, or
+// quickBuckets. It forgets the buckets before that have none.
+func (q *quickLists) nextFilled(i int) int {
 	for i < quickBuckets {
 		w := q.filled[uint(i)/64%quickWords] >> (i & 63)
 		if w == 0 {
@@ -164,21 +181,30 @@ func (q *quickLists) takeNear(i int, n uint64) quickEntry {
 			continue
 		}
 		i += bits.TrailingZeros64(w)
-		b := &q.bucket[i]
-		if k := b.n - 1; k < quickSlots {
-			e := b.span[k]
-			if e.size()-n > n>>2 {
-				return 0
-			}
-			q.take(b, k, e)
-			q.near++
-			return e
+		if b := &q.bucket[i]; b.n != 0 || q.unspill(b) {
+			return i
 		}
-		if !q.unspill(b) {
-			q.filled[uint(i)/64%quickWords] &^= 1 << (i & 63)
-		}
+		q.filled[uint(i)/64%quickWords] &^= 1 << (i & 63)
 	}
-	return 0
+	return quickBuckets
+}
+
+// freeAbove frees one span that has more than n granules, of the first bucket above theirs
+// that has any, and reports whether there was one.
+func (h *Heap) freeAbove(n uint64) bool {
+	q, i := &h.quick, quickBuckets
+	if n < quickMax {
+		i = q.nextFilled(binOf(n) + 1)
+	}
+	if i == quickBuckets {
+		return false
+	}
+	b := &q.bucket[i]
+	b.n--
+	e := b.span[b.n%quickSlots]
+	q.total -= e.size()
+	h.freeSpan(e.start(), e.size())
+	return true
 }
 
 // putQuick puts the used span [g, g+n) into its bucket and reports whether

@@ -6,7 +6,8 @@ package segregated
 // below half of it. A span that would be too much is kept if one of the next two buckets
 // in turn can be emptied for it, which are spared when they were of use since their last
 // turn. Before the data would grow by pages that were not touched all buckets are
-// emptied, and by each sweep those that were of no use since the one before.
+// emptied, but in a calm heap one larger span is enough, and by each sweep those that were of
+// no use since the one before.
 //
 // Two kinds of heaps do not miss what the lists hold. One whose data is tiny, less than
 // quickTiny, may keep quickTinyMost, and grows before it empties them. One that has not

@@ -53,7 +53,7 @@ func (h *Heap) allocTop(n uint64) uint64 {
 func (h *Heap) allocFresh(n uint64) uint64 {
 	g, d := h.top, h.hdr
 	end := g + n
-	if end > d.dirty && h.keepsMuch() && h.reclaim() {
+	if end > d.dirty && h.keepsMuch() && h.reclaim(n) {
 		return h.allocSpan(n)
 	}
 	if g == d.top && end <= min(d.commit, h.endGranule()) {
