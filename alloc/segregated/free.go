@@ -16,13 +16,18 @@ func (h *Heap) taggedSize(g uint64, next *unit, k uint16) uint64 {
 	return 0
 }
 
-// freeFar is Free for the used span at g of n granules, 0 if its size is still to be found,
-// which Free itself has not put into a bucket.
+// freeFar is Free for the used span at g of n granules, 0 if it is a small one whose size is
+// still to be found, which Free itself has not put into a bucket.
 func (h *Heap) freeFar(b []byte, g, n uint64) {
-	h.lookForRow(g)
 	if n == 0 {
 		n = h.spanSize(g)
+		if n-1 < h.quick.part && h.putQuick(g, n) { // as Free does with large ones
+			h.frees++
+			h.demands(n, -1)
+			return
+		}
 	}
+	h.lookForRow(g)
 	switch {
 	case !h.quick.keeps(n):
 		h.frees++

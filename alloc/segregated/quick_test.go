@@ -178,17 +178,26 @@ func TestLargestInQuickLists(t *testing.T) {
 	}
 }
 
-// TestFreeTicks: a Free of a span that is not just put into a bucket does what is due.
+// TestFreeTicks: a Free of a span that is not just put into a bucket does what is due; one that
+// is does not.
 func TestFreeTicks(t *testing.T) {
 	h := fresh(t, 8<<20, &Options{Classes: []int{}})
 	must(t, h, unitSize-64)
-	across := must(t, h, 128) // its end is in the next unit
-	large := must(t, h, 100_000)
+	bs := [][]byte{must(t, h, 128)} // its end is in the next unit
+	for range quickSlots {
+		must(t, h, 64)
+		bs = append(bs, must(t, h, 128))
+	}
+	bs = append(bs, must(t, h, 100_000))
 	must(t, h, 64)
-	for _, b := range [][]byte{across, large} {
+	for i, b := range bs {
 		h.sweepAt = h.mallocs + h.frees
 		h.Free(b)
-		require.Equal(t, h.mallocs+h.frees, h.lastTick)
+		if i < quickSlots {
+			require.Less(t, h.lastTick, h.mallocs+h.frees, "block %d", i)
+			continue
+		}
+		require.Equal(t, h.mallocs+h.frees, h.lastTick, "block %d", i)
 		require.Greater(t, h.sweepAt, h.lastTick)
 	}
 }
