@@ -16,12 +16,17 @@ type Heap struct {
 	view
 	smallState
 
-	region  *arena.Region
-	own     bool // Close releases the region
-	closed  bool
-	walking int          // loops over Blocks that are running
-	err     *alloc.Fault // sticky: the corruption that was found, nil if none
-	sysErr  error        // why the last commit failed, nil if the limit did
+	region     *arena.Region
+	own        bool // Close releases the region
+	closed     bool
+	zeroOnFree bool
+	durable    bool // the region is a file: Close leaves a heap that Open opens again
+	kept       bool // the system has kept pages that were abandoned
+	mode       Mode
+	pageShift  uint8        // granule number >> pageShift is its page
+	walking    int          // loops over Blocks that are running
+	err        *alloc.Fault // sticky: the corruption that was found, nil if none
+	sysErr     error        // why the last commit failed, nil if the limit did
 
 	pageSize     uint64
 	pageGranules uint64
@@ -29,11 +34,7 @@ type Heap struct {
 	baseGranule  uint64 // address of the region, for alignments of more than a page
 	limit        uint64 // bytes that may be committed, 0: no limit
 	committed    uint64 // bytes that are
-	zeroOnFree   bool
-	pageShift    uint8 // granule number >> pageShift is its page
 	sink         alloc.Sink
-	durable      bool // the region is a file: Close leaves a heap that Open opens again
-	mode         Mode
 	seed         uint64
 	chk          *checked // the layer of the modes Checked and Guarded, else nil
 	trace        *tracer  // of call stacks, nil without Options.ProfileRate
@@ -50,13 +51,11 @@ type Heap struct {
 	compacting  *compactor // scratch of Compact, nil before the first
 	maxAlign    int        // largest alignment that was ever asked for
 	spanStats
+	heldTo   uint64 // operations until which huge free spans are held, 0 if there are none
+	traded   uint64 // granules of data when trade marked the free spans last
 	quick    quickLists
 	deferred deferredFrees
-
-	heldTo uint64  // operations until which huge free spans are held, 0 if there are none
-	traded uint64  // granules of data when trade marked the free spans last
-	shared *Shared // that has runs in the heap, nil if nobody else has
-	kept   bool    // the system has kept pages that were abandoned
+	shared   *Shared // that has runs in the heap, nil if nobody else has
 }
 
 // spanStats are counters kept outside the runs.

@@ -54,19 +54,19 @@ type quickLists struct {
 	misses    uint64 // and those that were not
 	still     uint64 // operations since the data grew, but for those when pages were given back
 	stood     uint64 // most data that there was when it grew last
-	scattered bool   // Malloc looks in filled first; padded so that a bucket is a cache line
+	scattered bool   // Malloc looks in filled first
+	near      uint32 // one or more for each request of this sample that was served from another bucket
 	bucket    [quickBuckets]quickBucket
-	filled    [quickWords]uint64 // bit set: the bucket may hold spans
-	near      uint64             // one or more for each request of this sample that was served from another bucket
-	wideBins  [2 * quickMax >> wideShift]uint8
+	filled    [quickWords]uint64           // bit set: the bucket may hold spans
+	wideBins  [quickMax >> wideShift]uint8 // by size, see wideBin
 	quickMore
 }
 
 // start makes empty lists.
 func (q *quickLists) start() {
 	q.share = quickShare
-	for i := exactBins >> wideShift; i <= quickMax>>wideShift; i++ {
-		q.wideBins[i] = uint8(wideBinOf(uint64(i) << wideShift))
+	for n := uint64(exactBins); n <= quickMax; n += 1 << wideShift {
+		q.wideBins[uint8(n>>wideShift)] = uint8(wideBinOf(n))
 	}
 }
 
@@ -97,10 +97,8 @@ func (q *quickLists) listOf(n uint64) int {
 }
 
 // wideBin is wideBinOf for exactBins to quickMax granules, from a table, as it is on the
-// way to each span.
-func (q *quickLists) wideBin(n uint64) int {
-	return int(q.wideBins[n>>wideShift%uint64(len(q.wideBins))])
-}
+// way to each span. That of quickMax is where that of no granules would be.
+func (q *quickLists) wideBin(n uint64) int { return int(q.wideBins[uint8(n>>wideShift)]) }
 
 // fromWide returns the first bucket from i on that may hold spans, i being exactBins or
 // more, or bucket 0, which never does.
@@ -110,7 +108,7 @@ func (q *quickLists) fromWide(i int) int {
 		return 0
 	}
 	d := bits.TrailingZeros64(w)
-	q.near += uint64(d)
+	q.near += uint32(d)
 	return i + d
 }
 

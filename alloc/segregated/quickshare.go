@@ -53,7 +53,7 @@ func (q *quickLists) adapt(data uint64) {
 			q.share = quickHits
 		}
 	}
-	q.scattered = q.share == quickStill && q.near > q.hits/quickNear
+	q.scattered = q.share == quickStill && uint64(q.near) > q.hits/quickNear
 	q.hits, q.misses, q.near = 0, 0, 0
 	q.fit(data)
 }

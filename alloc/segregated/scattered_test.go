@@ -24,7 +24,7 @@ func TestScattered(t *testing.T) {
 		var q quickLists
 		q.start()
 		for _, before := range []bool{false, true} {
-			q.share, q.hits, q.misses, q.near, q.scattered = c.share, hits, 10, c.near, before
+			q.share, q.hits, q.misses, q.near, q.scattered = c.share, hits, 10, uint32(c.near), before
 			q.adapt(1 << 20)
 			require.Equal(t, c.want, q.scattered, "%+v", c)
 			require.Zero(t, q.near)
@@ -68,7 +68,7 @@ func TestScatteredFindsTheSame(t *testing.T) {
 					require.Equal(t, offsetIn(heaps[0], live[0][len(live[0])-1]), offsetIn(h, b), "step %d, %d bytes", step, size)
 				}
 				live[i] = append(live[i], b)
-				near[i] += q.near
+				near[i] += uint64(q.near)
 			}
 			inChunks += len(heaps[1].quick.chunks)
 			if step%5000 == 0 {
