@@ -26,4 +26,6 @@ func TestCacheLines(t *testing.T) {
 		require.Zero(t, (8+uintptr(c.addr)-uintptr(unsafe.Pointer(h)))%64, c.name)
 		require.EqualValues(t, 64, c.size, c.name)
 	}
+	// An object of the next size class costs the process some pages more.
+	require.LessOrEqual(t, 8+unsafe.Sizeof(*h), uintptr(18432))
 }

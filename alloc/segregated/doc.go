@@ -67,7 +67,8 @@
 //     what else there is to do, which is done with all others before the next block
 //     that is not at hand (notes.go). A heap that has not grown for half a million
 //     operations is calm, and gives spans of more than 2 KiB the sizes of their lists,
-//     up to 1/8 more, if there is a free one of that size.
+//     up to 1/8 more, if there is a free one of that size; before it grows by pages that
+//     were not touched, it cuts what it needs from a larger span of its lists.
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been
 //     free since the one before, and so far as there is credit for it: two pages for
 //     each that the heap grows by, and one for each 20000 operations. It comes every
@@ -188,9 +189,9 @@
 // disjoint. Moving as much as 7 % of what is allocated leaves 21 %. A Shared cannot do it.
 //
 // The first Malloc after a long row of frees joins up to 2048 spans, which takes up to a
-// third of a millisecond; so does a Free that finds 2048 waiting. A heap that grows again
-// after a long time first joins all that its quick lists hold, up to 3000 spans, in one to
-// four milliseconds.
+// third of a millisecond; so does a Free that finds 2048 waiting. Before a heap grows it joins
+// all that its quick lists hold, which after a long time is up to 3000 spans, in one to four
+// milliseconds; one that is calm takes a larger span out of them, as long as there is one.
 //
 // The heap uses at most 2^42 granules (64 TiB); runs lie in its first 4 TiB, in a
 // Shared in its first 1 TiB.

@@ -277,9 +277,9 @@ func (h *Heap) keepsMuch() bool {
 }
 
 // reclaim makes free spans of what the heap keeps for speed, for a request of n granules:
-// freed spans in the quick lists, which a tiny heap keeps, or else sparse runs. A calm heap
-// gives up only one span that is large enough, if it has any: what else it keeps it will ask
-// for soon. It reports whether there was anything.
+// those in the quick lists, which a tiny heap keeps, or else sparse runs. A calm heap asks
+// again for what it keeps, and gives up one span of a bucket above that of n, if there is one.
+// It reports whether there was anything.
 func (h *Heap) reclaim(n uint64) bool {
 	if h.top-h.first >= quickTiny && (h.quick.calm != 0 && h.freeAbove(n) || h.flushQuick()) {
 		return true
@@ -294,8 +294,9 @@ func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 	h.coalesce()
 	g, size := h.findAligned(n, a)
 	grows := h.top+n > h.hdr.dirty
-	if g == 0 && h.err == nil && grows && h.reclaim(n+a.align) {
+	if g == 0 && h.err == nil && grows && h.reclaim(n+a.align-1) {
 		g, size = h.findAligned(n, a)
+		grows = h.top+n > h.hdr.dirty // the top may have sunk
 	}
 	switch {
 	case h.err != nil || g == 0 && grows && !fresh:

@@ -16,12 +16,13 @@ func (h *Heap) taggedSize(g uint64, next *unit, k uint16) uint64 {
 	return 0
 }
 
-// freeFar is Free for the used span at g of n granules, 0 if it is a small one whose size is
-// still to be found, which Free itself has not put into a bucket.
+// freeFar is Free for the used span at g, of n granules if it is large, else 0, for which Free
+// itself has not found a place in a bucket. One that goes into a bucket here at once, as large
+// ones do in Free, brings no sweep and no row of notes nearer.
 func (h *Heap) freeFar(b []byte, g, n uint64) {
 	if n == 0 {
 		n = h.spanSize(g)
-		if n-1 < h.quick.part && h.putQuick(g, n) { // as Free does with large ones
+		if n-1 < h.quick.part && h.putQuick(g, n) {
 			h.frees++
 			h.demands(n, -1)
 			return

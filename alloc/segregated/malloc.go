@@ -29,8 +29,8 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	return h.mallocQuick(size)
 }
 
-// mallocQuick is Malloc for a block that is to be a span though its size is not above the
-// largest class: the steps are those of Malloc for larger ones.
+// mallocQuick is Malloc for a span of up to exactBins granules, and for any when a row of
+// notes has just ended: from the bucket where listOf says, if its newest span does.
 func (h *Heap) mallocQuick(size int) ([]byte, error) {
 	if uintptr(size) >= h.quickEnd || h.mallocs+h.frees >= h.sweepAt {
 		return h.mallocFar(size)
@@ -45,15 +45,19 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 	return h.mallocOther(size, n)
 }
 
-// mallocOther is Malloc for n granules, if the newest span of the bucket where it looked does
-// not do: from one of the next buckets, in a heap that is still, since of random sizes the
+// mallocOther is Malloc for n granules, if the newest span of the bucket where that or
+// mallocQuick looked does not do: from one of the next buckets, in a heap that is still, since of random sizes the
 // others in its own are too small as often as not; else from its own; else from the best-fit
 // space.
 func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
 	e, q := quickEntry(0), &h.quick
 	i := q.listOf(n)
+	q.heal(i)
 	if q.share == quickStill {
 		e = q.takeNear(i+1-int(q.calm), n) // all in bucket i of a calm heap are large enough
+		if e != 0 && binOf(e.size()) != i {
+			q.strayed++
+		}
 	}
 	if e == 0 {
 		if e = q.takeOwn(h.bucket(binOf(n)), n); e == 0 {

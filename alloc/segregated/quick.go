@@ -23,8 +23,12 @@ const (
 	_            = uint(quickMax - 1<<12) // the last bucket is that of quickMax alone
 	_            = uint(1<<12 - quickMax)
 
-	wideWord  = exactBins / 64  // the word of bits for the buckets from exactBins on
-	wideShift = 7 - subBinShift // the least size of each of these is a multiple of so many bits
+	wideWord  = exactBins / 64  // the word of bits of the wide buckets, those from exactBins on
+	wideShift = 7 - subBinShift // the least sizes of these are multiples of 1<<wideShift
+	_         = uint((wideWord+1)*64 - quickBuckets)
+	_         = uint(256 - quickMax>>wideShift)    // an index of wideBins is a byte,
+	_         = uint(quickMax>>wideShift - 256)    // and only quickMax wraps
+	_         = uint(exactBins - MaxClass/granule) // what is larger has no class: Malloc and Free do not tell demands
 )
 
 // quickEntry is a span that is kept: its start and its size in granules.
@@ -44,26 +48,26 @@ type quickBucket struct {
 
 // quickLists are the buckets.
 type quickLists struct {
-	total     uint64 // granules in the buckets
-	most      uint64 // granules they may hold now
-	part      uint64 // granules of a span that is kept whatever they hold
-	hand      uint64 // the bucket that is emptied next when there is too much
-	share     uint64 // quickShare, quickHits or quickStill
-	calm      uint64 // 1 in a calm heap, else 0
-	hits      uint64 // requests of this sample that were served
-	misses    uint64 // and those that were not
-	still     uint64 // operations since the data grew, but for those when pages were given back
-	stood     uint64 // most data that there was when it grew last
-	scattered bool   // Malloc looks in filled first
-	near      uint32 // one or more for each request of this sample that was served from another bucket
-	bucket    [quickBuckets]quickBucket
+	total     uint64                       // granules in the buckets
+	most      uint64                       // granules they may hold now
+	part      uint64                       // granules of a span that is kept whatever they hold
+	hand      uint64                       // the bucket that is emptied next when there is too much
+	share     uint64                       // quickShare, quickHits or quickStill
+	calm      uint64                       // 1 in a calm heap, else 0
+	hits      uint64                       // requests of this sample that were served
+	misses    uint64                       // and those that were not
+	still     uint64                       // operations since the data grew, but for those when pages were given back
+	stood     uint64                       // most data that there was when it grew last
+	scattered bool                         // for spans above exactBins, Malloc goes by filled
+	strayed   uint32                       // of hits, those from another bucket than the first looked in
+	bucket    [quickBuckets]quickBucket    // each is a cache line, as what is before has 88 bytes
 	filled    [quickWords]uint64           // bit set: the bucket may hold spans
 	wideBins  [quickMax >> wideShift]uint8 // by size, see wideBin
 	quickMore
 }
 
-// start makes empty lists.
-func (q *quickLists) start() {
+// prepare sets up lists that are empty: the table, and the share of a new heap.
+func (q *quickLists) prepare() {
 	q.share = quickShare
 	for n := uint64(exactBins); n <= quickMax; n += 1 << wideShift {
 		q.wideBins[uint8(n>>wideShift)] = uint8(wideBinOf(n))
@@ -96,8 +100,8 @@ func (q *quickLists) listOf(n uint64) int {
 	return q.wideBin(n-q.calm) + int(q.calm)
 }
 
-// wideBin is wideBinOf for exactBins to quickMax granules, from a table, as it is on the
-// way to each span. That of quickMax is where that of no granules would be.
+// wideBin is wideBinOf for exactBins to quickMax granules, from a table: every Malloc and Free
+// of a large span waits for it. quickMax has the index 256, as a byte 0, which no other has.
 func (q *quickLists) wideBin(n uint64) int { return int(q.wideBins[uint8(n>>wideShift)]) }
 
 // fromWide returns the first bucket from i on that may hold spans, i being exactBins or
@@ -107,16 +111,22 @@ func (q *quickLists) fromWide(i int) int {
 	if w == 0 {
 		return 0
 	}
-	d := bits.TrailingZeros64(w)
-	q.near += uint32(d)
-	return i + d
+	return i + bits.TrailingZeros64(w)
 }
 
-// take takes e, entry k of b and its newest.
+// take counts e as taken from b, which has k spans in hand now.
 func (q *quickLists) take(b *quickBucket, k uint16, e quickEntry) {
 	b.n, b.used = k, true
 	q.total -= e.size()
 	q.hits++
+}
+
+// heal clears the bit of bucket i if it holds nothing, so that Malloc in a scattered heap does
+// not stop there again.
+func (q *quickLists) heal(i int) {
+	if b := &q.bucket[i]; b.n == 0 && b.more == 0 {
+		q.filled[uint(i)/64%quickWords] &^= 1 << (i & 63)
+	}
 }
 
 // leaveWide is told that bucket i, exactBins or more, is left with k spans and those of
@@ -165,7 +175,6 @@ func (q *quickLists) takeNear(i int, n uint64) quickEntry {
 		return 0
 	}
 	q.take(b, k, e)
-	q.near++
 	return e
 }
 
@@ -187,8 +196,8 @@ func (q *quickLists) nextFilled(i int) int {
 	return quickBuckets
 }
 
-// freeAbove frees one span that has more than n granules, of the first bucket above theirs
-// that has any, and reports whether there was one.
+// freeAbove frees the newest span of the first bucket above that of n granules that has any,
+// and reports whether there was one. It is not deferred, as the caller takes it at once.
 func (h *Heap) freeAbove(n uint64) bool {
 	q, i := &h.quick, quickBuckets
 	if n < quickMax {

@@ -18,8 +18,8 @@ type quickMore struct {
 }
 
 // chunkShare bounds the chunks: one for so many granules that the lists may hold, so
-// that they take 1/32 of that at most, and chunksMost of them, as all that the lists hold is
-// joined at once when the data is to grow. There is room for chunksFirst of them at first,
+// that they take 1/32 of that at most, and chunksMost of them, as all that the lists hold may
+// be joined at once when the data is to grow. There is room for chunksFirst of them at first,
 // and then for four times as many.
 const (
 	chunkShare  = 128

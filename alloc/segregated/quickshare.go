@@ -6,7 +6,7 @@ package segregated
 // below half of it. A span that would be too much is kept if one of the next two buckets
 // in turn can be emptied for it, which are spared when they were of use since their last
 // turn. Before the data would grow by pages that were not touched all buckets are
-// emptied, but in a calm heap one larger span is enough, and by each sweep those that were of
+// emptied, or a calm heap takes one larger span from one, and by each sweep those that were of
 // no use since the one before.
 //
 // Two kinds of heaps do not miss what the lists hold. One whose data is tiny, less than
@@ -19,11 +19,11 @@ package segregated
 // buckets, up to 1/8 more, so that what is freed serves all that have the same bucket. It
 // does so only where there is a free span of that size.
 //
-// A still heap is scattered if requests find their own bucket empty so often that a processor
-// cannot guess it: one in quickNear of those that are served, or fewer if spans come from more
-// than one bucket away. Then Malloc asks the bits for the first bucket that has spans, and
-// keeps them exact, both without a branch. Where the guess is mostly right it is faster to
-// make it than to wait for bits that Free has just written.
+// A still heap is scattered if more than one in quickStray of the requests that are served are
+// from another bucket than the first they looked in: then a processor guesses wrong too often
+// whether that is empty. So Malloc takes the first bucket that has spans by the bits, and
+// clears the bit of one that it empties, both without a branch. In other heaps it is faster to
+// guess than to wait for bits that Free has just written.
 const (
 	quickTotal    = 8 << 10 >> granuleShift // granules
 	quickShare    = 8
@@ -33,7 +33,7 @@ const (
 	quickTiny     = 256 << 10 >> granuleShift
 	quickTinyMost = 64 << 10 >> granuleShift
 	quickPart     = 8
-	quickNear     = 8
+	quickStray    = 8
 	stillOps      = 65536
 	calmOps       = 8 * stillOps
 	quickGrown    = 5 // it has grown when it is larger by one part in 1<<quickGrown,
@@ -53,8 +53,8 @@ func (q *quickLists) adapt(data uint64) {
 			q.share = quickHits
 		}
 	}
-	q.scattered = q.share == quickStill && uint64(q.near) > q.hits/quickNear
-	q.hits, q.misses, q.near = 0, 0, 0
+	q.scattered = q.share == quickStill && uint64(q.strayed) > q.hits/quickStray
+	q.hits, q.misses, q.strayed = 0, 0, 0
 	q.fit(data)
 }
 

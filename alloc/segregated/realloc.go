@@ -36,7 +36,7 @@ func (h *Heap) reallocSlot(b []byte, g uint64, size int) ([]byte, error) {
 	if c.fits(size) {
 		return h.at(g, size), nil
 	}
-	to, err := h.Malloc(size)
+	to, err := h.Malloc(size) // as in reallocFar, without a call that passes eight words
 	if err != nil {
 		return nil, asRealloc(err, size)
 	}
@@ -75,7 +75,7 @@ func (h *Heap) reallocSpan(b []byte, g uint64, size int) ([]byte, error) {
 	return h.realloc(b, size, 1)
 }
 
-// reallocFar is Realloc for the live block b, whose contents are old, by Malloc of want
+// reallocFar is Realloc for the used span b, whose contents are old, by Malloc of want
 // bytes and Free.
 func (h *Heap) reallocFar(b, old []byte, want, size int) ([]byte, error) {
 	to, err := h.Malloc(want)

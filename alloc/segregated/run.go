@@ -102,7 +102,7 @@ func (h *Heap) initSmall(o Options) {
 	h.setClassAt()
 	h.maxSize = uintptr(prev)
 	h.hdr.classes = uint32(len(o.Classes))
-	h.quick.start()
+	h.quick.prepare()
 }
 
 // The size that runs aim at, for sizes above classSmall runBytesLarge: with eight slots a

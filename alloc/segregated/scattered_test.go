@@ -9,25 +9,26 @@ import (
 	"github.com/memlab-go/memlab/arena"
 )
 
-// TestScattered: a still heap is scattered if requests have missed their own bucket by one for
-// each quickNear that were served, or more, until a sample in which they have not, or it has grown.
+// TestScattered: a still heap is scattered if more than one in quickStray of the requests that
+// were served were from another bucket than the first they looked in, until a sample in which
+// they were not, or it has grown.
 func TestScattered(t *testing.T) {
 	const hits = 2 * quickSample
 	for _, c := range []struct {
-		share, near uint64
-		want        bool
+		share, strayed uint64
+		want           bool
 	}{
-		{quickStill, hits / quickNear, false},
-		{quickStill, hits/quickNear + 1, true},
+		{quickStill, hits / quickStray, false},
+		{quickStill, hits/quickStray + 1, true},
 		{quickHits, hits, false},
 	} {
 		var q quickLists
-		q.start()
+		q.prepare()
 		for _, before := range []bool{false, true} {
-			q.share, q.hits, q.misses, q.near, q.scattered = c.share, hits, 10, uint32(c.near), before
+			q.share, q.hits, q.misses, q.strayed, q.scattered = c.share, hits, 10, uint32(c.strayed), before
 			q.adapt(1 << 20)
 			require.Equal(t, c.want, q.scattered, "%+v", c)
-			require.Zero(t, q.near)
+			require.Zero(t, q.strayed)
 		}
 		q.adapt(1 << 20)
 		require.Equal(t, c.want, q.scattered, "there are too few requests to tell")
@@ -49,7 +50,7 @@ func TestScatteredFindsTheSame(t *testing.T) {
 			}
 		}
 		rng := rand.New(rand.NewPCG(7, calm))
-		inChunks, near := 0, [3]uint64{}
+		inChunks, strayed := 0, [3]uint64{}
 		for step := range 60_000 {
 			size, at, free := 2049+rng.IntN(30_000), rng.IntN(len(live[0])), (step%400 < 150 || rng.IntN(2) == 0) && len(live[0]) > 200
 			for i, h := range heaps {
@@ -68,7 +69,7 @@ func TestScatteredFindsTheSame(t *testing.T) {
 					require.Equal(t, offsetIn(heaps[0], live[0][len(live[0])-1]), offsetIn(h, b), "step %d, %d bytes", step, size)
 				}
 				live[i] = append(live[i], b)
-				near[i] += uint64(q.near)
+				strayed[i] += uint64(q.strayed)
 			}
 			inChunks += len(heaps[1].quick.chunks)
 			if step%5000 == 0 {
@@ -79,7 +80,7 @@ func TestScatteredFindsTheSame(t *testing.T) {
 		}
 		require.NotZero(t, inChunks)
 		for i, h := range heaps {
-			require.NotZero(t, near[i], "none was served from another bucket")
+			require.NotZero(t, strayed[i], "none was served from another bucket")
 			require.Equal(t, heaps[0].hdr.highest, h.hdr.highest)
 			require.NoError(t, h.Check())
 		}
@@ -88,3 +89,58 @@ func TestScatteredFindsTheSame(t *testing.T) {
 
 // offsetIn returns where b lies in the region of h.
 func offsetIn(h *Heap, b []byte) uintptr { return addrOf(b) - addrOf(h.mem) }
+
+// TestOneSizeIsNotScattered: what comes back from a bucket's own chunks has not strayed.
+func TestOneSizeIsNotScattered(t *testing.T) {
+	for _, calm := range []uint64{0, 1} {
+		h, bs := calmHeap(t, 64, calmOps-1)
+		h.quick.calm, h.quick.strayed = calm, 0
+		for range 20 {
+			for i := range 200 {
+				h.Free(bs[i])
+			}
+			for i := range 200 {
+				bs[i] = must(t, h, 8192)
+			}
+		}
+		require.NotZero(t, len(h.quick.chunks))
+		require.False(t, h.quick.scattered)
+		require.Zero(t, h.quick.strayed)
+	}
+}
+
+// TestScatteredBits: when Malloc has taken the last span of a list its bit is clear, also at
+// both ends of the sizes that it looks for in the bits; what is in a chunk is not forgotten.
+func TestScatteredBits(t *testing.T) {
+	for _, calm := range []uint64{0, 1} {
+		for _, n := range []uint64{exactBins + 1, exactBins + 16, 512, quickMax - 1, quickMax} {
+			h := freshIn(t, 64<<20, &arena.Options{}, &Options{Classes: []int{}})
+			var bs [][]byte
+			for range 2 * quickSlots {
+				bs = append(bs, must(t, h, int(n)<<granuleShift))
+				must(t, h, 8192)
+			}
+			q := &h.quick
+			q.share, q.calm, q.scattered = quickStill, calm, true
+			q.fit(1 << 30)
+			for _, b := range bs {
+				h.Free(b)
+			}
+			i := binOf(n)
+			filled := func() bool { return q.filled[i/64]>>(i%64)&1 != 0 }
+			require.True(t, filled())
+			want := n
+			if least, _ := sizesOf(i); calm != 0 {
+				want = least // what is larger looks in the next list first
+			}
+			for k := range bs {
+				require.True(t, filled(), "%d of %d granules", k, n)
+				b := must(t, h, int(want)<<granuleShift)
+				require.EqualValues(t, n, h.Usable(b)>>granuleShift)
+			}
+			require.Equal(t, want == exactBins, filled(), "%d granules, calm %d", n, calm) // Malloc looks for more
+			require.Zero(t, q.total)
+			require.NoError(t, h.Check())
+		}
+	}
+}

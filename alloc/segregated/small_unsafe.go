@@ -6,12 +6,12 @@ import (
 )
 
 // This file is the fast path: a Malloc and Free of a class that has a run with room touch a
-// class, one word of metadata and nothing else; those of a span that comes and goes touch a
-// bucket of the quick lists and the span's row. It uses unsafe for what a benchmark shows:
-// no bounds checks on rows and blocks. Malloc and Free leave it to the functions that they
-// call to see whether the stack has room: they need some tens of bytes of it. Free has its three
-// ways, of notes, slots and spans, in one function, though it is long: with that of notes in
-// another, frees in no order took a third longer.
+// class, one word of metadata and nothing else; those of a span of more than 2 KiB that comes
+// and goes touch a bucket of the quick lists and the span's row. It uses unsafe for what a
+// benchmark shows: no bounds checks on rows and blocks. Malloc and Free leave it to the
+// functions that they call to see whether the stack has room: they need some tens of bytes of
+// it. Free has its three ways, of notes, slots and spans, in one function, though it is long:
+// with that of notes in another, frees in no order took a third longer.
 
 // smallState is what the fast path of slots reads; the rest of the Heap stays out of
 // its cache lines. A class is one of them, as Go puts eight bytes before an object with
@@ -82,9 +82,10 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 	if uintptr(size) < h.quickEnd && h.mallocs+h.frees < h.sweepAt {
 		n, q := (uint64(size)+granule-1)>>granuleShift, &h.quick
 		if n <= exactBins {
-			return h.mallocQuick(size) // a heap of few classes
+			return h.mallocQuick(size) // in a heap of few classes
 		}
-		i := q.wideBin(n-q.calm) + int(q.calm) // as in listOf
+		own := q.wideBin(n-q.calm) + int(q.calm) // as in listOf
+		i := own
 		if q.scattered {
 			i = q.fromWide(i)
 		}
@@ -93,6 +94,7 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 			if e := b.span[k]; e.size()-n <= n>>2 {
 				if q.scattered {
 					q.leaveWide(i, k, b.more)
+					q.strayed += uint32(oneIf(i != own))
 				}
 				q.take(b, k, e)
 				h.mallocs++
@@ -193,8 +195,9 @@ func (h *Heap) Free(b []byte) {
 		return
 	}
 
-	// A span. It is measured as in spanSize, if that is easy, and put into a bucket that has
-	// room, as in putQuick; all else is left to freeFar.
+	// A span. If it is large, the row after its first says how large, and it is put into a
+	// bucket that has room, as in putQuick. Small ones, which only heaps of few classes have many
+	// of, and all else are left to freeFar.
 	row, s := h.dataRow(off), off>>granuleShift
 	bound, live := row.bound, row.live
 	if off%granule != 0 || bound&live>>(s&granuleMask)&1 == 0 {

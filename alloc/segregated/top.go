@@ -54,7 +54,7 @@ func (h *Heap) allocFresh(n uint64) uint64 {
 	g, d := h.top, h.hdr
 	end := g + n
 	if end > d.dirty && h.keepsMuch() && h.reclaim(n) {
-		return h.allocSpan(n)
+		return h.allocSpan(n) // it may come here again, as often as there is something to reclaim
 	}
 	if g == d.top && end <= min(d.commit, h.endGranule()) {
 		h.setTop(end)
