@@ -298,6 +298,51 @@ func TestCalmGivesUpOneSpan(t *testing.T) {
 	require.NoError(t, h.Check())
 }
 
+// TestFreeAbove: the span that is given up is one of the first bucket above that of the request.
+func TestFreeAbove(t *testing.T) {
+	h, _ := calmHeap(t, 64, calmOps-1)
+	var bs [][]byte
+	for _, size := range []int{16 << 10, 18 << 10, 20 << 10} {
+		bs = append(bs, must(t, h, size))
+		must(t, h, 2064)
+	}
+	h.flushQuick()
+	for _, b := range bs {
+		h.Free(b)
+	}
+	for _, size := range []uint64{18 << 10, 20 << 10} {
+		total := h.quick.total
+		require.True(t, h.freeAbove((16<<10+16)/granule))
+		require.Equal(t, total-size/granule, h.quick.total)
+	}
+	require.False(t, h.freeAbove((16<<10+16)/granule))
+	require.False(t, h.freeAbove(quickMax))
+	require.NotZero(t, h.quick.total)
+	require.NoError(t, h.Check())
+}
+
+// TestCalmAligned: what is given up for an aligned block is large enough wherever it starts.
+func TestCalmAligned(t *testing.T) {
+	h, _ := calmHeap(t, 64, calmOps-1)
+	var bs [][]byte
+	for range 4 {
+		bs = append(bs, must(t, h, 8192+2*granule), must(t, h, 40<<10))
+		must(t, h, 8192)
+	}
+	h.flushQuick()
+	for _, b := range bs {
+		h.Free(b)
+	}
+	useUp(t, h)
+	top, total := h.top, h.quick.total
+	b, err := h.MallocAligned(7<<10, 8<<10)
+	require.NoError(t, err)
+	require.Zero(t, addrOf(b)%(8<<10))
+	require.Equal(t, top, h.top)
+	require.EqualValues(t, total-40<<10/granule, h.quick.total)
+	require.NoError(t, h.Check())
+}
+
 // useUp takes what h has in free spans, and what it may have before it grows by pages that were
 // not touched.
 func useUp(t *testing.T, h *Heap) {

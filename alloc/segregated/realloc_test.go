@@ -356,3 +356,32 @@ func TestReallocKeepsAnEighth(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 8<<10-granule, h.Usable(cut))
 }
+
+// TestReallocMovesSlots: a slot that has to move keeps all of its bytes, and if there is no
+// room for the new block the error is that of a Realloc.
+func TestReallocMovesSlots(t *testing.T) {
+	h := fresh(t, 1<<20, nil)
+	heat(t, h, 64)
+	for _, size := range []int{300, 5000, 20} {
+		b := must(t, h, 64)
+		for i := range b {
+			b[i] = byte(i + 1)
+		}
+		c, err := h.Realloc(b, size)
+		require.NoError(t, err)
+		require.Len(t, c, size)
+		for i := range min(64, size) {
+			require.Equal(t, byte(i+1), c[i], "byte %d, to %d bytes", i, size)
+		}
+	}
+	b := must(t, h, 64)
+	b[63] = 7
+	_, err := h.Realloc(b, 1000<<10)
+	var e *alloc.NoMemoryError
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, "realloc", e.Op)
+	require.Equal(t, 1000<<10, e.Requested)
+	require.EqualValues(t, 7, b[63], "it is still the caller's")
+	h.Free(b)
+	require.NoError(t, h.Check())
+}

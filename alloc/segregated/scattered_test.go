@@ -144,3 +144,32 @@ func TestScatteredBits(t *testing.T) {
 		}
 	}
 }
+
+// TestScatteredSmall: a span of exactBins granules is not looked for in the bits.
+func TestScatteredSmall(t *testing.T) {
+	h, _ := calmHeap(t, 64, calmOps-1)
+	small, wide := must(t, h, exactBins*granule), must(t, h, (exactBins+16)*granule)
+	must(t, h, 2064)
+	h.flushQuick()
+	h.quick.scattered = true
+	h.Free(wide)
+	h.Free(small)
+	strayed := h.quick.strayed
+	require.Equal(t, addrOf(small), addrOf(must(t, h, exactBins*granule)))
+	require.Equal(t, strayed, h.quick.strayed)
+	require.Equal(t, addrOf(wide), addrOf(must(t, h, (exactBins+16)*granule)))
+	require.Zero(t, h.quick.total)
+	require.NoError(t, h.Check())
+}
+
+// TestFreeKeepsToTheMost: a large span that would be more than the lists may hold does not go
+// into them.
+func TestFreeKeepsToTheMost(t *testing.T) {
+	h, bs := calmHeap(t, 64, calmOps-1)
+	h.flushQuick()
+	h.Free(bs[0])
+	h.quick.most = h.quick.total + 8192/granule - 1
+	h.Free(bs[2])
+	require.LessOrEqual(t, h.quick.total, h.quick.most)
+	require.NoError(t, h.Check())
+}
