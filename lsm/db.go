@@ -66,6 +66,7 @@ type DB struct {
 
 	stateMu    sync.RWMutex
 	state      *readState
+	unreadable bool // Close has taken the state: there is no other
 	liveStates sync.WaitGroup
 	openIters  atomic.Int64
 
@@ -182,7 +183,7 @@ func (d *DB) Close() error {
 	err := d.exclusive(d.closeLog)
 	d.stateMu.Lock()
 	rs := d.state
-	d.state = nil
+	d.state, d.unreadable = nil, true
 	d.stateMu.Unlock()
 	if rs != nil {
 		rs.unref()

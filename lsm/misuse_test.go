@@ -144,6 +144,31 @@ func TestAfterClose(t *testing.T) {
 	require.Equal(t, "db", d.Path())
 }
 
+// TestPublishAfterClose: work that holds Close up, and ends while Close waits for it, makes the
+// store readable no more.
+func TestPublishAfterClose(t *testing.T) {
+	d := mustOpen(t, small(vfs.NewMem()))
+	let, err := d.hold()
+	require.NoError(t, err)
+	closed := make(chan error)
+	go func() { closed <- d.Close() }()
+	for err == nil {
+		time.Sleep(time.Millisecond)
+		_, err = d.Get([]byte("k"))
+		if errors.Is(err, ErrNotFound) {
+			err = nil
+		}
+	}
+	require.ErrorIs(t, err, ErrClosed)
+	d.mu.Lock()
+	d.publish()
+	d.mu.Unlock()
+	_, err = d.Get([]byte("k"))
+	require.ErrorIs(t, err, ErrClosed)
+	let()
+	require.NoError(t, <-closed)
+}
+
 // TestTableAfterClose does the same with a table on its own.
 func TestTableAfterClose(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "t.ldb")

@@ -58,7 +58,8 @@ func (d *DB) hold() (let func(), err error) {
 	return d.liveStates.Done, nil
 }
 
-// publish makes the memtables and the version of d what reads see. d.mu is held.
+// publish makes the memtables and the version of d what reads see, unless Close has taken
+// that away: a compaction that holds it up may come here after that. d.mu is held.
 func (d *DB) publish() {
 	mems := make([]*memTable, 0, 1+len(d.imms))
 	if d.mem != nil {
@@ -71,7 +72,11 @@ func (d *DB) publish() {
 	rs := newReadState(mems, d.version, d.stateDone)
 	d.stateMu.Lock()
 	old := d.state
-	d.state = rs
+	if d.unreadable {
+		old = rs
+	} else {
+		d.state = rs
+	}
 	d.stateMu.Unlock()
 	if old != nil {
 		old.unref()
