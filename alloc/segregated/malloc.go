@@ -46,9 +46,9 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 }
 
 // mallocOther is Malloc for n granules, if the newest span of the bucket where that or
-// mallocQuick looked does not do: from one of the next buckets, in a heap that is still, since of random sizes the
-// others in its own are too small as often as not; else from its own; else from the best-fit
-// space.
+// mallocQuick looked does not do: from one of the next buckets, in a heap that is still, since
+// of random sizes the others in its own are too small as often as not; else from its own; else
+// from the best-fit space.
 func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
 	e, q := quickEntry(0), &h.quick
 	i := q.listOf(n)
