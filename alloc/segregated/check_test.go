@@ -18,12 +18,12 @@ func TestCheckFinds(t *testing.T) {
 		for range 300 {
 			slots = append(slots, must(t, h, 64))
 		}
-		for _, s := range slots[:200] {
-			h.Free(s)
-		}
 		must(t, h, 16000)
 		b := must(t, h, 40000)
 		must(t, h, 30000)
+		for _, s := range slots[:200] {
+			h.Free(s)
+		}
 		h.Free(a)
 		h.Free(b)
 		h.flushQuick()

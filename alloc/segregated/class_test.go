@@ -43,7 +43,7 @@ func TestUsableCold(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var h *Heap
 			for size := range 4097 {
-				if size%(classBusy/2) == 0 { // before any class is busy
+				if size%classOften == 0 { // before any class is busy
 					h = fresh(t, 4<<20, &Options{Classes: classes})
 				}
 				b := must(t, h, size)
@@ -210,4 +210,35 @@ func TestLimitForMetadata(t *testing.T) {
 		require.NoError(t, errors.Join(h.Check(), h.Close()))
 	}
 	require.True(t, worked)
+}
+
+// TestBusyClass: which numbers of requests give a class its first run.
+func TestBusyClass(t *testing.T) {
+	h := fresh(t, 8<<20, nil)
+	for h.top-h.first < 6<<20>>granuleShift {
+		must(t, h, 10_000)
+	}
+	ci := uintptr(h.classOf[500/granule])
+	mallocs := h.mallocs
+	parts := float64(h.top-h.first) / float64(uint64(h.classes[ci].units)*unitGranules)
+	for _, c := range []struct {
+		name  string
+		total uint32
+		of    uint64 // requests for all
+		share uint8
+		want  bool
+	}{
+		{"few", classOften - 1, 1, quickShare, false},
+		{"a large part", classOften, classOften * classShare, quickShare, true},
+		{"a smaller one", classOften, classOften*classShare + 1, quickShare, false},
+		{"many, and worth it", classBusy, uint64(classBusy * parts / classWorth), quickShare, true},
+		{"many, not worth it", classBusy, uint64(classBusy*parts/classWorth) + 1, quickShare, false},
+		{"fewer", classBusy - 1, uint64((classBusy - 1) * parts / classWorth), quickShare, false},
+		{"many in a still heap", classBusy, 1 << 40, quickStill, true},
+		{"fewer in a still heap", classBusy - 1, 1 << 40, quickStill, false},
+	} {
+		h.demand[ci].total, h.mallocs, h.quick.share = c.total, c.of, c.share
+		require.Equal(t, c.want, h.isBusy(ci), c.name)
+	}
+	h.mallocs = mallocs
 }

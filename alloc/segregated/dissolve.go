@@ -13,6 +13,9 @@ import "math/bits"
 // a run since the look before, and no more than a few at a time, so that what it
 // costs is in proportion to the growth that it may spare.
 //
+// The current run of a class is none of them, unless it is empty: when the data has grown by one
+// part in 1<<retireShift, such runs are given up, too.
+//
 // A heap in a file keeps its runs: there is no order of single words in which a
 // run can become spans that leaves a readable heap at each step (see rebuild.go).
 const (
@@ -21,14 +24,16 @@ const (
 	dissolveLooks  = 64 // runs looked at each time
 	dissolveRuns   = 16 // runs dissolved each time
 	dissolveFree   = 4  // those of which at least one slot in so many is free
+	retireShift    = 3
 )
 
 // dissolveState says how far the search for runs to dissolve has come.
 type dissolveState struct {
-	top    uint64  // the top when the heap looked last
-	every  uint64  // granules of growth until it looks again, if more than dissolveEvery
-	class  uintptr // less 1: the class to look at next
-	traces [maxClasses]classTrace
+	top     uint64 // the top when the heap looked last
+	retired uint64 // and when it gave up empty runs
+	every   uint32 // granules of growth until it looks again, if more than dissolveEvery
+	class   uint32 // less 1: the class to look at next
+	traces  [maxClasses]classTrace
 }
 
 // classTrace is what the search knows of a class.
@@ -41,14 +46,18 @@ type classTrace struct {
 // were any.
 func (h *Heap) dissolveIdle() bool {
 	d := &h.dissolving
-	if h.durable || h.shared != nil || h.top-d.top < max(d.every, dissolveEvery) { // a heap that has shrunk looks at once
+	if h.durable || h.shared != nil || h.top-d.top < max(uint64(d.every), dissolveEvery) { // a heap that has shrunk looks at once
 		return false
 	}
 	d.top = h.top
 	h.endRow()
 	looks, runs := dissolveLooks, dissolveRuns
+	retires := h.top-d.retired > (h.top-h.first)>>retireShift
+	if retires {
+		d.retired = h.top
+	}
 	n := uintptr(min(h.hdr.classes, maxClasses-1)) // it may be damaged
-	at := d.class
+	at := uintptr(d.class)
 	for range n {
 		if at >= n {
 			at = 0
@@ -56,21 +65,40 @@ func (h *Heap) dissolveIdle() bool {
 		ci := (at + 1) % maxClasses
 		if t := &d.traces[ci]; t.now != t.before {
 			t.before = t.now
-		} else if h.hdr.partial[ci]|t.next != 0 { // else there is none
-			h.dissolveClass(ci, &looks, &runs)
-			if looks == 0 || runs == 0 || h.err != nil {
+		} else {
+			if h.hdr.partial[ci]|t.next != 0 { // else there is none
+				h.dissolveClass(ci, &looks, &runs)
+			}
+			if retires && h.retire(ci) {
+				runs--
+			}
+			if looks <= 0 || runs <= 0 || h.err != nil {
 				break
 			}
 		}
 		at++
 	}
-	d.class = at
+	d.class = uint32(at)
 	if runs < dissolveRuns {
 		d.every = dissolveEvery
 		return true
 	}
 	d.every = min(2*max(d.every, dissolveEvery), dissolveRarely)
 	return false
+}
+
+// retire gives up the current run of class ci if it is empty, and reports whether it was. The
+// class has to ask for another.
+func (h *Heap) retire(ci uintptr) bool {
+	c := &h.classes[ci%maxClasses]
+	run := c.cur
+	if run == 0 || *c.live != c.empty() {
+		return false
+	}
+	c.cur, c.avail = 0, 0
+	h.leaveRun(ci, run)
+	h.demand[ci%maxClasses].total /= 2
+	return true
 }
 
 // dissolveClass dissolves the sparse runs of class ci, as far as it may look.

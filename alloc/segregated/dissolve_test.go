@@ -221,10 +221,10 @@ func TestDissolveLessOften(t *testing.T) {
 	d.top, d.every = 0, 0
 	for every := uint64(2 * dissolveEvery); every <= 4*dissolveRarely; every *= 2 {
 		require.False(t, h.dissolveIdle())
-		require.Equal(t, min(every, dissolveRarely), d.every)
+		require.EqualValues(t, min(every, dissolveRarely), d.every)
 		require.False(t, h.dissolveIdle(), "at once")
-		require.Equal(t, min(every, dissolveRarely), d.every)
-		d.top = h.top - d.every
+		require.EqualValues(t, min(every, dissolveRarely), d.every)
+		d.top = h.top - uint64(d.every)
 	}
 	for i, b := range held {
 		if i%4 == 0 {
@@ -284,4 +284,39 @@ func TestClassWaits(t *testing.T) {
 	for i := range 5 {
 		require.Equal(t, i >= 3, inRuns(h, must(t, h, 48)), i)
 	}
+}
+
+// TestRetire: an empty run that is current is given up when the data has grown by an eighth, if
+// its class has not taken up another since the look before; its class asks for one again.
+func TestRetire(t *testing.T) {
+	h, held := busyHeap(t, 48, 1, nil)
+	ci := uintptr(h.classOf[48/granule])
+	for _, b := range held {
+		if inRuns(h, b) {
+			h.Free(b)
+		}
+	}
+	must(t, h, int(h.top-h.first)<<granuleShift/2) // so that an eighth is more than dissolveEvery
+	h.demand[ci].total = 100
+	look := func(grown uint64) {
+		h.dissolving.top, h.dissolving.retired = h.top-2*dissolveRarely, h.top-grown
+		h.dissolveIdle()
+		require.NoError(t, h.Check())
+	}
+	eighth := (h.top - h.first) >> retireShift
+	h.dissolving.traces[ci].now++
+	look(eighth + 1)
+	require.EqualValues(t, 1, h.hdr.runs[ci], "it has taken one up")
+	b := must(t, h, 48)
+	look(eighth + 1)
+	require.EqualValues(t, 1, h.hdr.runs[ci], "it is not empty")
+	h.Free(b)
+	look(eighth)
+	require.EqualValues(t, 1, h.hdr.runs[ci], "the data has not grown")
+	look(eighth + 1)
+	require.Zero(t, h.hdr.runs[ci])
+	require.EqualValues(t, 50, h.demand[ci].total)
+	require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrDoubleFree)
+	must(t, h, 48)
+	require.NoError(t, h.Check())
 }

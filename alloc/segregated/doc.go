@@ -44,8 +44,10 @@
 //     of up to 64 slots is cut from the best-fit space, unless that would grow
 //     while there are many free spans that hold the block alone.
 //  3. A class has no runs before its blocks are many (twice the slots of a run
-//     live, above 256 bytes six times) or often asked for (1024 times); until
-//     then, and for sizes above the largest class, the block is a span: the newest
+//     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; or
+//     1024 times, in a heap that is still or where its part of all requests is four times that
+//     of a run in the data); until then, and for sizes above the largest class, the block is a
+//     span: the newest
 //     in the quick list of its size that is large enough; else the closest of the
 //     free spans that a bounded search finds, cut from its end; else what the top
 //     grows by. Pages for that are made usable 64 KiB at a time, and from 1 MiB of
@@ -56,16 +58,17 @@
 //     which one is found out then.
 //  5. A run that becomes empty goes back to the best-fit space, and so does the
 //     free part of one that is sparse, before the data grows, if its class asks
-//     for no more: its live slots are spans from then on. A freed span
-//     waits in the quick list of its size (of up to 64 KiB, from 2 KiB on of eight
-//     sizes a doubling; seven of each; 8 KiB or 1/256 of the heap in all, 1/32 while
-//     they serve two of three requests, 64 KiB while the heap has less than 256 KiB;
-//     when it has not grown for long 1/2, and more than seven) or is joined with its
-//     free neighbours at once; one that ends at the top lowers it. Of a long row of frees
+//     for no more: its live slots are spans from then on. An empty one that is current is
+//     kept until the data has grown by an eighth. A freed span waits in the quick list of its
+//     size (of up to 64 KiB, from 2 KiB on of eight sizes a doubling; seven of each; 8 KiB or
+//     1/256 of the heap in all, 1/32 while they serve two of three requests, 64 KiB while the
+//     heap has less than 256 KiB; more than seven, and 1/2, when the heap is still, which is
+//     when it has not grown for twice as many operations as it took to grow) or is joined with
+//     its free neighbours at once; one that ends at the top lowers it. Of a long row of frees
 //     the spans and runs, 2048 at most, are joined all together, before the next span
 //     is taken (deferred.go). Of one in no order Free only clears the bits and notes
 //     what else there is to do, which is done with all others before the next block
-//     that is not at hand (notes.go). A heap that has not grown for half a million
+//     that is not at hand (notes.go). A still heap that has not grown for half a million
 //     operations is calm, and gives spans of more than 2 KiB the sizes of their lists,
 //     up to 1/8 more, if there is a free one of that size; before it grows by pages that
 //     were not touched, it cuts what it needs from a larger span of its lists.

@@ -273,18 +273,30 @@ func (h *Heap) diminish(g, old, n uint64) bool {
 // keepsMuch reports whether there may be something for reclaim.
 func (h *Heap) keepsMuch() bool {
 	d := &h.dissolving
-	return h.quick.total != 0 && h.top-h.first >= quickTiny || h.top-d.top >= max(d.every, dissolveEvery)
+	return h.quick.total != 0 && h.top-h.first >= quickTiny || h.top-d.top >= max(uint64(d.every), dissolveEvery)
 }
 
 // reclaim makes free spans of what the heap keeps for speed, for a request of n granules:
-// those in the quick lists, which a tiny heap keeps, or else sparse runs. A calm heap asks
-// again for what it keeps, and gives up one span of a bucket above that of n, if there is one.
-// It reports whether there was anything.
+// those in the quick lists, which a tiny heap keeps, or else empty and sparse runs. A calm heap
+// asks again for what it keeps, and gives up one span of a bucket above that of n, if there is
+// one. It reports whether there was anything. A heap that has given back many of its pages
+// since its peak keeps all, and grows.
 func (h *Heap) reclaim(n uint64) bool {
+	if !h.nearPeak(n) {
+		return false
+	}
 	if h.top-h.first >= quickTiny && (h.quick.calm != 0 && h.freeAbove(n) || h.flushQuick()) {
 		return true
 	}
 	return h.dissolveIdle()
+}
+
+// nearPeak reports whether with n granules more nearly as much is committed as there was ever
+// when the data grew.
+func (h *Heap) nearPeak(n uint64) bool {
+	q := &h.quick
+	q.peak = max(q.peak, h.committed)
+	return h.committed+n<<granuleShift > q.peak-q.peak>>quickPeak
 }
 
 // reserveSpan finds n granules placed on a and leaves them without marks, so

@@ -10,7 +10,7 @@ import (
 // every call has to come here.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	h.endRow()
-	if h.heldTo != 0 && !h.hooked {
+	if h.overdue() && !h.hooked {
 		h.tick() // those who take slots alone do not come to it otherwise
 	}
 	if ci := uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses; ci != 0 && !h.hooked {

@@ -579,7 +579,7 @@ func TestNotesOnlyWhenWorth(t *testing.T) {
 	slices.Reverse(bs)
 	require.Less(t, noting(h, bs[:2000]), 200)
 
-	for size, most := range map[int]int{16: 10_000, 500: 20_000} {
+	for size, most := range map[int]int{16: 13_000, 500: 20_000} {
 		h := fresh(t, 64<<20, nil)
 		var bs [][]byte
 		for range 20_000 {

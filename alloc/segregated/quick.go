@@ -51,15 +51,19 @@ type quickLists struct {
 	total     uint64                       // granules in the buckets
 	most      uint64                       // granules they may hold now
 	part      uint64                       // granules of a span that is kept whatever they hold
-	hand      uint64                       // the bucket that is emptied next when there is too much
-	share     uint64                       // quickShare, quickHits or quickStill
 	calm      uint64                       // 1 in a calm heap, else 0
-	hits      uint64                       // requests of this sample that were served
-	misses    uint64                       // and those that were not
+	hits      uint32                       // requests of this sample that were served
+	misses    uint32                       // and those that were not
+	strayed   uint32                       // of hits, those from another bucket than the first looked in
+	ops       uint32                       // operations of this sample
 	still     uint64                       // operations since the data grew, but for those when pages were given back
 	stood     uint64                       // most data that there was when it grew last
+	grew      uint64                       // operations there had been then
+	peak      uint64                       // most bytes committed when the lists were to be emptied
+	hand      uint32                       // the bucket that is emptied next when there is too much
+	share     uint8                        // quickShare, quickHits or quickStill
 	scattered bool                         // for spans above exactBins, Malloc goes by filled
-	strayed   uint32                       // of hits, those from another bucket than the first looked in
+	searching bool                         // many operations look for a span in the best-fit space
 	bucket    [quickBuckets]quickBucket    // each is a cache line, as what is before has 88 bytes
 	filled    [quickWords]uint64           // bit set: the bucket may hold spans
 	wideBins  [quickMax >> wideShift]uint8 // by size, see wideBin
@@ -254,19 +258,19 @@ func (h *Heap) makeRoom(n uint64) bool {
 // emptyNext frees the spans of the next bucket in turn that has any.
 func (h *Heap) emptyNext() {
 	q := &h.quick
-	w := q.hand / 64 % uint64(len(q.filled))
+	w := q.hand / 64 % quickWords
 	rest := q.filled[w] >> (q.hand % 64) << (q.hand % 64)
 	if rest == 0 {
 		q.hand = (w + 1) * 64
 		return
 	}
-	i := w*64 + uint64(bits.TrailingZeros64(rest))
+	i := w*64 + uint32(bits.TrailingZeros64(rest))
 	q.hand = i + 1
 	if b := &q.bucket[i]; b.used {
 		b.used = false
 		return
 	}
-	h.emptyBucket(i)
+	h.emptyBucket(uint64(i))
 }
 
 // emptyBucket frees the spans of bucket i.

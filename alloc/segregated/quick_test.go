@@ -167,12 +167,12 @@ func TestLargestInQuickLists(t *testing.T) {
 	h, _ := stillHeap(t)
 	for _, c := range []struct {
 		size int
-		kept uint64
+		kept uint32
 	}{{quickMax << granuleShift, 1}, {quickMax<<granuleShift + 1, 0}} {
 		b := must(t, h, c.size)
 		total, hits := h.quick.total, h.quick.hits
 		h.Free(b)
-		require.Equal(t, total+c.kept*quickMax, h.quick.total)
+		require.Equal(t, total+uint64(c.kept)*quickMax, h.quick.total)
 		must(t, h, c.size)
 		require.Equal(t, hits+c.kept, h.quick.hits)
 	}

@@ -1,23 +1,31 @@
 package segregated
 
+import "math"
+
 // How much the quick lists may hold: quickTotal, in a large heap one part in
 // 1<<quickShare, or 1<<quickHits while two of three requests are served from the lists.
 // A span of more than one part in quickPart of that is kept only as long as they stay
 // below half of it. A span that would be too much is kept if one of the next two buckets
 // in turn can be emptied for it, which are spared when they were of use since their last
-// turn. Before the data would grow by pages that were not touched all buckets are
-// emptied, or a calm heap takes one larger span from one, and by each sweep those that were of
-// no use since the one before.
+// turn. Before the data would grow by pages that were not touched all buckets are emptied, if
+// memory comes near its peak by that, or a calm heap takes one larger span from one; and by each
+// sweep those that were of no use since the one before.
 //
 // Two kinds of heaps do not miss what the lists hold. One whose data is tiny, less than
-// quickTiny, may keep quickTinyMost, and grows before it empties them. One that has not
-// grown for stillOps operations, not counting those after which pages were given back,
-// keeps its pages anyhow: the lists may have one part in 1<<quickStill of the data until
-// it grows, and serve a request also from the next buckets, with up to 1/4 more. As that
-// makes it grow by some per cent itself, it has to grow by more to be taken for one that
-// grows again. After calmOps operations it is calm: then it gives requests the sizes of its
-// buckets, up to 1/8 more, so that what is freed serves all that have the same bucket. It
-// does so only where there is a free span of that size.
+// quickTiny, may keep quickTinyMost, and grows before it empties them. One that is still keeps
+// its pages anyhow: it has not grown for stillAge times as many operations as there had been
+// when it grew last, between stillOps and stillMost, not counting those after which pages were
+// given back. Its lists may have one part in 1<<quickStill of the data until it grows, and
+// serve a request also from the next buckets, with up to 1/4 more. As that makes it grow by
+// some per cent itself, it has to grow by more to be taken for one that grows again. After
+// calmOps operations it is calm: then it gives requests the sizes of its buckets, up to 1/8
+// more, so that what is freed serves all that have the same bucket. It does so only where
+// there is a free span of that size.
+//
+// A heap is searching if in four of ten operations a span had to be looked for in the best-fit
+// space, as in programs that use large blocks of many sizes, until fewer than that ask
+// for spans at all. It spends most of its time on it, and is still when it has not grown for
+// searchingOps operations.
 //
 // A still heap is scattered if more than one in quickStray of the requests that are served are
 // from another bucket than the first they looked in: then a processor guesses wrong too often
@@ -25,25 +33,31 @@ package segregated
 // clears the bit of one that it empties, both without a branch. In other heaps it is faster to
 // guess than to wait for bits that Free has just written.
 const (
-	quickTotal    = 8 << 10 >> granuleShift // granules
-	quickShare    = 8
-	quickHits     = 5
-	quickStill    = 1
-	quickSample   = 256 // requests after which it is seen how many are served
-	quickTiny     = 256 << 10 >> granuleShift
-	quickTinyMost = 64 << 10 >> granuleShift
-	quickPart     = 8
-	quickStray    = 8
-	stillOps      = 65536
-	calmOps       = 8 * stillOps
-	quickGrown    = 5 // it has grown when it is larger by one part in 1<<quickGrown,
-	quickStirred  = 2 // while still one part in 1<<quickStirred
+	quickTotal     = 8 << 10 >> granuleShift // granules
+	quickShare     = 8
+	quickHits      = 5
+	quickStill     = 1
+	quickSample    = 256 // requests after which it is seen how many are served
+	quickTiny      = 256 << 10 >> granuleShift
+	quickTinyMost  = 64 << 10 >> granuleShift
+	quickPart      = 8
+	quickStray     = 8
+	quickSearching = 4 // tenths
+	searchingOps   = 2048
+	stillOps       = 65536
+	stillAge       = 2
+	stillMost      = 16 * stillOps
+	calmOps        = 8 * stillOps
+	quickGrown     = 5 // it has grown when it is larger by one part in 1<<quickGrown,
+	quickStirred   = 2 // while still one part in 1<<quickStirred
+	quickPeak      = 4 // all is given up if what is committed is within one part in 1<<quickPeak of the peak
 )
 
-// adapt sets the part of the data that the lists may hold by how many requests
-// they served since the last time, and where Malloc looks for spans by how many of these
-// were in another bucket. What the lists hold too much goes bit by bit.
-func (q *quickLists) adapt(data uint64) {
+// adapt is told of so many operations. It sets the part of the data that the lists may hold by
+// how many requests they served since the last sample, and where Malloc looks for spans by how
+// many of these were in another bucket. What the lists hold too much goes bit by bit.
+func (q *quickLists) adapt(data, ops uint64) {
+	q.ops = uint32(min(uint64(q.ops)+ops, math.MaxUint32))
 	if q.hits+q.misses < quickSample {
 		return
 	}
@@ -53,32 +67,35 @@ func (q *quickLists) adapt(data uint64) {
 			q.share = quickHits
 		}
 	}
-	q.scattered = q.share == quickStill && uint64(q.strayed) > q.hits/quickStray
-	q.hits, q.misses, q.strayed = 0, 0, 0
+	q.scattered = q.share == quickStill && q.strayed > q.hits/quickStray
+	many := uint64(q.ops) * quickSearching
+	q.searching = 10*uint64(q.misses) > many || q.searching && 10*uint64(q.hits+q.misses) > many
+	q.hits, q.misses, q.ops, q.strayed = 0, 0, 0, 0
 	q.fit(data)
 }
 
 // rest is told of operations during which no pages were given back, and reports whether
 // there were so many since the data grew that the lists may hold much.
 func (q *quickLists) rest(data, ops uint64) bool {
-	if q.still += ops; q.still >= stillOps {
+	q.still += ops
+	if q.still >= max(stillOps, min(stillAge*q.grew, stillMost)) || q.searching && q.still >= searchingOps {
 		q.share = quickStill
 		q.fit(data)
 	}
-	if q.still >= calmOps {
+	if q.share == quickStill && q.still >= calmOps {
 		q.calm = 1
 	}
 	return q.share == quickStill
 }
 
-// grown is told that there has never been so much data.
-func (q *quickLists) grown(data uint64) {
+// grown is told that there has never been so much data, and how many operations there were.
+func (q *quickLists) grown(data, ops uint64) {
 	grown := q.stood >> quickGrown
 	if q.share == quickStill {
 		grown = q.stood >> quickStirred
 	}
 	if data > q.stood+grown {
-		q.share, q.calm, q.scattered, q.still, q.stood = quickShare, 0, false, 0, data
+		q.share, q.calm, q.scattered, q.still, q.stood, q.grew = quickShare, 0, false, 0, data, ops
 	}
 }
 

@@ -13,8 +13,10 @@ package segregated
 import "math/bits"
 
 // A class gets its first run when it is populous or busy: when classFull times
-// the slots of a run are live in the best-fit space, or after classBusy blocks
-// came from there. Until then a run would be mostly waste; that of sizes above
+// the slots of a run are live in the best-fit space; after classOften requests were served from
+// there, if these are one in classShare of all requests to the heap; or after classBusy of them,
+// if they are classWorth times as large a part of all as the run is of the data.
+// Until then a run would be mostly waste; that of sizes above
 // classSmall bytes, of which there are more, still would, so that classFullLarge times
 // the slots have to be live.
 //
@@ -27,6 +29,9 @@ const (
 	classFullLarge = 6
 	classSmall     = 256
 	classBusy      = 1024
+	classOften     = 32
+	classShare     = 40
+	classWorth     = 4
 	classWait      = 8
 	crowded        = 64
 	crowdedLess    = 16
@@ -36,9 +41,23 @@ const (
 // demand counts the blocks of a class that come from the best-fit space.
 type demand struct {
 	live  int32
-	full  int32 // live ones with which the class gets its first run
-	total uint32
+	full  int32  // live ones with which the class gets its first run
+	total uint32 // requests, as long as the class had no run
 	wait  uint32 // requests before the class asks for a run again
+}
+
+// isBusy reports whether there were so many requests for class ci, which has no run, that it
+// gets one.
+func (h *Heap) isBusy(ci uintptr) bool {
+	total := h.demand[ci].total
+	return total >= classOften && (uint64(total)*classShare >= h.mallocs || total >= classBusy && (h.quick.share == quickStill || h.isWorth(ci)))
+}
+
+// isWorth reports whether a run of class ci takes a small part of the data, compared with that
+// of the class of all requests.
+func (h *Heap) isWorth(ci uintptr) bool {
+	run, data := uint64(h.classes[ci].units)*unitGranules, h.top-h.first
+	return float64(h.demand[ci].total)*float64(data) >= classWorth*float64(run)*float64(h.mallocs)
 }
 
 // asSpan counts a request for class ci, which has no slot at hand, and reports whether
@@ -53,7 +72,7 @@ func (h *Heap) asSpan(ci uintptr) bool {
 		if h.deferred.row >= deferAfter {
 			h.coalesce() // so that d is right
 		}
-		if d.total++; d.live < d.full && d.total < classBusy {
+		if d.total++; d.live < d.full && !h.isBusy(ci) {
 			return true
 		}
 	}
@@ -70,7 +89,7 @@ func (h *Heap) asSpan(ci uintptr) bool {
 func (h *Heap) isSeldom(ci uintptr) bool {
 	ci %= maxClasses
 	d := &h.demand[ci]
-	if h.hdr.partial[ci] != 0 || h.deferred.row >= deferAfter || d.live >= d.full || d.total >= classBusy-1 {
+	if h.hdr.partial[ci] != 0 || h.deferred.row >= deferAfter || d.live >= d.full || h.isBusy(ci) {
 		return false
 	}
 	d.total++
@@ -147,7 +166,7 @@ func (c *class) empty() uint64 { return ^c.valid }
 // partial run that was listed first, else a new run if the class is to have
 // one. It reports whether there are any.
 func (h *Heap) refill(ci uintptr) bool {
-	if h.heldTo != 0 {
+	if h.overdue() {
 		if h.tick(); h.err != nil { // as in mallocSlow
 			return false
 		}

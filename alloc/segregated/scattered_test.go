@@ -15,8 +15,9 @@ import (
 func TestScattered(t *testing.T) {
 	const hits = 2 * quickSample
 	for _, c := range []struct {
-		share, strayed uint64
-		want           bool
+		share   uint8
+		strayed uint32
+		want    bool
 	}{
 		{quickStill, hits / quickStray, false},
 		{quickStill, hits/quickStray + 1, true},
@@ -25,14 +26,14 @@ func TestScattered(t *testing.T) {
 		var q quickLists
 		q.prepare()
 		for _, before := range []bool{false, true} {
-			q.share, q.hits, q.misses, q.strayed, q.scattered = c.share, hits, 10, uint32(c.strayed), before
-			q.adapt(1 << 20)
+			q.share, q.hits, q.misses, q.strayed, q.scattered = c.share, hits, 10, c.strayed, before
+			q.adapt(1<<20, 0)
 			require.Equal(t, c.want, q.scattered, "%+v", c)
 			require.Zero(t, q.strayed)
 		}
-		q.adapt(1 << 20)
+		q.adapt(1<<20, 0)
 		require.Equal(t, c.want, q.scattered, "there are too few requests to tell")
-		q.grown(1 << 20)
+		q.grown(1<<20, 0)
 		require.False(t, q.scattered, "it has grown")
 	}
 }

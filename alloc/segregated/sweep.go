@@ -40,13 +40,17 @@ const (
 // soonGranules is soonPages in granules: so much goes back to the system when it is freed.
 func (h *Heap) soonGranules() uint64 { return soonPages * h.pageGranules }
 
+// overdue reports whether it has long been time for a tick, or there are pages that are held
+// until one. Operations of slots look for it now and then, the others tick when it is time.
+func (h *Heap) overdue() bool { return h.heldTo != 0 || h.mallocs+h.frees >= h.sweepAt+restEvery }
+
 // tick sweeps when it is time and there is credit.
 func (h *Heap) tick() {
 	ops := h.mallocs + h.frees
 	if ops < h.sweepAt {
 		return
 	}
-	h.quick.adapt(h.top - h.first)
+	h.quick.adapt(h.top-h.first, ops-h.lastTick)
 	h.earned += ops - h.lastTick
 	h.lastTick = ops
 	h.credit += h.earned / opsPerPage

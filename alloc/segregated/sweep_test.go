@@ -5,14 +5,15 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
 )
 
-// churn makes n pairs of operations pass.
+// churn makes n pairs of operations on spans pass.
 func churn(t *testing.T, h *Heap, n int) {
 	for range n {
-		h.Free(must(t, h, 40))
-		h.Free(must(t, h, 700))
+		h.Free(must(t, h, 2100))
+		h.Free(must(t, h, 3000))
 	}
 }
 
@@ -34,6 +35,34 @@ func TestGiveBack(t *testing.T) {
 	require.NoError(t, filled(z, 0))
 	h.Free(z)
 	h.Free(keep)
+}
+
+// TestGiveBackWhileSlotsAreTaken: a program that has freed much and goes on with slots alone
+// gets its pages back to the system, too.
+func TestGiveBackWhileSlotsAreTaken(t *testing.T) {
+	for name, take := range map[string]func(h *Heap){
+		"the same slot over and over": func(h *Heap) { h.Free(must(t, h, 40)) },
+		"with a sink":                 func(h *Heap) { h.Free(must(t, h, 40)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := &Options{}
+			if name == "with a sink" {
+				o.Sink = func(alloc.Event) {}
+			}
+			h := freshIn(t, 64<<20, &arena.Options{}, o)
+			heat(t, h, 40)
+			low, full := must(t, h, 200<<10), 0
+			fill(low, 1)
+			must(t, h, 200<<10)
+			full = h.region.Stats().Committed
+			h.Free(low)
+			for range 5 * restEvery {
+				take(h)
+			}
+			require.Less(t, h.region.Stats().Committed, full-150<<10)
+			require.NoError(t, h.Check())
+		})
+	}
 }
 
 // TestCreditEnds: a program that takes and frees the same megabytes over and

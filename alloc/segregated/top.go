@@ -73,7 +73,7 @@ func (h *Heap) setTop(g uint64) {
 		if highest := d.highest; g > highest {
 			d.highest = g
 			h.credit += growPages * (g>>h.pageShift - highest>>h.pageShift)
-			h.quick.grown(g - h.first)
+			h.quick.grown(g-h.first, h.mallocs+h.frees)
 		}
 	}
 	h.endAt(g)

@@ -1,0 +1,98 @@
+package segregated
+
+import (
+	"math"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestStillAge: a heap is still when it has not grown for twice as many operations as it took
+// to grow, for stillOps at least, and for stillMost at most.
+func TestStillAge(t *testing.T) {
+	for grew, want := range map[uint64]uint64{
+		0: stillOps, stillOps / 2: stillOps, stillOps/2 + 1: stillOps + 2, 100_000: 200_000,
+		stillMost / 2: stillMost, stillMost: stillMost, math.MaxUint64 / 4: stillMost,
+	} {
+		var q quickLists
+		q.prepare()
+		q.grown(1<<20, grew)
+		require.False(t, q.rest(1<<20, want-1), "after %d", grew)
+		require.True(t, q.rest(1<<20, 1), "after %d", grew)
+		q.grown(1<<20+1<<20>>quickStirred, grew)
+		require.True(t, q.rest(1<<20, 0), "it may grow a little by itself")
+		q.grown(1<<20+1<<20>>quickStirred+1, 2*stillMost)
+		require.False(t, q.rest(1<<20, stillMost-1), "it has grown")
+	}
+}
+
+// TestCalmIsStill: a heap that has not grown for long, but not for long enough to be still, is
+// not calm.
+func TestCalmIsStill(t *testing.T) {
+	var q quickLists
+	q.prepare()
+	q.grown(1<<20, stillMost)
+	q.rest(1<<20, stillMost-1)
+	require.Zero(t, q.calm)
+	q.rest(1<<20, 1)
+	require.EqualValues(t, 1, q.calm)
+}
+
+// TestSearching: a heap is searching when in more than four of ten operations a span had to be
+// looked for, and until no more than four of ten ask for spans.
+func TestSearching(t *testing.T) {
+	const ops = 1000
+	for _, c := range []struct {
+		before       bool
+		hits, misses uint32
+		want         bool
+	}{
+		{false, 0, 400, false},
+		{false, 0, 401, true},
+		{false, 500, 400, false},
+		{true, 0, 400, false},
+		{true, 401, 0, true},
+		{true, 200, 201, true},
+		{true, 255, 0, true}, // too few to tell
+	} {
+		var q quickLists
+		q.prepare()
+		q.grown(1<<20, 0)
+		q.searching, q.ops, q.hits, q.misses = c.before, ops/2, c.hits, c.misses
+		q.adapt(1<<20, ops/2)
+		require.Equal(t, c.want, q.searching, "%+v", c)
+		require.Equal(t, c.want, q.rest(1<<20, searchingOps), "%+v", c)
+	}
+}
+
+// TestSearchingHeap: blocks of many large sizes make a heap search, small ones do not.
+func TestSearchingHeap(t *testing.T) {
+	for least, want := range map[int]bool{3000: true, 64: false} {
+		h := fresh(t, 64<<20, nil)
+		bs := make([][]byte, 256)
+		for i := range 4 * searchingOps {
+			k := i * 7 % len(bs)
+			h.Free(bs[k])
+			bs[k] = must(t, h, least+i*i%61*(least>>4))
+		}
+		require.Equal(t, want, h.quick.share == quickStill, "from %d bytes", least)
+		require.NoError(t, h.Check())
+	}
+}
+
+// TestNearPeak: a heap that has given back much of its pages grows without giving up what its
+// lists hold; one that comes near its peak does not.
+func TestNearPeak(t *testing.T) {
+	h := fresh(t, 64<<20, nil)
+	page := uint64(h.region.PageSize())
+	h.committed = 100 * page
+	require.True(t, h.nearPeak(1))
+	require.Equal(t, 100*page, h.quick.peak)
+	h.committed = 90 * page
+	for granules, want := range map[uint64]bool{
+		1: false, (15*100*page/16 - 90*page) >> granuleShift: false, (15*100*page/16-90*page)>>granuleShift + 1: true, 1 << 20: true,
+	} {
+		require.Equal(t, want, h.nearPeak(granules), "%d granules", granules)
+	}
+	require.Equal(t, 100*page, h.quick.peak)
+}
