@@ -8,6 +8,9 @@
 // traces compiled to the same operations, the same touches, the same readings,
 // the same generated sizes. [Rounds] runs them interleaved and collects figures.
 //
+// Traces of other programs than those that come with memlab are made by cmd/record (package
+// record).
+//
 // What the figures mean: times are wall time, the least of all rounds, since
 // what disturbs a machine only adds. Compare ratios, not absolute times, and
 // only those of one run.
