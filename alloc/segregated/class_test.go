@@ -229,11 +229,11 @@ func TestBusyClass(t *testing.T) {
 		want  bool
 	}{
 		{"few", classOften - 1, 1, quickShare, false},
-		{"a large part", classOften, classOften * classShare, quickShare, true},
-		{"a smaller one", classOften, classOften*classShare + 1, quickShare, false},
-		{"many, and worth it", classBusy, uint64(classBusy * parts / classWorth), quickShare, true},
-		{"many, not worth it", classBusy, uint64(classBusy*parts/classWorth) + 1, quickShare, false},
-		{"fewer", classBusy - 1, uint64((classBusy - 1) * parts / classWorth), quickShare, false},
+		{"a large part", classOften, classOften * classOneIn, quickShare, true},
+		{"a smaller one", classOften, classOften*classOneIn + 1, quickShare, false},
+		{"many, and worth it", classBusy, uint64(classBusy * parts / classPays), quickShare, true},
+		{"many, not worth it", classBusy, uint64(classBusy*parts/classPays) + 1, quickShare, false},
+		{"fewer", classBusy - 1, uint64((classBusy - 1) * parts / classPays), quickShare, false},
 		{"many in a still heap", classBusy, 1 << 40, quickStill, true},
 		{"fewer in a still heap", classBusy - 1, 1 << 40, quickStill, false},
 	} {
@@ -241,4 +241,30 @@ func TestBusyClass(t *testing.T) {
 		require.Equal(t, c.want, h.isBusy(ci), c.name)
 	}
 	h.mallocs = mallocs
+}
+
+// TestFirstRun: a class gets its first run with the request after classOften, or after as many
+// live blocks as it is to have, whatever the heap does besides.
+func TestFirstRun(t *testing.T) {
+	for name, o := range map[string]*Options{"plain": {}, "with a sink": {Sink: func(alloc.Event) {}}, "checked": {Mode: Checked}} {
+		for _, seldom := range []bool{false, true} {
+			h := fresh(t, 8<<20, o)
+			if seldom {
+				h.mallocs += 1 << 40
+			}
+			ci := func() int { return slices.IndexFunc(h.hdr.runs[:], func(n uint32) bool { return n != 0 }) }
+			n := 0
+			for ; ci() < 0; n++ {
+				must(t, h, 500)
+			}
+			want := classOften + 1
+			if seldom {
+				want = h.classes[ci()].fullAt() + 1
+			}
+			require.Equal(t, want, n, "%s, seldom %v", name, seldom)
+			if seldom {
+				h.mallocs -= 1 << 40
+			}
+		}
+	}
 }

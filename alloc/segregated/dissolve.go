@@ -8,13 +8,14 @@ import "math/bits"
 // the rest free ones, which join with their neighbours. No block moves.
 //
 // The heap looks for such runs before the data grows by pages that were not
-// touched, once in dissolveEvery granules, and twice as seldom, down to once in
+// touched, and memory comes near its peak by that, once in dissolveEvery granules, and twice as seldom, down to once in
 // dissolveRarely, each time that it finds none: in the classes that have not taken up
 // a run since the look before, and no more than a few at a time, so that what it
 // costs is in proportion to the growth that it may spare.
 //
-// The current run of a class is none of them, unless it is empty: when the data has grown by one
-// part in 1<<retireShift, such runs are given up, too.
+// The current run of a class is not among them. If it is empty it is given up, too, at a look
+// after the top rose by more than one part in 1<<retireShift of the data, or sank, since that was
+// done last; a class that was not reached waits for the next time.
 //
 // A heap in a file keeps its runs: there is no order of single words in which a
 // run can become spans that leaves a readable heap at each step (see rebuild.go).
@@ -24,13 +25,13 @@ const (
 	dissolveLooks  = 64 // runs looked at each time
 	dissolveRuns   = 16 // runs dissolved each time
 	dissolveFree   = 4  // those of which at least one slot in so many is free
-	retireShift    = 3
+	retireShift    = 4
 )
 
 // dissolveState says how far the search for runs to dissolve has come.
 type dissolveState struct {
 	top     uint64 // the top when the heap looked last
-	retired uint64 // and when it gave up empty runs
+	retired uint64 // and when it gave up empty runs last
 	every   uint32 // granules of growth until it looks again, if more than dissolveEvery
 	class   uint32 // less 1: the class to look at next
 	traces  [maxClasses]classTrace
@@ -42,8 +43,8 @@ type classTrace struct {
 	next        uint32 // the partial run to look at next; 0: the first
 }
 
-// dissolveIdle dissolves sparse runs of idle classes and reports whether there
-// were any.
+// dissolveIdle dissolves sparse runs of idle classes, gives up empty current ones when it is
+// time, and reports whether there were any of either.
 func (h *Heap) dissolveIdle() bool {
 	d := &h.dissolving
 	if h.durable || h.shared != nil || h.top-d.top < max(uint64(d.every), dissolveEvery) { // a heap that has shrunk looks at once
@@ -69,10 +70,10 @@ func (h *Heap) dissolveIdle() bool {
 			if h.hdr.partial[ci]|t.next != 0 { // else there is none
 				h.dissolveClass(ci, &looks, &runs)
 			}
-			if retires && h.retire(ci) {
+			if retires && runs > 0 && h.retire(ci) {
 				runs--
 			}
-			if looks <= 0 || runs <= 0 || h.err != nil {
+			if looks == 0 || runs == 0 || h.err != nil {
 				break
 			}
 		}
@@ -87,8 +88,8 @@ func (h *Heap) dissolveIdle() bool {
 	return false
 }
 
-// retire gives up the current run of class ci if it is empty, and reports whether it was. The
-// class has to ask for another.
+// retire gives up the current run of class ci if it is empty, and reports whether it was. As
+// after dissolve, the class has to be busy again before it gets another.
 func (h *Heap) retire(ci uintptr) bool {
 	c := &h.classes[ci%maxClasses]
 	run := c.cur
@@ -97,7 +98,7 @@ func (h *Heap) retire(ci uintptr) bool {
 	}
 	c.cur, c.avail = 0, 0
 	h.leaveRun(ci, run)
-	h.demand[ci%maxClasses].total /= 2
+	h.demand[ci%maxClasses].total = 0
 	return true
 }
 

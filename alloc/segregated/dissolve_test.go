@@ -286,8 +286,9 @@ func TestClassWaits(t *testing.T) {
 	}
 }
 
-// TestRetire: an empty run that is current is given up when the data has grown by an eighth, if
-// its class has not taken up another since the look before; its class asks for one again.
+// TestRetire: an empty run that is current is given up when the data has grown by a sixteenth,
+// or shrunk, if its class has not taken up another since the look before; its class has to be
+// busy again to get another.
 func TestRetire(t *testing.T) {
 	h, held := busyHeap(t, 48, 1, nil)
 	ci := uintptr(h.classOf[48/granule])
@@ -296,27 +297,32 @@ func TestRetire(t *testing.T) {
 			h.Free(b)
 		}
 	}
-	must(t, h, int(h.top-h.first)<<granuleShift/2) // so that an eighth is more than dissolveEvery
-	h.demand[ci].total = 100
-	look := func(grown uint64) {
+	must(t, h, int(h.top-h.first)<<granuleShift) // so that a sixteenth is more than dissolveEvery
+	look := func(grown uint64) bool {
 		h.dissolving.top, h.dissolving.retired = h.top-2*dissolveRarely, h.top-grown
-		h.dissolveIdle()
+		found := h.dissolveIdle()
 		require.NoError(t, h.Check())
+		return found
 	}
-	eighth := (h.top - h.first) >> retireShift
+	part := (h.top - h.first) >> retireShift
 	h.dissolving.traces[ci].now++
-	look(eighth + 1)
-	require.EqualValues(t, 1, h.hdr.runs[ci], "it has taken one up")
+	require.False(t, look(part+1), "it has taken one up")
+	require.Equal(t, h.top, h.dissolving.retired)
 	b := must(t, h, 48)
-	look(eighth + 1)
-	require.EqualValues(t, 1, h.hdr.runs[ci], "it is not empty")
+	require.False(t, look(part+1), "it is not empty")
 	h.Free(b)
-	look(eighth)
-	require.EqualValues(t, 1, h.hdr.runs[ci], "the data has not grown")
-	look(eighth + 1)
+	require.False(t, look(part), "the data has not grown")
+	require.EqualValues(t, 1, h.hdr.runs[ci])
+	require.True(t, look(part+1))
 	require.Zero(t, h.hdr.runs[ci])
-	require.EqualValues(t, 50, h.demand[ci].total)
+	require.Zero(t, h.demand[ci].total)
 	require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrDoubleFree)
-	must(t, h, 48)
-	require.NoError(t, h.Check())
+
+	for h.hdr.runs[ci] == 0 {
+		held = append(held, must(t, h, 48))
+	}
+	h.Free(held[len(held)-1])
+	h.dissolving.traces[ci].before = h.dissolving.traces[ci].now
+	require.True(t, look(^uint64(0)), "it has shrunk")
+	require.Zero(t, h.hdr.runs[ci])
 }

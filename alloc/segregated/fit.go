@@ -279,8 +279,8 @@ func (h *Heap) keepsMuch() bool {
 // reclaim makes free spans of what the heap keeps for speed, for a request of n granules:
 // those in the quick lists, which a tiny heap keeps, or else empty and sparse runs. A calm heap
 // asks again for what it keeps, and gives up one span of a bucket above that of n, if there is
-// one. It reports whether there was anything. A heap that has given back many of its pages
-// since its peak keeps all, and grows.
+// one. It reports whether there was anything. A heap that is not near its peak keeps all, and
+// grows.
 func (h *Heap) reclaim(n uint64) bool {
 	if !h.nearPeak(n) {
 		return false
@@ -291,12 +291,10 @@ func (h *Heap) reclaim(n uint64) bool {
 	return h.dissolveIdle()
 }
 
-// nearPeak reports whether with n granules more nearly as much is committed as there was ever
-// when the data grew.
+// nearPeak reports whether n granules more would bring what is committed to within one part in
+// 1<<quickPeak of the most that ever was, or above.
 func (h *Heap) nearPeak(n uint64) bool {
-	q := &h.quick
-	q.peak = max(q.peak, h.committed)
-	return h.committed+n<<granuleShift > q.peak-q.peak>>quickPeak
+	return h.committed+n<<granuleShift > h.peak-h.peak>>quickPeak
 }
 
 // reserveSpan finds n granules placed on a and leaves them without marks, so

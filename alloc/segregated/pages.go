@@ -135,6 +135,7 @@ func (h *Heap) commitBytes(lo, hi uint64) bool {
 	} else {
 		h.committed += hi - lo
 	}
+	h.peak = max(h.peak, h.committed)
 	if h.sink != nil {
 		h.emitPages(lo, hi, true)
 	}

@@ -58,13 +58,12 @@ type quickLists struct {
 	ops       uint32                       // operations of this sample
 	still     uint64                       // operations since the data grew, but for those when pages were given back
 	stood     uint64                       // most data that there was when it grew last
-	grew      uint64                       // operations there had been then
-	peak      uint64                       // most bytes committed when the lists were to be emptied
+	grewAt    uint64                       // operations there had been then
 	hand      uint32                       // the bucket that is emptied next when there is too much
 	share     uint8                        // quickShare, quickHits or quickStill
 	scattered bool                         // for spans above exactBins, Malloc goes by filled
 	searching bool                         // many operations look for a span in the best-fit space
-	bucket    [quickBuckets]quickBucket    // each is a cache line, as what is before has 88 bytes
+	bucket    [quickBuckets]quickBucket    // each is a cache line, as what is before has 80 bytes
 	filled    [quickWords]uint64           // bit set: the bucket may hold spans
 	wideBins  [quickMax >> wideShift]uint8 // by size, see wideBin
 	quickMore

@@ -1,6 +1,6 @@
 package segregated
 
-// When a bucket of the quick lists is full, and the heap has not grown for long, its
+// When a bucket of the quick lists is full, and the heap is still (see quickshare.go), its
 // spans go to a chunk, and come back when it is empty. Chunks lie outside of the region,
 // where a stray write does not find them; those in use and spare ones are joined by
 // their numbers.

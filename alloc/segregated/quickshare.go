@@ -7,9 +7,9 @@ import "math"
 // A span of more than one part in quickPart of that is kept only as long as they stay
 // below half of it. A span that would be too much is kept if one of the next two buckets
 // in turn can be emptied for it, which are spared when they were of use since their last
-// turn. Before the data would grow by pages that were not touched all buckets are emptied, if
-// memory comes near its peak by that, or a calm heap takes one larger span from one; and by each
-// sweep those that were of no use since the one before.
+// turn. Before the data would grow by pages that were not touched, and memory comes near its
+// peak by that, all buckets are emptied; a calm heap takes one larger span from one instead.
+// Each sweep empties those that were of no use since the one before.
 //
 // Two kinds of heaps do not miss what the lists hold. One whose data is tiny, less than
 // quickTiny, may keep quickTinyMost, and grows before it empties them. One that is still keeps
@@ -22,9 +22,9 @@ import "math"
 // more, so that what is freed serves all that have the same bucket. It does so only where
 // there is a free span of that size.
 //
-// A heap is searching if in four of ten operations a span had to be looked for in the best-fit
-// space, as in programs that use large blocks of many sizes, until fewer than that ask
-// for spans at all. It spends most of its time on it, and is still when it has not grown for
+// A heap is searching if in more than searchingTenths of ten operations a span had to be looked
+// for in the best-fit space, as in programs that use large blocks of many sizes, until no more
+// than that ask for spans at all. To search is most of what it does, so it is still after
 // searchingOps operations.
 //
 // A still heap is scattered if more than one in quickStray of the requests that are served are
@@ -33,29 +33,30 @@ import "math"
 // clears the bit of one that it empties, both without a branch. In other heaps it is faster to
 // guess than to wait for bits that Free has just written.
 const (
-	quickTotal     = 8 << 10 >> granuleShift // granules
-	quickShare     = 8
-	quickHits      = 5
-	quickStill     = 1
-	quickSample    = 256 // requests after which it is seen how many are served
-	quickTiny      = 256 << 10 >> granuleShift
-	quickTinyMost  = 64 << 10 >> granuleShift
-	quickPart      = 8
-	quickStray     = 8
-	quickSearching = 4 // tenths
-	searchingOps   = 2048
-	stillOps       = 65536
-	stillAge       = 2
-	stillMost      = 16 * stillOps
-	calmOps        = 8 * stillOps
-	quickGrown     = 5 // it has grown when it is larger by one part in 1<<quickGrown,
-	quickStirred   = 2 // while still one part in 1<<quickStirred
-	quickPeak      = 4 // all is given up if what is committed is within one part in 1<<quickPeak of the peak
+	quickTotal      = 8 << 10 >> granuleShift // granules
+	quickShare      = 8
+	quickHits       = 5
+	quickStill      = 1
+	quickSample     = 256 // requests after which it is seen how many are served
+	quickTiny       = 256 << 10 >> granuleShift
+	quickTinyMost   = 64 << 10 >> granuleShift
+	quickPart       = 8
+	quickStray      = 8
+	searchingTenths = 4
+	searchingOps    = 2048
+	stillOps        = 65536
+	stillAge        = 2
+	stillMost       = 16 * stillOps
+	calmOps         = 8 * stillOps
+	quickGrown      = 5 // it has grown when it is larger by one part in 1<<quickGrown,
+	quickStirred    = 2 // while still one part in 1<<quickStirred
+	quickPeak       = 4 // near the peak is within one part in 1<<quickPeak of it
 )
 
 // adapt is told of so many operations. It sets the part of the data that the lists may hold by
-// how many requests they served since the last sample, and where Malloc looks for spans by how
-// many of these were in another bucket. What the lists hold too much goes bit by bit.
+// how many requests they served since the last sample, where Malloc looks for spans by how many
+// of these were in another bucket, and whether the heap is searching. What the lists hold too
+// much goes bit by bit.
 func (q *quickLists) adapt(data, ops uint64) {
 	q.ops = uint32(min(uint64(q.ops)+ops, math.MaxUint32))
 	if q.hits+q.misses < quickSample {
@@ -68,7 +69,7 @@ func (q *quickLists) adapt(data, ops uint64) {
 		}
 	}
 	q.scattered = q.share == quickStill && q.strayed > q.hits/quickStray
-	many := uint64(q.ops) * quickSearching
+	many := uint64(q.ops) * searchingTenths
 	q.searching = 10*uint64(q.misses) > many || q.searching && 10*uint64(q.hits+q.misses) > many
 	q.hits, q.misses, q.ops, q.strayed = 0, 0, 0, 0
 	q.fit(data)
@@ -78,10 +79,13 @@ func (q *quickLists) adapt(data, ops uint64) {
 // there were so many since the data grew that the lists may hold much.
 func (q *quickLists) rest(data, ops uint64) bool {
 	q.still += ops
-	if q.still >= max(stillOps, min(stillAge*q.grew, stillMost)) || q.searching && q.still >= searchingOps {
+	switch {
+	case q.still >= max(stillOps, min(stillAge*q.grewAt, stillMost)), q.searching && q.still >= searchingOps:
 		q.share = quickStill
-		q.fit(data)
+	case q.share == quickStill: // it was searching
+		q.share, q.calm, q.scattered = quickShare, 0, false
 	}
+	q.fit(data)
 	if q.share == quickStill && q.still >= calmOps {
 		q.calm = 1
 	}
@@ -95,7 +99,7 @@ func (q *quickLists) grown(data, ops uint64) {
 		grown = q.stood >> quickStirred
 	}
 	if data > q.stood+grown {
-		q.share, q.calm, q.scattered, q.still, q.stood, q.grew = quickShare, 0, false, 0, data, ops
+		q.share, q.calm, q.scattered, q.still, q.stood, q.grewAt = quickShare, 0, false, 0, data, ops
 	}
 }
 

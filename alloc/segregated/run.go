@@ -14,8 +14,8 @@ import "math/bits"
 
 // A class gets its first run when it is populous or busy: when classFull times
 // the slots of a run are live in the best-fit space; after classOften requests were served from
-// there, if these are one in classShare of all requests to the heap; or after classBusy of them,
-// if they are classWorth times as large a part of all as the run is of the data.
+// there, if these are one in classOneIn of all requests to the heap; or after classBusy of them,
+// if the heap is still or they are classPays times as large a part of all as a run is of the data.
 // Until then a run would be mostly waste; that of sizes above
 // classSmall bytes, of which there are more, still would, so that classFullLarge times
 // the slots have to be live.
@@ -30,8 +30,8 @@ const (
 	classSmall     = 256
 	classBusy      = 1024
 	classOften     = 32
-	classShare     = 40
-	classWorth     = 4
+	classOneIn     = 40
+	classPays      = 4
 	classWait      = 8
 	crowded        = 64
 	crowdedLess    = 16
@@ -42,22 +42,28 @@ const (
 type demand struct {
 	live  int32
 	full  int32  // live ones with which the class gets its first run
-	total uint32 // requests, as long as the class had no run
+	total uint32 // requests while it had no run with room, since one was dissolved or given up
 	wait  uint32 // requests before the class asks for a run again
 }
 
-// isBusy reports whether there were so many requests for class ci, which has no run, that it
-// gets one.
+// isBusy reports whether there were so many requests for class ci, which has no run with room,
+// that it gets one. Of a heap that was opened again the blocks found count as requests.
 func (h *Heap) isBusy(ci uintptr) bool {
-	total := h.demand[ci].total
-	return total >= classOften && (uint64(total)*classShare >= h.mallocs || total >= classBusy && (h.quick.share == quickStill || h.isWorth(ci)))
+	switch total := h.demand[ci].total; {
+	case total < classOften:
+		return false
+	case uint64(total)*classOneIn >= h.mallocs:
+		return true
+	default:
+		return total >= classBusy && (h.quick.share == quickStill || h.runPays(ci))
+	}
 }
 
-// isWorth reports whether a run of class ci takes a small part of the data, compared with that
-// of the class of all requests.
-func (h *Heap) isWorth(ci uintptr) bool {
+// runPays reports whether the part of all requests that is for class ci is at least classPays
+// times the part of the data that a run takes.
+func (h *Heap) runPays(ci uintptr) bool {
 	run, data := uint64(h.classes[ci].units)*unitGranules, h.top-h.first
-	return float64(h.demand[ci].total)*float64(data) >= classWorth*float64(run)*float64(h.mallocs)
+	return float64(h.demand[ci].total)*float64(data) >= classPays*float64(run)*float64(h.mallocs)
 }
 
 // asSpan counts a request for class ci, which has no slot at hand, and reports whether
@@ -72,7 +78,8 @@ func (h *Heap) asSpan(ci uintptr) bool {
 		if h.deferred.row >= deferAfter {
 			h.coalesce() // so that d is right
 		}
-		if d.total++; d.live < d.full && !h.isBusy(ci) {
+		busy := h.isBusy(ci)
+		if d.total++; d.live < d.full && !busy {
 			return true
 		}
 	}

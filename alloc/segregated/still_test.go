@@ -26,8 +26,8 @@ func TestStillAge(t *testing.T) {
 	}
 }
 
-// TestCalmIsStill: a heap that has not grown for long, but not for long enough to be still, is
-// not calm.
+// TestCalmIsStill: a heap that has not grown for calmOps operations is not calm before it is
+// still.
 func TestCalmIsStill(t *testing.T) {
 	var q quickLists
 	q.prepare()
@@ -62,6 +62,12 @@ func TestSearching(t *testing.T) {
 		q.adapt(1<<20, ops/2)
 		require.Equal(t, c.want, q.searching, "%+v", c)
 		require.Equal(t, c.want, q.rest(1<<20, searchingOps), "%+v", c)
+		require.Equal(t, c.want, q.most == 1<<20>>quickStill, "%+v", c)
+		q.searching, q.scattered, q.calm = false, true, 1
+		require.False(t, q.rest(1<<20, 0), "it was still because it was searching")
+		require.Less(t, q.most, uint64(1<<20>>quickStill))
+		require.Equal(t, !c.want, q.scattered)
+		require.Equal(t, !c.want, q.calm == 1)
 	}
 }
 
@@ -80,19 +86,36 @@ func TestSearchingHeap(t *testing.T) {
 	}
 }
 
-// TestNearPeak: a heap that has given back much of its pages grows without giving up what its
-// lists hold; one that comes near its peak does not.
-func TestNearPeak(t *testing.T) {
+// TestGrewAt: a heap remembers after how many operations it grew last, frees included.
+func TestGrewAt(t *testing.T) {
 	h := fresh(t, 64<<20, nil)
-	page := uint64(h.region.PageSize())
-	h.committed = 100 * page
-	require.True(t, h.nearPeak(1))
-	require.Equal(t, 100*page, h.quick.peak)
-	h.committed = 90 * page
+	for range 1000 {
+		h.Free(must(t, h, 3000))
+	}
+	must(t, h, 1<<20)
+	require.EqualValues(t, 2000, h.quick.grewAt)
+}
+
+// TestNearPeak: a heap that has given back much of its pages grows without giving up what its
+// lists hold; one that comes near its peak empties them first.
+func TestNearPeak(t *testing.T) {
+	h, bs := stillHeap(t)
+	h.Free(must(t, h, 20<<20))
+	h.Trim()
+	committed := h.committed
+	require.Greater(t, h.peak, committed+19<<20)
+	h.Free(bs[0])
+	kept := h.quick.total
+	require.NotZero(t, kept)
 	for granules, want := range map[uint64]bool{
-		1: false, (15*100*page/16 - 90*page) >> granuleShift: false, (15*100*page/16-90*page)>>granuleShift + 1: true, 1 << 20: true,
+		1: false, (h.peak - h.peak>>quickPeak - committed) >> granuleShift: false, (h.peak-h.peak>>quickPeak-committed)>>granuleShift + 1: true, 1 << 24: true,
 	} {
 		require.Equal(t, want, h.nearPeak(granules), "%d granules", granules)
 	}
-	require.Equal(t, 100*page, h.quick.peak)
+	require.False(t, h.reclaim(1))
+	require.Equal(t, kept, h.quick.total)
+	h.peak = committed
+	require.True(t, h.reclaim(1))
+	require.Zero(t, h.quick.total)
+	require.NoError(t, h.Check())
 }

@@ -17,7 +17,8 @@ package segregated
 // the more seldom the less of its memory is free: every sweepEvery operations while
 // that is half or more, four times as seldom when it is half as much, down to
 // sweepRarely. It looks every sweepEvery operations whether it is time; without credit,
-// and when nothing was given back for long (see quickshare.go), after restEvery.
+// and in a still heap (see quickshare.go), after restEvery. Requests for slots look when none is
+// at hand, and restEvery later.
 //
 // So a program that grows and shrinks keeps little that it does not use; one
 // that does so over and over soon keeps its pages, and then pays at most one
@@ -40,8 +41,9 @@ const (
 // soonGranules is soonPages in granules: so much goes back to the system when it is freed.
 func (h *Heap) soonGranules() uint64 { return soonPages * h.pageGranules }
 
-// overdue reports whether it has long been time for a tick, or there are pages that are held
-// until one. Operations of slots look for it now and then, the others tick when it is time.
+// overdue reports whether it has been time for a tick for restEvery operations, or there are
+// pages that are held until one. Requests for slots ask for it when none is at hand; those for
+// spans tick when it is time.
 func (h *Heap) overdue() bool { return h.heldTo != 0 || h.mallocs+h.frees >= h.sweepAt+restEvery }
 
 // tick sweeps when it is time and there is credit.

@@ -40,29 +40,36 @@ func TestGiveBack(t *testing.T) {
 // TestGiveBackWhileSlotsAreTaken: a program that has freed much and goes on with slots alone
 // gets its pages back to the system, too.
 func TestGiveBackWhileSlotsAreTaken(t *testing.T) {
-	for name, take := range map[string]func(h *Heap){
-		"the same slot over and over": func(h *Heap) { h.Free(must(t, h, 40)) },
-		"with a sink":                 func(h *Heap) { h.Free(must(t, h, 40)) },
-	} {
+	for name, o := range map[string]*Options{"plain": {}, "with a sink": {Sink: func(alloc.Event) {}}} {
 		t.Run(name, func(t *testing.T) {
-			o := &Options{}
-			if name == "with a sink" {
-				o.Sink = func(alloc.Event) {}
-			}
 			h := freshIn(t, 64<<20, &arena.Options{}, o)
 			heat(t, h, 40)
-			low, full := must(t, h, 200<<10), 0
+			low := must(t, h, 200<<10)
 			fill(low, 1)
 			must(t, h, 200<<10)
-			full = h.region.Stats().Committed
+			full := h.region.Stats().Committed
 			h.Free(low)
 			for range 5 * restEvery {
-				take(h)
+				h.Free(must(t, h, 40))
 			}
 			require.Less(t, h.region.Stats().Committed, full-150<<10)
 			require.NoError(t, h.Check())
 		})
 	}
+}
+
+func TestOverdue(t *testing.T) {
+	h := fresh(t, 4<<20, nil)
+	must(t, h, 40)
+	h.sweepAt = h.mallocs + h.frees
+	require.False(t, h.overdue(), "a request for a span would tick")
+	h.sweepAt -= restEvery - 1
+	require.False(t, h.overdue())
+	h.sweepAt--
+	require.True(t, h.overdue())
+	h.sweepAt, h.heldTo = h.mallocs+1, 1
+	require.True(t, h.overdue(), "pages are held")
+	h.heldTo = 0
 }
 
 // TestCreditEnds: a program that takes and frees the same megabytes over and
