@@ -8,7 +8,7 @@ import "math/bits"
 // the rest free ones, which join with their neighbours. No block moves.
 //
 // The heap looks for such runs before the data grows by pages that were not
-// touched, and memory comes near its peak by that, once in dissolveEvery granules, and twice as seldom, down to once in
+// touched, once in dissolveEvery granules, and twice as seldom, down to once in
 // dissolveRarely, each time that it finds none: in the classes that have not taken up
 // a run since the look before, and no more than a few at a time, so that what it
 // costs is in proportion to the growth that it may spare.

@@ -57,7 +57,7 @@
 //     the remainder is not 0, the bit not set or that of no slot, it is a fault, and
 //     which one is found out then.
 //  5. A run that becomes empty goes back to the best-fit space, and so does the
-//     free part of one that is sparse, before memory grows to near its peak, if its class asks
+//     free part of one that is sparse, before the data grows, if its class asks
 //     for no more: its live slots are spans from then on. An empty one that is current is
 //     kept until its class is idle and the data has grown by a sixteenth. A freed span waits in the quick list of its
 //     size (of up to 64 KiB, from 2 KiB on of eight sizes a doubling; seven of each; 8 KiB or

@@ -279,11 +279,10 @@ func (h *Heap) keepsMuch() bool {
 // reclaim makes free spans of what the heap keeps for speed, for a request of n granules:
 // those in the quick lists, which a tiny heap keeps, or else empty and sparse runs. A calm heap
 // asks again for what it keeps, and gives up one span of a bucket above that of n, if there is
-// one. It reports whether there was anything. A heap that is not near its peak keeps all, and
-// grows.
+// one. It reports whether there was anything. A heap that is not near its peak keeps its lists.
 func (h *Heap) reclaim(n uint64) bool {
 	if !h.nearPeak(n) {
-		return false
+		return h.dissolveIdle()
 	}
 	if h.top-h.first >= quickTiny && (h.quick.calm != 0 && h.freeAbove(n) || h.flushQuick()) {
 		return true
@@ -292,7 +291,7 @@ func (h *Heap) reclaim(n uint64) bool {
 }
 
 // nearPeak reports whether n granules more would bring what is committed to within one part in
-// 1<<quickPeak of the most that ever was, or above.
+// 1<<quickPeak of the most that was since Trim, or above.
 func (h *Heap) nearPeak(n uint64) bool {
 	return h.committed+n<<granuleShift > h.peak-h.peak>>quickPeak
 }

@@ -56,7 +56,7 @@ type Heap struct {
 	spanStats
 	heldTo   uint64 // operations until which huge free spans are held, 0 if there are none
 	traded   uint64 // granules of data when trade marked the free spans last
-	peak     uint64 // most bytes that were ever committed
+	peak     uint64 // most bytes that were committed, since Trim
 	quick    quickLists
 	deferred deferredFrees
 	shared   *Shared // that has runs in the heap, nil if nobody else has

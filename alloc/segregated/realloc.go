@@ -174,8 +174,13 @@ func (h *Heap) realloc(b []byte, size, align int) (moved []byte, err error) {
 		h.fail("span %#x has no end", off)
 		return nil, h.refusal("realloc")
 	}
-	if addrOf(b)&uintptr(align-1) != 0 || !h.resize(off, size) {
-		return h.move(off, size, align)
+	aligned := addrOf(b)&uintptr(align-1) == 0
+	if !aligned || !h.resize(off, size) {
+		moved, err := h.move(off, size, align)
+		if !isNoMemory(err) || !aligned || !h.resize(off, size) {
+			return moved, err
+		}
+		h.failed-- // in place after all, as all that was kept has been given back
 	}
 	if h.trace != nil {
 		h.trace.resized(off, off, size)

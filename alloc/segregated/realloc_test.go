@@ -385,3 +385,27 @@ func TestReallocMovesSlots(t *testing.T) {
 	h.Free(b)
 	require.NoError(t, h.Check())
 }
+
+// TestReallocAtTheLimit: a block grows in place if what keeps it from that is memory that is
+// free, but not given back.
+func TestReallocAtTheLimit(t *testing.T) {
+	h := fresh(t, 4<<20, &Options{Classes: []int{}, Sink: func(alloc.Event) {}})
+	a, b := must(t, h, 100<<10), must(t, h, 100<<10)
+	must(t, h, 64)
+	c := must(t, h, 100<<10)
+	must(t, h, 64)
+	h.Free(b)
+	h.Trim() // the pages of b are given back, which a is to grow into
+	h.limit, h.credit = h.committed, 0
+	h.Free(c)
+	fill(a, 7)
+	grown, err := h.Realloc(a, 150<<10)
+	require.NoError(t, err)
+	require.Equal(t, addrOf(a), addrOf(grown))
+	require.NoError(t, filled(grown[:100<<10], 7))
+	require.LessOrEqual(t, h.committed, h.limit)
+	require.Zero(t, h.failed)
+	require.NoError(t, h.Check())
+	_, err = h.Realloc(grown, 1<<20)
+	require.ErrorIs(t, err, alloc.ErrNoMemory)
+}

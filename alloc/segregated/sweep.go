@@ -194,7 +194,7 @@ func (h *Heap) Trim() int {
 	h.sweep(infoMin)
 	h.sweep(infoMin) // what the first one found is idle now
 	h.dropAhead()
-	h.credit, h.heldTo = credit, 0
+	h.credit, h.heldTo, h.peak = credit, 0, h.committed
 	return int(before - min(before, h.committed))
 }
 
