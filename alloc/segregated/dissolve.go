@@ -88,8 +88,8 @@ func (h *Heap) dissolveIdle() bool {
 	return false
 }
 
-// retire gives up the current run of class ci if it is empty, and reports whether it was. As
-// after dissolve, the class has to be busy again before it gets another.
+// retire gives up the current run of class ci if it is empty, and reports whether it was. Half
+// of the requests are forgotten, so that a class that is seldom asked for gets no other soon.
 func (h *Heap) retire(ci uintptr) bool {
 	c := &h.classes[ci%maxClasses]
 	run := c.cur
@@ -98,7 +98,7 @@ func (h *Heap) retire(ci uintptr) bool {
 	}
 	c.cur, c.avail = 0, 0
 	h.leaveRun(ci, run)
-	h.demand[ci%maxClasses].total = 0
+	h.demand[ci%maxClasses].total /= 2
 	return true
 }
 

@@ -45,8 +45,8 @@
 //     while there are many free spans that hold the block alone.
 //  3. A class has no runs before its blocks are many (twice the slots of a run
 //     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; or
-//     1024 times, in a heap that is still or where its part of all requests is four times that
-//     of a run in the data); until then, and for sizes above the largest class, the block is a
+//     1024 times, in a heap that is still or where its part of all requests is twice that of a
+//     run in the data); until then, and for sizes above the largest class, the block is a
 //     span: the newest
 //     in the quick list of its size that is large enough; else the closest of the
 //     free spans that a bounded search finds, cut from its end; else what the top

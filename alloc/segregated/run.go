@@ -31,7 +31,7 @@ const (
 	classBusy      = 1024
 	classOften     = 32
 	classOneIn     = 40
-	classPays      = 4
+	classPays      = 2
 	classWait      = 8
 	crowded        = 64
 	crowdedLess    = 16
@@ -42,7 +42,7 @@ const (
 type demand struct {
 	live  int32
 	full  int32  // live ones with which the class gets its first run
-	total uint32 // requests while it had no run with room, since one was dissolved or given up
+	total uint32 // requests while it had no run with room; fewer once it lost one
 	wait  uint32 // requests before the class asks for a run again
 }
 
