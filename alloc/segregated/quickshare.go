@@ -93,13 +93,14 @@ func (q *quickLists) rest(data, ops uint64) bool {
 }
 
 // grown is told that there has never been so much data, and how many operations there were.
+// That a still heap grows may be its own doing: it is still again after as many operations as before.
 func (q *quickLists) grown(data, ops uint64) {
-	grown := q.stood >> quickGrown
+	grown, at := q.stood>>quickGrown, ops
 	if q.share == quickStill {
-		grown = q.stood >> quickStirred
+		grown, at = q.stood>>quickStirred, q.grewAt
 	}
 	if data > q.stood+grown {
-		q.share, q.calm, q.scattered, q.still, q.stood, q.grewAt = quickShare, 0, false, 0, data, ops
+		q.share, q.calm, q.scattered, q.still, q.stood, q.grewAt = quickShare, 0, false, 0, data, at
 	}
 }
 

@@ -22,7 +22,8 @@ func TestStillAge(t *testing.T) {
 		q.grown(1<<20+1<<20>>quickStirred, grew)
 		require.True(t, q.rest(1<<20, 0), "it may grow a little by itself")
 		q.grown(1<<20+1<<20>>quickStirred+1, 2*stillMost)
-		require.False(t, q.rest(1<<20, stillMost-1), "it has grown")
+		require.False(t, q.rest(1<<20, want-1), "it has grown")
+		require.True(t, q.rest(1<<20, 1), "as many operations as before")
 	}
 }
 
