@@ -47,11 +47,10 @@
 //     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; or
 //     1024 times, in a heap that is still or where its part of all requests is twice that of a
 //     run in the data); until then, and for sizes above the largest class, the block is a
-//     span: the newest
-//     in the quick list of its size that is large enough; else the closest of the
-//     free spans that a bounded search finds, cut from its end; else what the top
-//     grows by. Pages for that are made usable 64 KiB at a time, and from 1 MiB of
-//     data on four at a time, which are brought into memory together.
+//     span: the newest in the quick list of its size that is large enough; else the closest of
+//     the free spans that a bounded search finds, cut from its end; else what the top grows
+//     by. Pages for that are made usable 64 KiB at a time, and from 1 MiB of data on four at a
+//     time, which are brought into memory together.
 //  4. Free(b) subtracts the address of the first data from b's, reads what its unit
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
 //     the remainder is not 0, the bit not set or that of no slot, it is a fault, and
@@ -59,15 +58,15 @@
 //  5. A run that becomes empty goes back to the best-fit space, and so does the
 //     free part of one that is sparse, before the data grows, if its class asks
 //     for no more: its live slots are spans from then on. An empty one that is current is
-//     kept until its class is idle and the data has grown by a sixteenth. A freed span waits in the quick list of its
-//     size (of up to 64 KiB, from 2 KiB on of eight sizes a doubling; seven of each; 8 KiB or
-//     1/256 of the heap in all, 1/32 while they serve two of three requests, 64 KiB while the
-//     heap has less than 256 KiB; more than seven, and 1/2, when the heap is still, as it has
-//     not grown for twice as many operations as it took to grow, 65536 at least and a million
-//     at most, or 2048 if more than four of ten had to look for a span) or is joined with its
-//     free neighbours at once; one that ends at the top lowers it. Of a long row of frees
-//     the spans and runs, 2048 at most, are joined all together, before the next span
-//     is taken (deferred.go). Of one in no order Free only clears the bits and notes
+//     kept until its class is idle and the data has grown by a sixteenth. A freed span waits
+//     in the quick list of its size (of up to 64 KiB, from 2 KiB on of eight sizes a doubling;
+//     seven of each; 8 KiB or 1/256 of the heap in all, 1/32 while they serve two of three
+//     requests, 64 KiB while the heap has less than 256 KiB; more than seven, and 1/2, when the
+//     heap is still, as it has not grown for twice as many operations as it took to grow, 65536
+//     at least and a million at most, or 2048 if more than four of ten had to look for a span)
+//     or is joined with its free neighbours at once; one that ends at the top lowers it. Of a
+//     long row of frees the spans and runs, 2048 at most, are joined all together, before the
+//     next span is taken (deferred.go). Of one in no order Free only clears the bits and notes
 //     what else there is to do, which is done with all others before the next block
 //     that is not at hand (notes.go). A still heap that has not grown for half a million
 //     operations is calm, and gives spans of more than 2 KiB the sizes of their lists,
@@ -193,9 +192,10 @@
 // disjoint. Moving as much as 7 % of what is allocated leaves 21 %. A Shared cannot do it.
 //
 // The first Malloc after a long row of frees joins up to 2048 spans, which takes up to a
-// third of a millisecond; so does a Free that finds 2048 waiting. Before a heap grows to near its peak it joins
-// all that its quick lists hold, which after a long time is up to 3000 spans, in one to four
-// milliseconds; one that is calm takes a larger span out of them, as long as there is one.
+// third of a millisecond; so does a Free that finds 2048 waiting. Before a heap grows to near
+// its peak it joins all that its quick lists hold, which after a long time is up to 3000 spans,
+// in one to four milliseconds; one that is calm takes a larger span out of them, as long as
+// there is one.
 //
 // The heap uses at most 2^42 granules (64 TiB); runs lie in its first 4 TiB, in a
 // Shared in its first 1 TiB.

@@ -93,7 +93,8 @@ func (q *quickLists) rest(data, ops uint64) bool {
 }
 
 // grown is told that there has never been so much data, and how many operations there were.
-// That a still heap grows may be its own doing: it is still again after as many operations as before.
+// That a still heap grows may be its own doing: it is still again after as many operations as
+// before.
 func (q *quickLists) grown(data, ops uint64) {
 	grown, at := q.stood>>quickGrown, ops
 	if q.share == quickStill {
