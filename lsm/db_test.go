@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
 	"github.com/memlab-go/memlab/lsm/internal/filename"
 	"github.com/memlab-go/memlab/lsm/internal/keys"
@@ -330,7 +331,7 @@ func TestMemoryLimit(t *testing.T) {
 			m := d.Stats().Memory
 			require.Equal(t, limit, m.Memtables.Bytes+m.BlockCache.Bytes+m.Tables.Bytes+m.LogBuffer.Bytes, "the shares add up")
 			require.LessOrEqual(t, m.Memtables.Used+m.BlockCache.Used+m.Tables.Used+m.LogBuffer.Used, limit)
-			require.LessOrEqual(t, d.blocks.heap.Stats().Committed, m.BlockCache.Bytes+m.Tables.Bytes)
+			require.LessOrEqual(t, d.blocks.shared.(*alloc.LockedAllocator).Stats().Committed, m.BlockCache.Bytes+m.Tables.Bytes)
 		}
 	}
 	require.NoError(t, d.Close())
