@@ -281,10 +281,7 @@ func (h *Heap) keepsMuch() bool {
 // asks again for what it keeps, and gives up one span of a bucket above that of n, if there is
 // one. It reports whether there was anything. A heap that is not near its peak keeps its lists.
 func (h *Heap) reclaim(n uint64) bool {
-	if !h.nearPeak(n) {
-		return h.dissolveIdle()
-	}
-	if h.top-h.first >= quickTiny && (h.quick.calm != 0 && h.freeAbove(n) || h.flushQuick()) {
+	if h.nearPeak(n) && h.top-h.first >= quickTiny && (h.quick.calm != 0 && h.freeAbove(n) || h.flushQuick()) {
 		return true
 	}
 	return h.dissolveIdle()

@@ -12,13 +12,12 @@ package segregated
 
 import "math/bits"
 
-// A class gets its first run when it is populous or busy: when classFull times
-// the slots of a run are live in the best-fit space; after classOften requests were served from
-// there, if these are one in classOneIn of all requests to the heap; or after classBusy of them,
-// if the heap is still or they are classPays times as large a part of all as a run is of the data.
-// Until then a run would be mostly waste; that of sizes above
-// classSmall bytes, of which there are more, still would, so that classFullLarge times
-// the slots have to be live.
+// A class gets its first run when it is populous or busy: when classFull times the slots of a
+// run are live in the best-fit space; after classOften requests were served from there, if these
+// are one in classOneIn of all requests to the heap; or after classBusy of them, if the heap is
+// still or they are classPays times as large a part of all as a run is of the data. Until then a
+// run would be mostly waste; that of sizes above classSmall bytes, of which there are more, still
+// would, so that classFullLarge times the slots have to be live.
 //
 // While the heap is crowded with free spans that a run does not fit, but a block
 // does, blocks are put there instead, and the class asks again after classWait of
@@ -78,7 +77,7 @@ func (h *Heap) asSpan(ci uintptr) bool {
 		if h.deferred.row >= deferAfter {
 			h.coalesce() // so that d is right
 		}
-		busy := h.isBusy(ci)
+		busy := h.isBusy(ci) // before this request, as in isSeldom
 		if d.total++; d.live < d.full && !busy {
 			return true
 		}
