@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"testing"
 	"testing/iotest"
 
@@ -100,6 +101,13 @@ func FuzzConvert(f *testing.F) {
 		var text bytes.Buffer
 		if err := trace.WriteRep(&text, got); err != nil {
 			t.Fatal(err)
+		}
+		again, err := trace.Read(&text, "fuzz.rep", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if again.IDs != got.IDs || !slices.Equal(again.Ops, got.Ops) {
+			t.Fatalf("%v was read back as %v", got.Ops, again.Ops)
 		}
 	})
 }

@@ -1,7 +1,7 @@
 // Command record writes down what a program asks of malloc, as a trace to replay:
 //
-//	go run ./cmd/record -o sort.rep.gz sort /usr/share/dict/words
-//	go run ./cmd/peers -traces sort.rep.gz
+//	go run ./cmd/record -o log.rep.gz git --no-pager log --stat
+//	go run ./cmd/peers -traces log.rep.gz
 //
 // Run it in the module bench/peers, under Linux, with gcc. The program keeps its input and
 // output. What is said of the trace goes to the standard error.
@@ -13,7 +13,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -44,28 +43,28 @@ func main() {
 }
 
 func run(ctx context.Context, out string, calls int, args []string) error {
+	f, err := os.Create(out) // first: a recording may take long
+	if err != nil {
+		return err
+	}
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	t, lost, err := record.Run(ctx, cmd, calls)
 	if err != nil {
-		return err
+		return errors.Join(err, f.Close(), os.Remove(out))
 	}
 	fmt.Fprintf(os.Stderr, "%s: %d operations, %d blocks, %d bytes live at most\n", t.Name, len(t.Ops), t.IDs, t.PeakLive())
 	if lost != (record.Lost{}) {
 		fmt.Fprintf(os.Stderr, "%d frees of unknown blocks left out, %d frees put in\n", lost.Frees, lost.Mallocs)
 	}
-	return write(out, t)
+	return errors.Join(write(f, t), f.Close())
 }
 
-// write writes t to the file called name.
-func write(name string, t *trace.Trace) error {
-	f, err := os.Create(name)
-	if err != nil {
-		return err
+// write writes t to f, packed if its name says so.
+func write(f *os.File, t *trace.Trace) error {
+	if !strings.HasSuffix(f.Name(), ".gz") {
+		return trace.WriteRep(f, t)
 	}
-	if !strings.HasSuffix(name, ".gz") {
-		return errors.Join(trace.WriteRep(f, t), f.Close())
-	}
-	z := gzip.NewWriter(io.Writer(f))
-	return errors.Join(trace.WriteRep(z, t), z.Close(), f.Close())
+	z := gzip.NewWriter(f)
+	return errors.Join(trace.WriteRep(z, t), z.Close())
 }
