@@ -211,6 +211,21 @@ func (h *Heap) nextWord(bin int) int {
 	return numBins
 }
 
+// lastBin returns the last bin before the given one that has spans, or 0, which has none, also
+// where the bits are damaged.
+func (h *Heap) lastBin(before int) int {
+	for w := (before - 1) / 64; w >= 0; w-- {
+		s := h.hdr.binSet[w]
+		if w == before/64 {
+			s &= 1<<(before&63) - 1
+		}
+		if s != 0 {
+			return min(w*64+bits.Len64(s), before) - 1
+		}
+	}
+	return 0
+}
+
 // find returns a free span of at least n granules that is not yet unlinked and
 // its size, or 0: better fit, the closest of a bounded number of spans in the
 // bin of n, else of the next bin that has any.

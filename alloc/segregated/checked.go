@@ -47,7 +47,7 @@ func (c *checked) allocate(op string, size, align int, zero bool) ([]byte, error
 	a := anywhere()
 	if align > granule {
 		a.align = uint64(align) >> granuleShift
-		a.bias = (h.baseGranule + recordSize/granule) & (a.align - 1)
+		a.bias = (h.baseGranule() + recordSize/granule) & (a.align - 1)
 		if a.up(h.first) >= h.endGranule() {
 			return nil, &alloc.Fault{Op: op, Size: size, Err: alloc.ErrAlign}
 		}

@@ -226,7 +226,7 @@ func (c *compactor) alignOf(off uint64) grid {
 	if c.maxAlign <= granule {
 		return a
 	}
-	a.bias = c.baseGranule
+	a.bias = c.baseGranule()
 	if c.chk != nil {
 		a.bias += recordSize / granule
 	}

@@ -102,6 +102,18 @@ func (h *Heap) retire(ci uintptr) bool {
 	return true
 }
 
+// retireAll gives up all current runs that are empty, and reports whether there were any.
+func (h *Heap) retireAll() (any bool) {
+	if h.durable || h.shared != nil {
+		return false
+	}
+	h.endRow()
+	for ci := range h.classes {
+		any = h.retire(uintptr(ci)) || any
+	}
+	return any
+}
+
 // dissolveClass dissolves the sparse runs of class ci, as far as it may look.
 func (h *Heap) dissolveClass(ci uintptr, looks, runs *int) {
 	c, t := &h.classes[ci%maxClasses], &h.dissolving.traces[ci%maxClasses]

@@ -73,11 +73,14 @@
 //     up to 1/8 more, if there is a free one of that size; before it grows to near its
 //     peak, it cuts what it needs from a larger span of its lists.
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been
-//     free since the one before, and so far as there is credit for it: two pages for
-//     each that the heap grows by, and one for each 20000 operations. It comes every
+//     free since the one before, and so far as there is credit for it: five pages for
+//     each that the heap grows by, and one for each 10000 operations; a page that was given
+//     back costs as much again when it is needed. It comes every
 //     256 operations when half of the memory is free, every 2048 when little is
 //     (sweep.go). Before the data grows, free spans of 6 KiB and more give back as many
-//     pages as it grows by, with the same credit (trade.go). A block of 32 MiB and more
+//     pages as it grows by, with the same credit; and when
+//     pages that were given back are used again, so much of others that memory does not
+//     come above its peak (trade.go). A block of 32 MiB and more
 //     goes back when it is freed; a calm heap holds it for a quarter of a million
 //     operations, or until it grows (held.go).
 //

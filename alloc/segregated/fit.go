@@ -199,7 +199,7 @@ func (h *Heap) cutEnd(g, size, at uint64) bool {
 // takeWhole makes the free span [g, g+n) used.
 func (h *Heap) takeWhole(g, n uint64) uint64 {
 	if gone := h.recall(g, n).gone; gone.size() != 0 {
-		if !h.commit(gone) {
+		if !h.recommit(gone) {
 			return 0
 		}
 		h.restored = gone
@@ -407,7 +407,7 @@ func (h *Heap) restore(gone gap, at, n, front, back uint64) bool {
 	if need.lo >= need.hi {
 		return true
 	}
-	if !h.commit(need) {
+	if !h.recommit(need) {
 		return false
 	}
 	h.restored = need

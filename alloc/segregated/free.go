@@ -20,9 +20,10 @@ func (h *Heap) taggedSize(g uint64, next *unit, k uint16) uint64 {
 // itself has not found a place in a bucket. One that goes into a bucket here at once, as large
 // ones do in Free, brings no sweep and no row of notes nearer.
 func (h *Heap) freeFar(b []byte, g, n uint64) {
+	tried := false
 	if n == 0 {
 		n = h.spanSize(g)
-		if n-1 < h.quick.part && h.putQuick(g, n) {
+		if tried = n-1 < h.quick.part; tried && h.putQuick(g, n) {
 			h.frees++
 			h.demands(n, -1)
 			return
@@ -38,7 +39,7 @@ func (h *Heap) freeFar(b []byte, g, n uint64) {
 		if h.mallocs+h.frees >= h.sweepAt {
 			h.tick()
 		}
-	case h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n):
+	case !tried && h.mallocs+h.frees < h.sweepAt && h.putQuick(g, n):
 		h.frees++
 		h.demands(n, -1)
 		return

@@ -158,7 +158,7 @@ func (g *guards) place(op string, size, align uint64) ([]byte, error) {
 	a := grid{align: h.pageGranules}
 	if align > page {
 		a.align = align >> granuleShift
-		a.bias = (h.baseGranule + h.pageGranules) & (a.align - 1)
+		a.bias = (h.baseGranule() + h.pageGranules) & (a.align - 1)
 		if a.up(h.first) >= h.endGranule() {
 			return nil, nil
 		}

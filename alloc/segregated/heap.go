@@ -34,7 +34,6 @@ type Heap struct {
 	pageSize     uint64
 	pageGranules uint64
 	end          uint64 // bytes of the region that data can reach
-	baseGranule  uint64 // address of the region, for alignments of more than a page
 	limit        uint64 // bytes that may be committed, 0: no limit
 	committed    uint64 // bytes that are
 	sink         alloc.Sink
@@ -56,7 +55,8 @@ type Heap struct {
 	spanStats
 	heldTo   uint64 // operations until which huge free spans are held, 0 if there are none
 	traded   uint64 // granules of data when trade marked the free spans last
-	peak     uint64 // most bytes that were committed, since Trim
+	peak     uint64 // most bytes that were committed since Trim, after what economize gave back
+	credited uint64 // granule up to which the data brought credit
 	quick    quickLists
 	deferred deferredFrees
 	shared   *Shared // that has runs in the heap, nil if nobody else has
@@ -101,6 +101,9 @@ func New(r *arena.Region, o *Options) (*Heap, error) {
 	return h, nil
 }
 
+// baseGranule is the address of the region in granules, for alignments of more than a page.
+func (h *Heap) baseGranule() uint64 { return uint64(addrOf(h.mem)) >> granuleShift }
+
 // setPageGranules derives the page size in granules.
 func (h *Heap) setPageGranules() {
 	h.pageGranules = h.pageSize >> granuleShift
@@ -120,7 +123,6 @@ func (h *Heap) format(o Options) error {
 	if addrOf(mem)%granule != 0 {
 		return fmt.Errorf("segregated: region at %#x: %w: want a multiple of %d", addrOf(mem), alloc.ErrAlign, granule)
 	}
-	h.baseGranule = uint64(addrOf(mem)) >> granuleShift
 	h.limit, h.zeroOnFree, h.sink = uint64(o.Limit), o.ZeroOnFree, o.Sink
 	h.durable = h.region.Backing() == arena.File
 	if err := h.region.Decommit(0, len(mem)); err != nil {
@@ -147,6 +149,7 @@ func (h *Heap) format(o Options) error {
 	h.setMode(o)
 	h.describe(o)
 	h.setTop(first)
+	h.credited, h.peak = first, h.committed
 	h.arm()
 	return nil
 }

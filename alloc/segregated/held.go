@@ -38,7 +38,7 @@ func (h *Heap) giveHeld() {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.remembers(g); i++ {
 			in := h.info(g)
 			in.idleLo, in.idleHi = g, g+in.size
-			h.giveBack(in)
+			h.giveBack(in, allPages)
 			g = in.next
 		}
 	}

@@ -130,7 +130,7 @@ func (h *Heap) freeBetween(g, n, front, back uint64) {
 	case soon:
 		m.idle = gap{lo, end}
 		h.putFreeWith(lo, end-lo, m)
-		h.giveBack(h.info(lo))
+		h.giveBack(h.info(lo), allPages)
 	default:
 		h.putFreeWith(lo, end-lo, m)
 	}

@@ -13,20 +13,38 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	if h.overdue() && !h.hooked {
 		h.tick() // those who take slots alone do not come to it otherwise
 	}
-	if ci := uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses; ci != 0 && !h.hooked {
+	n := (uint(size) + granule - 1) / granule
+	if ci := uintptr(h.classOf[n]) % maxClasses; ci != 0 && !h.hooked {
 		if c := &h.classes[ci]; c.cur != 0 {
 			// What Free has returned meanwhile, else another run that has room.
 			if c.refresh(); c.avail != 0 || h.takePartial(ci) {
 				return h.takeSlot(c, size), nil
 			}
 		} else if h.isSeldom(ci) {
-			return h.mallocQuick(size)
+			return h.mallocSmall(size, max(1, uint64(n)))
 		}
 		if !h.asSpan(ci) {
 			return h.mallocRun(size, ci)
 		}
 	}
 	return h.mallocQuick(size)
+}
+
+// mallocSmall is mallocQuick for a size that has a class, of n granules, when Free takes no notes:
+// all spans in its bucket are large enough.
+func (h *Heap) mallocSmall(size int, n uint64) ([]byte, error) {
+	if h.mallocs+h.frees >= h.sweepAt {
+		return h.mallocFar(size)
+	}
+	b := h.bucket(int(n))
+	if k := b.n - 1; k < quickSlots {
+		e := b.span[k]
+		h.quick.take(b, k, e)
+		h.mallocs++
+		h.demands(e.size(), 1)
+		return h.reuse(e.start(), size), nil
+	}
+	return h.mallocOther(size, n)
 }
 
 // mallocQuick is Malloc for a span of up to exactBins granules, and for any when a row of
@@ -52,6 +70,10 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
 	e, q := quickEntry(0), &h.quick
 	i := q.listOf(n)
+	if b := h.bucket(i); b.n == 0 && b.more == 0 && q.share != quickStill {
+		q.misses++
+		return h.mallocFit(size, n, i)
+	}
 	q.heal(i)
 	if q.share == quickStill {
 		e = q.takeNear(i+1-int(q.calm), n) // all in bucket i of a calm heap are large enough
@@ -121,7 +143,7 @@ func (h *Heap) mallocFit(size int, n uint64, bin int) ([]byte, error) {
 	h.demands(n, 1) // as countSpan
 	h.mallocs++
 	if h.mallocs+h.frees >= h.sweepAt {
-		h.tick()
+		h.lookAround()
 	}
 	return h.at(g, size), nil
 }
@@ -155,7 +177,7 @@ func (h *Heap) countSpan(n uint64) {
 	h.demands(n, 1)
 	h.mallocs++
 	if h.mallocs+h.frees >= h.sweepAt {
-		h.tick()
+		h.lookAround()
 	}
 }
 
@@ -348,7 +370,7 @@ func (h *Heap) mallocAligned(op string, size, align int) (off uint64, err error)
 		return 0, h.refusal(op)
 	}
 	a := grid{align: uint64(align) >> granuleShift}
-	a.bias = h.baseGranule & (a.align - 1)
+	a.bias = h.baseGranule() & (a.align - 1)
 	if a.up(h.first) >= h.endGranule() {
 		return 0, &alloc.Fault{Op: op, Size: size, Err: alloc.ErrAlign}
 	}

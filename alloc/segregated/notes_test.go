@@ -103,7 +103,7 @@ func TestNotesMakeNoDifference(t *testing.T) {
 			hs[i], err = New(r, &Options{Classes: classes})
 			require.NoError(rt, err)
 			defer hs[i].Close()
-			hs[i].sweepAt = ^uint64(0)
+			hs[i].sweepAt, hs[i].peak = ^uint64(0), ^uint64(0)
 		}
 		bs, noted := [2][][]byte{}, false
 		rng := rand.New(rand.NewPCG(rapid.Uint64().Draw(rt, "seed"), 2))
@@ -138,6 +138,7 @@ func TestNotesMakeNoDifference(t *testing.T) {
 			case 4:
 				for _, h := range hs {
 					h.Trim()
+					h.peak = ^uint64(0)
 				}
 			}
 			if rapid.Bool().Draw(rt, "check") {

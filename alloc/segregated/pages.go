@@ -28,9 +28,8 @@ func (h *Heap) grow(to uint64) bool {
 	if to <= h.hdr.commit {
 		return true
 	}
-	if to > h.hdr.highest {
-		h.trade((to-h.hdr.commit)>>h.pageShift + 1)
-	}
+	credited := h.credited
+	h.tradeFor(to)
 	step, ahead := h.growStep()
 	for _, step := range [...]uint64{step, h.pageGranules} {
 		end := min(roundUp(to, step), h.endGranule())
@@ -42,10 +41,12 @@ func (h *Heap) grow(to uint64) bool {
 			if ahead && to-h.hdr.commit <= aheadMost*h.pageGranules {
 				h.populate(gap{h.hdr.commit, end})
 			}
-			h.hdr.commit = end
+			h.hdr.commit, h.peak = end, max(h.peak, h.committed)
 			return true
 		}
 	}
+	h.credit -= min(h.credit, growPages*(h.credited>>h.pageShift-credited>>h.pageShift))
+	h.credited = credited
 	return false
 }
 
@@ -115,6 +116,20 @@ func (h *Heap) growTable(end *uint64, to uint64) bool {
 // commit makes the data granules of g usable.
 func (h *Heap) commit(g gap) bool { return h.commitBytes(g.lo<<granuleShift, g.hi<<granuleShift) }
 
+// recommit is commit for pages that were given back and are about to be touched, which costs
+// credit again. If that brings memory above its peak, lookAround sees to it when the span
+// has been taken.
+func (h *Heap) recommit(g gap) bool {
+	if !h.commit(g) {
+		return false
+	}
+	h.credit -= min(h.credit, g.size()/h.pageGranules)
+	if h.committed > h.peak {
+		h.sweepAt = min(h.sweepAt, h.mallocs+h.frees)
+	}
+	return true
+}
+
 // commitBytes makes the pages that [lo, hi) touches usable, within the limit.
 func (h *Heap) commitBytes(lo, hi uint64) bool {
 	lo, hi = lo&^(h.pageSize-1), roundUp(hi, h.pageSize)
@@ -135,7 +150,6 @@ func (h *Heap) commitBytes(lo, hi uint64) bool {
 	} else {
 		h.committed += hi - lo
 	}
-	h.peak = max(h.peak, h.committed)
 	if h.sink != nil {
 		h.emitPages(lo, hi, true)
 	}

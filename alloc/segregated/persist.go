@@ -206,7 +206,6 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	size := h.hdr.size
 	h.view = newView(mem[:size:size], h.pageSize)
 	d := h.hdr
-	h.baseGranule = uint64(addrOf(mem)) >> granuleShift
 	h.limit, h.zeroOnFree = uint64(o.Limit), o.ZeroOnFree
 	h.end = d.end << granuleShift
 	h.maxAlign = len(mem) // what was asked for is not known
@@ -243,6 +242,7 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	if err := h.region.Sync(); err != nil {
 		return err
 	}
+	h.credited, h.peak = max(d.commit, d.highest), h.committed
 	h.sink = o.Sink
 	h.lastTick = h.mallocs + h.frees
 	h.lastSweep = h.lastTick

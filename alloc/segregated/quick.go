@@ -56,8 +56,8 @@ type quickLists struct {
 	misses    uint32                       // and those that were not
 	strayed   uint32                       // of hits, those from another bucket than the first looked in
 	ops       uint32                       // operations of this sample
-	still     uint64                       // operations since the data grew, but for those when pages were given back
-	stood     uint64                       // most data that there was when it grew last
+	still     uint64                       // operations since it grew, but for those when pages were given back
+	stood     uint64                       // granules in use when it grew last
 	grewAt    uint64                       // operations there had been then
 	hand      uint32                       // the bucket that is emptied next when there is too much
 	share     uint8                        // quickShare, quickHits or quickStill

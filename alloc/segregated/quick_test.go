@@ -35,8 +35,8 @@ func TestQuickListsOfAStillHeap(t *testing.T) {
 	require.NotEqual(t, addrOf(bs[200]), addrOf(must(t, h, 6544)), "a quarter is the limit")
 	require.NoError(t, h.Check())
 
-	must(t, h, int(data<<granuleShift)/5)
-	require.EqualValues(t, quickStill, h.quick.share, "it has grown by less than a quarter")
+	must(t, h, int(data<<granuleShift)/16)
+	require.EqualValues(t, quickStill, h.quick.share, "it has grown by less than an eighth")
 	must(t, h, int(data<<granuleShift)/10)
 	require.EqualValues(t, quickShare, h.quick.share, "and by more")
 	require.Less(t, h.quick.most, data>>quickStill)

@@ -15,9 +15,10 @@ import "math"
 // quickTiny, may keep quickTinyMost, and grows before it empties them. One that is still keeps
 // its pages anyhow: it has not grown for stillAge times as many operations as there had been
 // when it grew last, between stillOps and stillMost, not counting those after which pages were
-// given back. Its lists may have one part in 1<<quickStill of the data until it grows, and
-// serve a request also from the next buckets, with up to 1/4 more. As that makes it grow by
-// some per cent itself, it has to grow by more to be taken for one that grows again. After
+// given back. It grows when there is more in use than ever, as the top also rises when what is
+// free does not fit. Its lists may have one part in 1<<quickStill of the data until it grows, and
+// serve a request also from the next buckets, with up to 1/4 more. As that makes it use some
+// per cent more itself, it has to grow by more to be taken for one that grows again. After
 // calmOps operations it is calm: then it gives requests the sizes of its buckets, up to 1/8
 // more, so that what is freed serves all that have the same bucket. It does so only where
 // there is a free span of that size.
@@ -48,8 +49,8 @@ const (
 	stillAge        = 2
 	stillMost       = 16 * stillOps
 	calmOps         = 8 * stillOps
-	quickGrown      = 5 // it has grown when it is larger by one part in 1<<quickGrown,
-	quickStirred    = 2 // while still one part in 1<<quickStirred
+	quickGrown      = 5 // it has grown when it uses more by one part in 1<<quickGrown,
+	quickStirred    = 3 // while still one part in 1<<quickStirred
 	quickPeak       = 4 // near the peak is within one part in 1<<quickPeak of it
 )
 
@@ -92,16 +93,16 @@ func (q *quickLists) rest(data, ops uint64) bool {
 	return q.share == quickStill
 }
 
-// grown is told that there has never been so much data, and how many operations there were.
-// That a still heap grows may be its own doing: it is still again after as many operations as
-// before.
-func (q *quickLists) grown(data, ops uint64) {
-	grown, at := q.stood>>quickGrown, ops
+// grown is told how much is in use when the top is higher than ever, and how many operations
+// there were. That a still heap grows may be its own doing: it is still again after as many
+// operations as before.
+func (q *quickLists) grown(used, ops uint64) {
+	shift, at := quickGrown, ops
 	if q.share == quickStill {
-		grown, at = q.stood>>quickStirred, q.grewAt
+		shift, at = quickStirred, q.grewAt
 	}
-	if data > q.stood+grown {
-		q.share, q.calm, q.scattered, q.still, q.stood, q.grewAt = quickShare, 0, false, 0, data, at
+	if used > q.stood+q.stood>>shift {
+		q.share, q.calm, q.scattered, q.still, q.stood, q.grewAt = quickShare, 0, false, 0, used, at
 	}
 }
 

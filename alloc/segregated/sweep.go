@@ -2,15 +2,17 @@ package segregated
 
 // Pages go back to the system by this rule. Giving a page back and touching it
 // again costs as much as hundreds of operations, so there is a credit, in pages:
-// growPages for each page that the data grows by beyond what it ever was, since
-// the program pays for touching that page anyhow, and one for each opsPerPage
-// operations. While there is credit the heap sweeps: of its free spans of at
+// growPages for each page that is committed for the data to grow beyond what it ever was,
+// since the program pays for touching that page anyhow, and one for each opsPerPage
+// operations. A page that is given back costs one of credit, and one more when it is needed
+// again: a program that uses all of its memory over and over keeps its pages soon, one that is
+// done with it does not. While there is credit the heap sweeps: of its free spans of at
 // least sweepMin granules it gives back the whole pages that have been free since
 // the sweep before, and so with what lies past the highest top since then. A block of
 // soonPages and more goes back when it is freed.
 //
-// Smaller spans keep their pages until the data grows: a call for one page takes half as
-// long as one for ten. Then they pay for it, see trade.go.
+// Smaller spans keep their pages until the data grows, or memory comes above its peak: a call for
+// one page takes half as long as one for ten. Then they pay for it, see trade.go.
 //
 // What is gained by giving a page back is its share of the memory for as long as it
 // stays away, and those that were free for long stay away for long. So the heap sweeps
@@ -31,10 +33,11 @@ const (
 	sweepRarely = 2048
 	restEvery   = 4096
 	sweepMin    = 16 << 10 >> granuleShift // granules; not below infoMin
-	growPages   = 2
-	opsPerPage  = 20000
+	growPages   = 5
+	opsPerPage  = 10000
 	soonPages   = 64
 	hugePages   = 8192
+	allPages    = ^uint64(0)
 	_           = uint(sweepMin - infoMin)
 )
 
@@ -74,11 +77,13 @@ func (h *Heap) tick() {
 	}
 }
 
+// inUse returns how many granules of the data are neither free nor in the quick lists.
+func (h *Heap) inUse() uint64 { return h.top - h.first - h.freeSum - h.quick.total }
+
 // sweepWait returns how many operations there are to be from one sweep to the next.
 func (h *Heap) sweepWait() uint64 {
 	all := h.committed>>granuleShift - (h.hdr.commit - h.hdr.dirty)
-	used := h.top - h.first - h.freeSum
-	return waitFor(all, all-min(used, all))
+	return waitFor(all, all-min(h.top-h.first-h.freeSum, all))
 }
 
 // waitFor is sweepWait for a heap of which free of all granules hold no block.
@@ -110,7 +115,7 @@ func (h *Heap) sweep(least uint64) {
 				return
 			}
 			in := h.info(g)
-			h.giveBack(in)
+			h.giveBack(in, allPages)
 			in.idleLo, in.idleHi = g, g+in.size
 			g = in.next
 		}
@@ -136,43 +141,53 @@ func (h *Heap) afford(pages uint64) bool {
 	return pages <= h.credit && h.pay(pages) == pages
 }
 
-// giveBack decommits the whole pages of the idle part of a free span that are
-// not given back yet. The gap of a span is one range: it grows at either end.
-func (h *Heap) giveBack(in *spanInfo) {
+// giveBack decommits so many of the whole pages of the idle part of a free span that are not
+// given back yet, as far as there is credit, and returns how many. The gap of a span is one
+// range: it grows at either end.
+func (h *Heap) giveBack(in *spanInfo, most uint64) (pages uint64) {
 	lo, hi := roundUp(in.idleLo, h.pageGranules), in.idleHi&^(h.pageGranules-1)
 	gone := gap{in.goneLo, in.goneHi}
 	if lo >= hi || lo >= gone.lo && hi <= gone.hi {
-		return
+		return 0
 	}
 	if gone.size() == 0 {
 		gone = gap{lo, lo}
 	}
 	if lo > gone.hi || hi < gone.lo {
-		return // the idle part does not touch the gap; next time it does
+		return 0 // the idle part does not touch the gap; next time it does
 	}
-	if n := h.pay((gone.lo - min(lo, gone.lo)) / h.pageGranules); n > 0 && h.decommit(gap{gone.lo - n*h.pageGranules, gone.lo}) {
+	if n := h.pay(min((gone.lo-min(lo, gone.lo))/h.pageGranules, most)); n > 0 && h.decommit(gap{gone.lo - n*h.pageGranules, gone.lo}) {
 		gone.lo -= n * h.pageGranules
+		pages += n
 	}
-	if n := h.pay((max(hi, gone.hi) - gone.hi) / h.pageGranules); n > 0 && h.decommit(gap{gone.hi, gone.hi + n*h.pageGranules}) {
+	if n := h.pay(min((max(hi, gone.hi)-gone.hi)/h.pageGranules, most-pages)); n > 0 && h.decommit(gap{gone.hi, gone.hi + n*h.pageGranules}) {
 		gone.hi += n * h.pageGranules
+		pages += n
 	}
 	if gone.size() != 0 {
 		in.goneLo, in.goneHi = gone.lo, gone.hi
 	}
+	return pages
 }
 
 // giveBackTop decommits the pages past the highest top since the last call,
 // from the end.
 func (h *Heap) giveBackTop() {
-	p := roundUp(max(h.top, h.topPeak), h.pageGranules)
+	p := max(h.top, h.topPeak)
 	h.topPeak = h.top
-	if h.hdr.dirty <= p {
+	h.giveLast(p, allPages)
+}
+
+// giveLast decommits so many pages that can be dirty, or those past granule p, from the end.
+func (h *Heap) giveLast(p, pages uint64) {
+	p, dirty := roundUp(p, h.pageGranules), roundUp(h.hdr.dirty, h.pageGranules)
+	if dirty <= p {
 		return
 	}
-	dirty := roundUp(h.hdr.dirty, h.pageGranules)
-	p = dirty - h.pay((dirty-p)/h.pageGranules)*h.pageGranules
+	p = dirty - h.pay(min((dirty-p)/h.pageGranules, pages))*h.pageGranules
 	if p < dirty && h.decommit(gap{p, h.hdr.commit}) {
 		h.hdr.commit, h.hdr.dirty = p, p
+		h.topPeak = min(h.topPeak, p) // so that to grow again makes it dirty
 	}
 }
 

@@ -70,10 +70,9 @@ func (h *Heap) setTop(g uint64) {
 	if d := h.hdr; g > h.topPeak {
 		h.topPeak = g
 		d.dirty = max(d.dirty, g)
-		if highest := d.highest; g > highest {
+		if g > d.highest {
 			d.highest = g
-			h.credit += growPages * (g>>h.pageShift - highest>>h.pageShift)
-			h.quick.grown(g-h.first, h.mallocs+h.frees)
+			h.quick.grown(h.inUse()+g-h.top, h.mallocs+h.frees)
 		}
 	}
 	h.endAt(g)

@@ -60,7 +60,8 @@ func TestTradeNeedsCredit(t *testing.T) {
 	require.Zero(t, h.traded)
 }
 
-// TestTradeStops: no more spans pay than it takes, and of many only the first are looked at.
+// TestTradeStops: no more pages go than it takes, or a call is worth, and of many spans only the
+// first are looked at.
 func TestTradeStops(t *testing.T) {
 	h := freshIn(t, 64<<20, &arena.Options{}, nil)
 	var holes [][]byte
@@ -81,8 +82,10 @@ func TestTradeStops(t *testing.T) {
 		}
 		return n
 	}
+	before := h.committed
 	h.trade(1)
-	require.Equal(t, 1, paid())
+	require.Equal(t, before-tradePages*h.pageSize, h.committed)
+	require.Less(t, paid(), tradeTries/2)
 	h.trade(1 << 20)
 	require.Equal(t, tradeTries, paid())
 	require.NoError(t, h.Check())
@@ -91,7 +94,7 @@ func TestTradeStops(t *testing.T) {
 // TestTradeIsForGrowth: to become as large as before costs no pages.
 func TestTradeIsForGrowth(t *testing.T) {
 	h, _ := holed(t, 20<<10)
-	h.credit = 0
+	h.credit, h.credited = 0, ^uint64(0)
 	top := must(t, h, 400<<10)
 	h.credit = 1 << 20
 	h.Free(top) // so much goes back when it is freed
@@ -112,6 +115,147 @@ func TestTradeSmall(t *testing.T) {
 	growBy(t, h, 1<<19)
 	require.NoError(t, h.Check())
 	require.NotZero(t, h.info(h.hdr.bins[h.nextBin(binOf(infoMin))]).goneLo, "it did not go back")
+}
+
+// withGap returns a heap with a free span of 1 MiB that was given back, and a block that ends at
+// the top, of less than goes back at once.
+func withGap(t *testing.T) (h *Heap, last []byte) {
+	h = freshIn(t, 64<<20, &arena.Options{}, nil)
+	hole := must(t, h, 1<<20)
+	must(t, h, 64<<10)
+	last = must(t, h, 200<<10)
+	h.Free(hole)
+	require.Less(t, h.committed, h.peak-(1<<20)+2*h.pageSize)
+	return h, last
+}
+
+// TestEconomize: when pages that were given back are used again, others go for them, of a free
+// span here; what they do not make up for is the new peak.
+func TestEconomize(t *testing.T) {
+	h, last := withGap(t)
+	must(t, h, 1<<20+64<<10) // after it
+	h.Free(last)
+	h.peak, h.credit = h.committed, 1000
+	before := h.committed
+	b := must(t, h, 100<<10) // best fit is the span of 200 KiB
+	require.Equal(t, before, h.committed)
+	c := must(t, h, 300<<10)
+	require.Greater(t, h.committed, before)
+	require.Equal(t, h.peak, h.committed)
+	require.Less(t, h.committed, before+300<<10-80<<10, "100 KiB of the free span went for it")
+	require.LessOrEqual(t, h.credit, uint64(1000-75-25), "for what came and what went")
+	fill(b, 1)
+	fill(c, 2)
+	require.NoError(t, h.Check())
+	require.Equal(t, int(h.committed), h.region.Stats().Committed)
+}
+
+// TestEconomizePastTop: what is past the top goes first, and is dirty again when the top is back.
+func TestEconomizePastTop(t *testing.T) {
+	h, last := withGap(t)
+	h.Free(last)
+	require.Greater(t, h.hdr.dirty, h.top)
+	h.peak = h.committed
+	before := h.committed
+	fill(must(t, h, 600<<10), 1)
+	require.Less(t, h.committed, before+600<<10-190<<10)
+	require.Less(t, h.hdr.dirty-h.top, h.pageGranules)
+	b, err := h.Calloc(1, 700<<10) // at the top
+	require.NoError(t, err)
+	require.NoError(t, filled(b, 0))
+	require.LessOrEqual(t, h.top, h.hdr.dirty)
+	require.LessOrEqual(t, h.hdr.dirty, h.hdr.commit)
+	require.NoError(t, h.Check())
+}
+
+// TestEconomizeKept: a heap that is above its peak keeps nothing for speed, and one that is not
+// does.
+func TestEconomizeKept(t *testing.T) {
+	h, bs := stillHeap(t)
+	h.Free(bs[0])
+	h.peak = h.committed
+	h.economize()
+	require.NotZero(t, h.quick.total)
+	h.peak--
+	h.economize()
+	require.NotZero(t, h.quick.total, "a part of a page is none")
+	h.peak -= h.pageSize
+	h.economize()
+	require.Zero(t, h.quick.total)
+
+	h = fresh(t, 64<<20, nil)
+	var slots [][]byte
+	for range 200 {
+		slots = append(slots, must(t, h, 48))
+	}
+	must(t, h, 1<<20)
+	for _, b := range slots {
+		h.Free(b)
+	}
+	ci := h.classOf[3]
+	require.NotZero(t, h.classes[ci].cur)
+	h.peak = h.committed - 1<<20
+	h.economize()
+	require.Zero(t, h.classes[ci].cur, "the empty run")
+	require.NoError(t, h.Check())
+}
+
+// TestCreditOfGrowth: growth that fails brings no credit; that which comes brings it once, however
+// often the data shrinks and grows.
+func TestCreditOfGrowth(t *testing.T) {
+	h := freshIn(t, 64<<20, &arena.Options{}, &Options{Limit: 8 << 20})
+	must(t, h, 100<<10)
+	credit, credited := h.credit, h.credited
+	_, err := h.Malloc(16 << 20)
+	require.ErrorIs(t, err, alloc.ErrNoMemory)
+	require.Equal(t, []uint64{credit, credited}, []uint64{h.credit, h.credited})
+	b := must(t, h, 2<<20)
+	require.EqualValues(t, credit+growPages*(h.credited>>h.pageShift-credited>>h.pageShift), h.credit)
+	require.InDelta(t, credit+growPages*(2<<20)/h.pageSize, h.credit, 2*growPages)
+	for credit = h.credit; credit > 0; credit = h.credit {
+		h.Free(b) // goes back at once
+		require.Less(t, h.credit, credit)
+		b = must(t, h, 2<<20)
+	}
+	require.NoError(t, h.Check())
+}
+
+// TestLastBin: the last bin that has spans, before any.
+func TestLastBin(t *testing.T) {
+	h := fresh(t, 1<<20, nil)
+	has := map[int]bool{}
+	for _, bin := range []int{1, 2, 62, 63, 64, 65, 200, numBins - 1} {
+		h.hdr.addBin(uint(bin))
+		has[bin] = true
+	}
+	for before := numBins; before > 0; before-- {
+		want := before - 1
+		for want > 0 && !has[want] {
+			want--
+		}
+		require.Equal(t, want, h.lastBin(before), "before %d", before)
+	}
+	h.hdr.binSet[binWords-1] = ^uint64(0)
+	require.Equal(t, numBins-1, h.lastBin(numBins), "of damaged bits")
+	for bin := range numBins {
+		h.hdr.binSet[bin/64] = 0
+	}
+	h.hdr.wordSet = 0
+}
+
+// TestInUse: blocks in use are what is not free, nor in the lists.
+func TestInUse(t *testing.T) {
+	h := fresh(t, 64<<20, &Options{Classes: []int{}})
+	var bs [][]byte
+	for i := range 3000 {
+		bs = append(bs, must(t, h, 16+i*7%5000))
+		if i%3 == 0 {
+			h.Free(bs[i/2])
+			bs[i/2] = must(t, h, 2000)
+		}
+		h.coalesce()
+		require.EqualValues(t, h.Stats().Live>>granuleShift, h.inUse())
+	}
 }
 
 // misledBin returns a heap with a small free span at granule at, to which the bin of its
