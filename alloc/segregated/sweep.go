@@ -18,7 +18,8 @@ package segregated
 // stays away, and those that were free for long stay away for long. So the heap sweeps
 // the more seldom the less of its memory is free: every sweepEvery operations while
 // that is half or more, four times as seldom when it is half as much, down to
-// sweepRarely. It looks every sweepEvery operations whether it is time; without credit,
+// sweepRarely. It looks every sweepEvery operations whether it is time; without credit, with little
+// while Free takes notes,
 // and in a still heap (see quickshare.go), after restEvery. Requests for slots look when none is
 // at hand, and restEvery later.
 //
@@ -32,6 +33,7 @@ const (
 	sweepEvery  = 256
 	sweepRarely = 2048
 	restEvery   = 4096
+	sweepLeast  = 8                        // pages of credit
 	sweepMin    = 16 << 10 >> granuleShift // granules; not below infoMin
 	growPages   = 5
 	opsPerPage  = 10000
@@ -65,17 +67,21 @@ func (h *Heap) tick() {
 		h.giveHeld()
 	}
 	since := ops - h.lastSweep
-	if h.credit != 0 {
+	if h.sweeps() {
 		h.coalesce() // so that sweepWait knows what is free
-	}
-	if h.credit != 0 && since < h.sweepWait() {
-		return
+		if since < h.sweepWait() {
+			return
+		}
 	}
 	h.lastSweep = ops
-	if !h.sweepShrinks() && h.quick.rest(h.top-h.first, since) || h.credit == 0 {
+	if !h.sweepShrinks() && h.quick.rest(h.top-h.first, since) || !h.sweeps() {
 		h.sweepAt = ops + restEvery
 	}
 }
+
+// sweeps reports whether there is credit for a sweep; if Free takes notes, which are done with
+// when it comes, for one that is worth it.
+func (h *Heap) sweeps() bool { return h.credit >= sweepLeast || h.credit != 0 && h.notes.end == 0 }
 
 // inUse returns how many granules of the data are neither free nor in the quick lists.
 func (h *Heap) inUse() uint64 { return h.top - h.first - h.freeSum - h.quick.total }
@@ -94,7 +100,7 @@ func waitFor(all, free uint64) uint64 {
 
 // sweepShrinks sweeps, if there is credit, and reports whether pages were given back.
 func (h *Heap) sweepShrinks() bool {
-	if h.credit == 0 {
+	if !h.sweeps() {
 		return false
 	}
 	before := h.committed

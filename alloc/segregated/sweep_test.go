@@ -208,3 +208,18 @@ func TestTrimSmall(t *testing.T) {
 		}
 	}
 }
+
+// TestSweepsInRow: while Free takes notes there is no sweep for a page or two.
+func TestSweepsInRow(t *testing.T) {
+	h := fresh(t, 1<<20, nil)
+	for _, c := range []struct {
+		credit, end uint64
+		want        bool
+	}{
+		{0, 0, false}, {1, 0, true}, {0, 64, false}, {1, 64, false}, {sweepLeast - 1, 64, false}, {sweepLeast, 64, true},
+	} {
+		h.credit, h.notes.end = c.credit, c.end
+		require.Equal(t, c.want, h.sweeps(), "%+v", c)
+	}
+	h.notes.end = 0
+}
