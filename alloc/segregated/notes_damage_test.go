@@ -109,7 +109,7 @@ func TestNotesFindDamage(t *testing.T) {
 				freeMostInNotes(t, h, 11)
 				harm(t, h)
 				if by == "free" {
-					h.sweepAt, h.credit = 0, 1
+					h.sweepAt, h.credit = 0, sweepLeast
 				}
 				require.ErrorIs(t, f(h), alloc.ErrCorrupt)
 				_, err := h.Malloc(16)

@@ -18,10 +18,9 @@ package segregated
 // stays away, and those that were free for long stay away for long. So the heap sweeps
 // the more seldom the less of its memory is free: every sweepEvery operations while
 // that is half or more, four times as seldom when it is half as much, down to
-// sweepRarely. It looks every sweepEvery operations whether it is time; without credit, with little
-// while Free takes notes,
-// and in a still heap (see quickshare.go), after restEvery. Requests for slots look when none is
-// at hand, and restEvery later.
+// sweepRarely. It looks every sweepEvery operations whether it is time; without credit, with
+// little while Free takes notes (see notes.go), and in a still heap (see quickshare.go), after
+// restEvery. Requests for slots look when none is at hand, and restEvery later.
 //
 // So a program that grows and shrinks keeps little that it does not use; one
 // that does so over and over soon keeps its pages, and then pays at most one
