@@ -15,7 +15,8 @@ import "math/bits"
 //
 // The current run of a class is not among them. If it is empty it is given up, too, at a look
 // after the top rose by more than one part in 1<<retireShift of the data, or sank, since that was
-// done last; a class that was not reached waits for the next time.
+// done last; a class that was not reached waits for the next time. All such runs go when memory
+// comes above its peak (trade.go).
 //
 // A heap in a file keeps its runs: there is no order of single words in which a
 // run can become spans that leaves a readable heap at each step (see rebuild.go).

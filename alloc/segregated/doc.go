@@ -58,7 +58,8 @@
 //  5. A run that becomes empty goes back to the best-fit space, and so does the
 //     free part of one that is sparse, before the data grows, if its class asks
 //     for no more: its live slots are spans from then on. An empty one that is current is
-//     kept until its class is idle and the data has grown by a sixteenth. A freed span waits
+//     kept until its class is idle and the data has grown by a sixteenth, or memory comes above its
+//     peak. A freed span waits
 //     in the quick list of its size (of up to 64 KiB, from 2 KiB on of eight sizes a doubling;
 //     seven of each; 8 KiB or 1/256 of the heap in all, 1/32 while they serve two of three
 //     requests, 64 KiB while the heap has less than 256 KiB; more than seven, and 1/2, when the
@@ -82,7 +83,7 @@
 //     pages that were given back are used again, so much of others that memory does not
 //     come above its peak (trade.go). A block of 32 MiB and more
 //     goes back when it is freed; a calm heap holds it for a quarter of a million
-//     operations, or until it grows (held.go).
+//     operations, or until memory is above its peak (held.go).
 //
 // # One operation of a Shared
 //

@@ -55,7 +55,7 @@ type Heap struct {
 	spanStats
 	heldTo   uint64 // operations until which huge free spans are held, 0 if there are none
 	traded   uint64 // granules of data when trade marked the free spans last
-	peak     uint64 // most bytes that were committed since Trim, after what economize gave back
+	peak     uint64 // most bytes that were committed since Trim, but for what economize gave back at once
 	credited uint64 // granule up to which the data brought credit
 	quick    quickLists
 	deferred deferredFrees

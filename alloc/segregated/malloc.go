@@ -154,7 +154,11 @@ func (h *Heap) mallocRun(size int, ci uintptr) ([]byte, error) {
 	if ok, err := h.moreSlots(ci); err != nil {
 		return nil, err
 	} else if ok {
-		return h.takeSlot(&h.classes[ci%maxClasses], size), nil
+		b := h.takeSlot(&h.classes[ci%maxClasses], size)
+		if h.committed > h.peak {
+			h.economize() // now that the run is not empty
+		}
+		return b, nil
 	}
 	return h.mallocQuick(size)
 }

@@ -28,20 +28,21 @@ func (h *Heap) grow(to uint64) bool {
 	if to <= h.hdr.commit {
 		return true
 	}
-	credited := h.credited
-	h.tradeFor(to)
 	step, ahead := h.growStep()
+	credited := h.credited
+	h.tradeFor(to, min(roundUp(to, step), h.endGranule()))
+	from := h.hdr.commit // trade may have lowered it
 	for _, step := range [...]uint64{step, h.pageGranules} {
 		end := min(roundUp(to, step), h.endGranule())
 		if !h.within(end) {
 			h.sysErr = nil
 			continue
 		}
-		if h.growMeta(end>>granuleBits+rowsPastTop) && h.commit(gap{h.hdr.commit, end}) {
-			if ahead && to-h.hdr.commit <= aheadMost*h.pageGranules {
-				h.populate(gap{h.hdr.commit, end})
+		if h.growMeta(end>>granuleBits+rowsPastTop) && h.commit(gap{from, end}) {
+			if ahead && to-from <= aheadMost*h.pageGranules {
+				h.populate(gap{from, end})
 			}
-			h.hdr.commit, h.peak = end, max(h.peak, h.committed)
+			h.grewTo(from, end, credited)
 			return true
 		}
 	}
@@ -125,7 +126,7 @@ func (h *Heap) recommit(g gap) bool {
 	}
 	h.credit -= min(h.credit, g.size()/h.pageGranules)
 	if h.committed > h.peak {
-		h.sweepAt = min(h.sweepAt, h.mallocs+h.frees)
+		h.sweepAt = min(h.sweepAt, h.mallocs+h.frees) // for Malloc to look around
 	}
 	return true
 }

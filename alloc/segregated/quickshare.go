@@ -8,7 +8,8 @@ import "math"
 // below half of it. A span that would be too much is kept if one of the next two buckets
 // in turn can be emptied for it, which are spared when they were of use since their last
 // turn. Before the data would grow by pages that were not touched, and memory comes near its
-// peak by that, all buckets are emptied; a calm heap takes one larger span from one instead.
+// peak by that, all buckets are emptied; a calm heap takes one larger span from one instead. They
+// are, too, when memory has come above its peak and nothing else makes up for it (trade.go).
 // Each sweep empties those that were of no use since the one before.
 //
 // Two kinds of heaps do not miss what the lists hold. One whose data is tiny, less than

@@ -211,7 +211,11 @@ func (h *Heap) fitSpan(g, old, n uint64) bool {
 	case n <= old && old-n <= keptSlack(n):
 		return true
 	case n > old:
-		return h.growSpan(g, old, n)
+		ok := h.growSpan(g, old, n)
+		if h.committed > h.peak {
+			h.economize()
+		}
+		return ok
 	}
 	h.shrinkSpan(g, old, n)
 	return true

@@ -7,33 +7,42 @@ package segregated
 // data was smaller by one part in 1<<tradeShift.
 //
 // Memory also rises when pages that were given back are used again. If that brings it above its
-// peak, the heap economizes at the end of the operation: it gives back as much, and if need be
-// empties its lists and gives up empty runs for it. A heap that is about to grow to where it has
-// been before trades so far as it would come above its peak.
+// peak, the heap economizes when it has the span, as long as there is credit: it gives back as
+// much, and if need be empties its lists and gives up empty runs for it. A heap that is about to
+// grow to where it has been before trades so far as it would come above its peak.
 const (
-	tradeTries = 16 // spans looked at each time
+	tradeTries = 16 // spans that pay each time,
+	tradeLooks = 64 // of so many that are looked at
 	tradePages = 16 // a call for fewer takes nearly as long
 	tradeShift = 3
 )
 
-// tradeFor trades for the pages that the data is to grow by, up to granule to: for all of them
-// if it has never been so large, which brings credit, else for those above the peak, as they cost
-// credit.
-func (h *Heap) tradeFor(to uint64) {
-	pages := (to-h.hdr.commit)>>h.pageShift + 1
-	if to > h.credited {
-		h.credit += growPages * (to>>h.pageShift - h.credited>>h.pageShift)
-		h.credited = to
-	} else {
-		h.credit -= min(h.credit, pages)
-		pages = (max(h.committed+pages*h.pageSize, h.peak) - h.peak) >> (h.pageShift + granuleShift)
+// tradeFor trades for the pages that are about to be committed for the data to grow, up to
+// granule end, of which it is to use those up to granule to: for all of these if it has never been
+// so large, which brings credit, else for those above the peak.
+func (h *Heap) tradeFor(to, end uint64) {
+	from := h.hdr.commit
+	if to <= h.credited {
+		if need := h.committed + (end-from)<<granuleShift; need > h.peak {
+			h.trade((need - h.peak + h.pageSize - 1) / h.pageSize)
+		}
+		return
 	}
-	if pages != 0 {
-		h.trade(pages)
-	}
+	h.credit += growPages * (to>>h.pageShift - h.credited>>h.pageShift)
+	h.credited = to
+	h.trade((to-from)>>h.pageShift + 1)
 }
 
-// trade gives back so many pages of free spans, or more if the last of them has more.
+// grewTo is told that the data may be used up to granule end now, and had been up to from, and
+// brought credit up to credited before: what it had been larger by then costs credit again.
+func (h *Heap) grewTo(from, end, credited uint64) {
+	if again := min(end, credited); again > from {
+		h.credit -= min(h.credit, (again-from)/h.pageGranules)
+	}
+	h.hdr.commit, h.peak = end, max(h.peak, h.committed)
+}
+
+// trade gives back so many pages of free spans, or a few more.
 func (h *Heap) trade(pages uint64) {
 	h.giveHeld()
 	if h.credit == 0 {
@@ -58,18 +67,27 @@ func (h *Heap) lookAround() {
 func (h *Heap) excess() uint64 { return (max(h.committed, h.peak) - h.peak) / h.pageSize }
 
 // economize brings memory that has come above its peak by pages which were given back before
-// below it again, with what is past the top, free spans, what the lists hold, empty runs, in
-// this order. What is left of it is the new peak.
+// below it again, as far as there is credit, with what is past the top and in free spans, then
+// with what the lists hold, then with empty runs. What is left of it is the new peak.
 func (h *Heap) economize() {
-	h.giveLast(h.top, h.excess())
-	h.trade(h.excess())
-	if h.excess() != 0 && h.top-h.first >= quickTiny && h.flushQuick() {
-		h.trade(h.excess())
+	if !h.shed() && h.credit != 0 && h.top-h.first >= quickTiny && h.flushQuick() {
+		h.shed()
 	}
-	if h.excess() != 0 && h.retireAll() {
-		h.trade(h.excess())
+	if h.excess() != 0 && h.credit != 0 && h.retireAll() {
+		h.shed()
 	}
 	h.peak = max(h.peak, h.committed)
+}
+
+// shed gives back the pages that are above the peak, and reports whether it could.
+func (h *Heap) shed() bool {
+	if n := h.excess(); n != 0 {
+		h.giveLast(h.top, n)
+	}
+	if n := h.excess(); n != 0 {
+		h.trade(n)
+	}
+	return h.excess() == 0
 }
 
 // giveSome gives back so many pages of free spans, and tradePages at least, of the largest first:
@@ -77,17 +95,20 @@ func (h *Heap) economize() {
 // left to others to report.
 func (h *Heap) giveSome(pages uint64) {
 	pages = max(pages, tradePages)
-	least, tries := binOf(infoMin), tradeTries
+	least, looks, tries := binOf(infoMin), tradeLooks, tradeTries
 	for bin := h.lastBin(numBins); bin >= least; bin = h.lastBin(bin) {
-		for g := h.hdr.bins[bin]; g != 0; tries-- {
-			if tries == 0 || pages == 0 || !h.remembers(g) {
+		for g := h.hdr.bins[bin]; g != 0; looks-- {
+			if looks == 0 || tries == 0 || pages == 0 || !h.remembers(g) {
 				return
 			}
 			in := h.info(g)
 			if in.size >= sweepMin {
 				in.idleLo, in.idleHi = g, g+in.size
 			}
-			pages -= min(pages, h.giveBack(in, pages))
+			if n := h.giveBack(in, pages); n != 0 {
+				pages -= min(pages, n)
+				tries--
+			}
 			g = in.next
 		}
 	}
