@@ -293,7 +293,9 @@ func TestAppendToAllocatesNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		require.Zero(t, allocs, key)
+		if !raceEnabled { // the detector makes pools forget
+			require.Zero(t, allocs, key)
+		}
 	}
 	it, err := d.NewIter(nil)
 	require.NoError(t, err)

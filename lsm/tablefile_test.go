@@ -173,6 +173,9 @@ func TestTableFileDamage(t *testing.T) {
 }
 
 func TestTableAppendToAllocatesNothing(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the detector makes pools forget")
+	}
 	path := filepath.Join(t.TempDir(), "t.ldb")
 	writeTableFile(t, path, 2000, nil)
 	tb, err := OpenTable(path, nil)
