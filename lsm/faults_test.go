@@ -218,7 +218,8 @@ func testUnfinishedEdits(t *testing.T) {
 		if kind, _ := filename.Parse(c.Name); kind == filename.Manifest && c.Op == vfs.OpSync {
 			mu.Lock()
 			defer mu.Unlock()
-			cs = append(cs, crash{mem.CrashClone(1, 0), c, int(acked.Load())})
+			n := int(acked.Load()) // before the clone, which has at least these
+			cs = append(cs, crash{mem.CrashClone(1, 0), c, n})
 		}
 		return nil
 	})
