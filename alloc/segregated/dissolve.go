@@ -104,15 +104,15 @@ func (h *Heap) retire(ci uintptr) bool {
 }
 
 // retireAll gives up all current runs that are empty, and reports whether there were any.
-func (h *Heap) retireAll() (any bool) {
+func (h *Heap) retireAll() (found bool) {
 	if h.durable || h.shared != nil {
 		return false
 	}
 	h.endRow()
 	for ci := range h.classes {
-		any = h.retire(uintptr(ci)) || any
+		found = h.retire(uintptr(ci)) || found
 	}
-	return any
+	return found
 }
 
 // dissolveClass dissolves the sparse runs of class ci, as far as it may look.

@@ -58,10 +58,9 @@
 //  5. A run that becomes empty goes back to the best-fit space, and so does the
 //     free part of one that is sparse, before the data grows, if its class asks
 //     for no more: its live slots are spans from then on. An empty one that is current is
-//     kept until its class is idle and the data has grown by a sixteenth, or memory comes above its
-//     peak. A freed span waits
-//     in the quick list of its size (of up to 64 KiB, from 2 KiB on of eight sizes a doubling;
-//     seven of each; 8 KiB or 1/256 of the heap in all, 1/32 while they serve two of three
+//     kept until its class is idle and the data has grown by a sixteenth, or memory comes above
+//     its peak. A freed span waits in the quick list of its size (of up to 64 KiB, from 2 KiB
+//     on of eight sizes a doubling; seven of each; 8 KiB or 1/256 of the heap in all, 1/32 while they serve two of three
 //     requests, 64 KiB while the heap has less than 256 KiB; more than seven, and 1/2, when the
 //     heap is still, as it has not grown for twice as many operations as it took to grow, 65536
 //     at least and a million at most, or 2048 if more than four of ten had to look for a span)
@@ -76,14 +75,13 @@
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been
 //     free since the one before, and so far as there is credit for it: five pages for
 //     each that the heap grows by, and one for each 10000 operations; a page that was given
-//     back costs as much again when it is needed. It comes every
-//     256 operations when half of the memory is free, every 2048 when little is
-//     (sweep.go). Before the data grows, free spans of 6 KiB and more give back as many
-//     pages as it grows by, with the same credit; and when
-//     pages that were given back are used again, so much of others that memory does not
-//     come above its peak (trade.go). A block of 32 MiB and more
-//     goes back when it is freed; a calm heap holds it for a quarter of a million
-//     operations, or until memory is above its peak (held.go).
+//     back costs as much again when it is needed. It comes every 256 operations when half
+//     of the memory is free, every 2048 when little is (sweep.go). Before the data grows,
+//     free spans of 6 KiB and more give back as many pages as it grows by, with the same
+//     credit; and when pages that were given back are used again, so many that memory does
+//     not come above its peak (trade.go). A block of 32 MiB and more goes back when it is
+//     freed; a calm heap holds it for a quarter of a million operations, or until it grows
+//     or memory comes above its peak (held.go).
 //
 // # One operation of a Shared
 //

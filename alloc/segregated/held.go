@@ -4,8 +4,8 @@ package segregated
 // But a calm heap (quickshare.go) has shown that it does the same over and over: one that
 // fills a buffer of many MiB for each picture would pay for all of its pages each time. So
 // it holds what is freed, for heldOps operations from the first on, or until the data is
-// about to grow beyond what it ever was, or memory comes above its peak. Meanwhile blocks may have been cut from it: all
-// that has one part in heldPart of hugePages goes back then.
+// about to grow beyond what it ever was, or memory comes above its peak. Meanwhile blocks may
+// have been cut from it: all that has one part in heldPart of hugePages goes back then.
 const (
 	heldOps  = 1 << 18
 	heldPart = 8
