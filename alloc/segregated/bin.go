@@ -9,8 +9,8 @@ import "math/bits"
 
 // links returns the links of the free span at g in the given bin.
 func (h *Heap) links(g uint64, bin int) *links {
-	if bin >= largeBin {
-		return h.largeLinks(g)
+	if bin >= infoBin {
+		return &h.info(g).links
 	}
 	return h.smallLinks(g)
 }
@@ -263,7 +263,7 @@ const (
 // closest returns the smallest of the first limit spans of bin that have at
 // least n granules, the lower address among equals.
 func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
-	if bin < largeBin || h.sink != nil {
+	if bin < infoBin || h.sink != nil {
 		return h.closestSmall(bin, n, limit)
 	}
 	least, width := sizesOf(bin)
@@ -275,8 +275,8 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 			return 0, 0
 		}
 		in := h.info(g)
-		size := in.size
-		if in.start != g || size-least >= width {
+		size := in.tag >> granuleBits
+		if in.tag&granuleMask != g&granuleMask || size-least >= width {
 			h.wrongSize(bin, g)
 			return 0, 0
 		}
@@ -290,14 +290,14 @@ func (h *Heap) closest(bin int, n uint64, limit int) (best, bestSize uint64) {
 		g = in.next
 	}
 	h.searched += uint64(limit - left)
-	if best != 0 && (!h.isFree(best) || *h.kind(best>>granuleBits + 1) != kindLarge || bestSize > h.top-best || !h.hasEnd(best, bestSize)) {
+	if best != 0 && (!h.isFree(best) || h.largeSize(best) == 0 || !h.hasEnd(best, bestSize)) {
 		h.wrongSize(bin, best)
 		return 0, 0
 	}
 	return best, bestSize
 }
 
-// closestSmall is closest for any bin, that of spans that are not large in particular.
+// closestSmall is closest for any bin, those of spans of less than infoMin in particular.
 func (h *Heap) closestSmall(bin int, n uint64, limit int) (best, bestSize uint64) {
 	g := h.hdr.bins[bin]
 	bestSize = ^uint64(0)

@@ -103,7 +103,7 @@ func (c *checker) counters() {
 		return
 	}
 	end := uint64(len(c.units)-1) << granuleBits
-	_, _, data := metaOffsets(len(c.units), c.pageSize)
+	data := c.tables().data
 	if d.end != end || d.first != data>>granuleShift {
 		c.report(9, "data from granule %#x to %#x, want %#x to %#x", d.first, d.end, data>>granuleShift, end)
 	}
@@ -162,6 +162,9 @@ func (c *checker) walk() {
 // noteSpan notes and counts a span as what it is: used, free, in a quick list or to be
 // joined.
 func (c *checker) noteSpan(p piece, prevFree bool, t *tally) {
+	if p.n < minSpan {
+		c.report(1, "the span at %#x has %d granules, too few", p.g<<granuleShift, p.n)
+	}
 	switch {
 	case p.used:
 		t.live++
@@ -207,9 +210,10 @@ func (c *checker) end(end uint64, prevFree bool) {
 	if prevFree {
 		c.report(2, "the span before the top is free")
 	}
-	u, m := bit(c.hdr.top)
-	if row := c.units[u]; row.bound&^(m-1) != m || row.live&^(m-1) != 0 || c.kinds[u] != kindBitmap {
-		c.report(3, "row of the top: live %#x bound %#x", row.live, row.bound)
+	top := c.hdr.top
+	u := top >> granuleBits
+	if row := c.units[u]; row>>(top&cellMask) != asFree|top&placeMask || c.kinds[u] != kindMarks {
+		c.report(3, "row of the top: %#x", row)
 	}
 }
 
@@ -217,16 +221,15 @@ func (c *checker) end(end uint64, prevFree bool) {
 func (c *checker) span(p piece) {
 	u, last := p.g>>granuleBits, (p.g+p.n)>>granuleBits
 	for i := u + 1; i < last; i++ {
-		want, kind := unit{}, uint16(kindBitmap)
-		info := !p.used && !p.quick && (i == u+2 || p.n >= infoMin && i <= u+4)
-		switch {
+		want, kind := uint64(0), uint16(kindMarks)
+		switch isFree := !p.used && !p.quick; {
 		case p.n < largeMin:
-		case info && i > u+1:
-			want, kind = c.units[i], kindInfo // links and gap: see bins and below
 		case i == u+1:
-			want, kind = unit{p.g, p.n}, kindLarge
-		case i == last-1 && !p.used && !p.quick:
-			want, kind = unit{p.g, p.n}, kindLast
+			want, kind = tagOf(p.g, p.n), kindLarge
+		case isFree && p.n >= infoMin && i <= u+infoRows:
+			want, kind = c.units[i], kindInfo // links and gap: see bins and below
+		case isFree && i == last-1:
+			want, kind = endTagOf(p.g, p.n), kindLast
 		}
 		if c.units[i] != want || c.kinds[i] != kind {
 			c.report(3, "row %#x inside the span %#x: %#x of kind %d, want %#x of kind %d",
@@ -234,12 +237,12 @@ func (c *checker) span(p piece) {
 		}
 	}
 	if !p.used && !p.quick && p.n >= infoMin {
-		in := c.info(p.g)
-		if in.goneLo > in.goneHi || in.goneLo < in.goneHi && (in.goneLo < p.g || in.goneHi > p.g+p.n) {
-			c.report(3, "free span %#x: gap %#x to %#x is outside", p.g<<granuleShift, in.goneLo, in.goneHi)
+		m := c.info(p.g).memory()
+		if !m.gone.within(p.g, p.n) {
+			c.report(3, "free span %#x: gap %#x to %#x is outside", p.g<<granuleShift, m.gone.lo, m.gone.hi)
 		}
-		if in.idleLo < in.idleHi && (in.idleLo < p.g || in.idleHi > p.g+p.n) {
-			c.report(3, "free span %#x: idle from %#x to %#x is outside", p.g<<granuleShift, in.idleLo, in.idleHi)
+		if !m.idle.within(p.g, p.n) {
+			c.report(3, "free span %#x: idle from %#x to %#x is outside", p.g<<granuleShift, m.idle.lo, m.idle.hi)
 		}
 	}
 }
@@ -247,12 +250,12 @@ func (c *checker) span(p piece) {
 // run checks the rows of a run and returns how many slots are live.
 func (c *checker) run(p piece) uint64 {
 	u, cl := uintptr(p.g>>granuleBits), &c.classes[p.class]
-	live := c.units[u].live
+	live := c.units[u]
 	if live&cl.empty() != cl.empty() {
 		c.report(4, "run %#x: live %#x lacks bits of %#x", p.g<<granuleShift, live, cl.empty())
 	}
 	for i := uintptr(1); i < cl.units; i++ {
-		if c.units[u+i] != (unit{}) || c.kinds[u+i] != uint16(p.class<<8)|uint16(i) {
+		if i > 1 && c.units[u+i] != 0 || c.kinds[u+i] != uint16(p.class<<8)|uint16(i) { // those of unit 1 are links, see lists
 			c.report(4, "row %d of the run %#x: %#x of kind %#x", i, p.g<<granuleShift, c.units[u+i], c.kinds[u+i])
 		}
 	}
@@ -385,11 +388,11 @@ func (c *checker) lists() {
 				break
 			}
 			delete(c.partial, run)
-			w := c.units[run].bound
+			w := *c.runLinks(&c.classes[ci], run)
 			if prev != 0 && uintptr(w>>32) != prev {
 				c.report(7, "partial run %#x: previous link %#x, want %#x", run<<unitShift, w>>32<<unitShift, prev<<unitShift)
 			}
-			prev, run = run, uintptr(w&nextRun)
+			prev, run = run, uintptr(w&runMask)
 		}
 		if prev != 0 && prev != uintptr(c.lastPartial[ci]) {
 			c.report(7, "the partial list of class %d ends with %#x, not %#x", ci, prev<<unitShift, uintptr(c.lastPartial[ci])<<unitShift)

@@ -41,16 +41,17 @@ func TestCheckFinds(t *testing.T) {
 		law, name string
 		harm      func(h *Heap, small, large, run uint64)
 	}{
-		{"L3", "lost bound bit of the top", func(h *Heap, _, _, _ uint64) { u, m := bit(h.hdr.top); h.units[u].bound &^= m }},
+		{"L3", "lost mark of the top", func(h *Heap, _, _, _ uint64) { clearMark(h.rowOf(h.hdr.top), h.hdr.top) }},
 		{"L1", "run in the middle of nothing", func(h *Heap, small, _, _ uint64) { h.kinds[h.hdr.first>>granuleBits] = 1<<8 | 3 }},
 		{"L2", "used span made free", func(h *Heap, _, large, _ uint64) {
-			u, m := bit(large + 40000/granule)
-			h.units[u].live &^= m
+			after := large + 40000/granule
+			*h.rowOf(after) &^= liveBit << (after & cellMask)
 		}},
-		{"L3", "stray live bit under a span", func(h *Heap, _, large, _ uint64) { h.units[large>>granuleBits+8].live |= 4 }},
-		{"L3", "size in the last row", func(h *Heap, _, large, _ uint64) { h.units[(large+40000/granule)>>granuleBits-1].bound++ }},
-		{"L3", "gap outside of its span", func(h *Heap, _, large, _ uint64) { in := h.info(large); in.goneLo, in.goneHi = 1, 300 }},
-		{"L4", "second row of a run", func(h *Heap, _, _, run uint64) { h.units[run+1].live = 1 }},
+		{"L3", "stray bit under a span", func(h *Heap, _, large, _ uint64) { h.units[large>>granuleBits+8] |= 4 }},
+		{"L3", "size in the last row", func(h *Heap, _, large, _ uint64) { h.units[(large+40000/granule)>>granuleBits-1] += unitGranules }},
+		{"L3", "gap outside of its span", func(h *Heap, _, large, _ uint64) { h.info(large).gone = pagesOf(gap{256, 2048}) }},
+		{"L4", "third row of a run", func(h *Heap, _, _, run uint64) { h.units[run+2] = 1 }},
+		{"L7", "links of a run", func(h *Heap, _, _, run uint64) { h.units[run+1] = run + 1 }},
 		{"L5", "link to nowhere", func(h *Heap, small, _, _ uint64) { h.smallLinks(small).next = 12345 }},
 		{"L5", "previous link", func(h *Heap, _, large, _ uint64) { h.info(large).prev = large }},
 		{"L5", "bin forgotten", func(h *Heap, _, large, _ uint64) {
@@ -63,7 +64,7 @@ func TestCheckFinds(t *testing.T) {
 		{"L7", "partial run forgotten", func(h *Heap, _, _, run uint64) { h.hdr.partial[1] = 0 }},
 		{"L7", "last partial run forgotten", func(h *Heap, _, _, run uint64) { h.lastPartial[1] = 0 }},
 		{"L7", "partial list of another class", func(h *Heap, _, _, run uint64) { h.hdr.partial[2] = uint32(run) }},
-		{"L8", "slot lost", func(h *Heap, _, _, run uint64) { h.units[run].live ^= 1 << 63 }},
+		{"L8", "slot lost", func(h *Heap, _, _, run uint64) { h.units[run] ^= 1 }},
 		{"L8", "free spans counted wrong", func(h *Heap, _, _, _ uint64) { h.freeSpans++ }},
 		{"L8", "runs counted wrong", func(h *Heap, _, _, _ uint64) { h.hdr.runs[1]++ }},
 		{"L9", "magic", func(h *Heap, _, _, _ uint64) { h.hdr.magic++ }},

@@ -87,6 +87,22 @@ func (c *checked) seat(core uint64, r record) {
 	c.put(core, r)
 }
 
+// widened is told that the block at core, which had so many bytes, has become a little larger.
+func (c *checked) widened(core, old uint64) {
+	b := c.h.mem[core+old : core+uint64(c.h.usable(core))]
+	r, whole := c.get(core)
+	switch {
+	case r.freed:
+		set(b, c.poison)
+		c.quarantine.kept += uint64(len(b))
+	case whole:
+		w := c.word(core)
+		for i := range b {
+			b[i] = pattern(w, int(old-recordSize-r.size)+i)
+		}
+	}
+}
+
 // condemn keeps the core block at core, which was just taken and in which the
 // byte at was written after free, out of use for good.
 func (c *checked) condemn(op string, core, at uint64) *alloc.Fault {
@@ -133,7 +149,7 @@ func (h *Heap) takeCore(size uint64, a grid) uint64 {
 			return off
 		}
 	}
-	n := (size + granule - 1) >> granuleShift
+	n := spanFor(int(size))
 	g := h.takeSpan(n, a)
 	if g == 0 && h.err == nil && h.purge() {
 		g = h.takeSpan(n, a)

@@ -154,13 +154,12 @@ func (c *checked) freeBytes(report func(error)) {
 			continue
 		}
 		if n := h.spanSize(g); n >= infoMin {
-			in := h.info(g)
-			if in.goneLo < in.goneHi {
-				look(lo, in.goneLo<<granuleShift)
-				look(in.goneHi<<granuleShift, hi)
+			if gone := h.info(g).gone.gap(); gone.lo < gone.hi {
+				look(lo, gone.lo<<granuleShift)
+				look(gone.hi<<granuleShift, hi)
 				continue
 			}
-		} else if binOf(n) < largeBin {
+		} else {
 			lo += granule // the links
 		}
 		look(lo, hi)

@@ -24,8 +24,8 @@ func classTables() map[string][]int {
 	}
 }
 
-// roundUp16 is what a block outside the runs occupies.
-func roundUp16(size int) int { return max(16, (size+15)&^15) }
+// spanned is what a block outside the runs occupies.
+func spanned(size int) int { return max(minSpan*granule, (size+15)&^15) }
 
 // heat allocates blocks of size bytes until its class has runs, whatever that
 // takes within what is documented: twice the slots of a run, 64 at most.
@@ -37,7 +37,7 @@ func heat(t testing.TB, h *Heap, size int) {
 }
 
 // TestUsableCold: before a class has runs, a block of any size up to 4096 is
-// its size rounded up to 16.
+// its size rounded up to 16, or 64 if it is smaller and no class has such small slots.
 func TestUsableCold(t *testing.T) {
 	for name, classes := range classTables() {
 		t.Run(name, func(t *testing.T) {
@@ -46,9 +46,13 @@ func TestUsableCold(t *testing.T) {
 				if size%classOften == 0 { // before any class is busy
 					h = fresh(t, 4<<20, &Options{Classes: classes})
 				}
+				want := spanned(size)
+				if ci := h.demandOf((uint64(size) + granule - 1) / granule); ci != 0 && !h.classes[ci].canDissolve() {
+					want = int(h.classes[ci].size)
+				}
 				b := must(t, h, size)
-				if len(b) != size || cap(b) != size || h.Usable(b) != roundUp16(size) {
-					t.Fatalf("Malloc(%d): len %d, cap %d, usable %d, want usable %d", size, len(b), cap(b), h.Usable(b), roundUp16(size))
+				if len(b) != size || cap(b) != size || h.Usable(b) != want {
+					t.Fatalf("Malloc(%d): len %d, cap %d, usable %d, want usable %d", size, len(b), cap(b), h.Usable(b), want)
 				}
 				if addrOf(b)%16 != 0 {
 					t.Fatalf("Malloc(%d) at %#x", size, addrOf(b))
@@ -60,7 +64,7 @@ func TestUsableCold(t *testing.T) {
 }
 
 // TestUsableHot: once a class has runs, a block of any size takes the smallest
-// class that holds it, and one above the largest class none.
+// class that holds it, and one above the largest class none: it may have what would be no span.
 func TestUsableHot(t *testing.T) {
 	for name, classes := range classTables() {
 		t.Run(name, func(t *testing.T) {
@@ -72,13 +76,13 @@ func TestUsableHot(t *testing.T) {
 				heat(t, h, c)
 			}
 			for size := range 4097 {
-				want := roundUp16(size)
+				want, more := spanned(size), (minSpan-1)*granule
 				if i, _ := slices.BinarySearch(classes, size); i < len(classes) {
-					want = classes[i]
+					want, more = classes[i], 0
 				}
 				b := must(t, h, size)
-				if len(b) != size || cap(b) != size || h.Usable(b) != want {
-					t.Fatalf("Malloc(%d): len %d, cap %d, usable %d, want usable %d", size, len(b), cap(b), h.Usable(b), want)
+				if n := h.Usable(b); len(b) != size || cap(b) != size || n < want || n > want+more {
+					t.Fatalf("Malloc(%d): len %d, cap %d, usable %d, want usable %d to %d", size, len(b), cap(b), n, want, want+more)
 				}
 				h.Free(b)
 			}

@@ -149,7 +149,7 @@ func (c *compactor) bestEnd(free, size, g, n uint64, a grid, least uint64) (best
 	low := a.up(free)
 	high := (free+size-n+a.bias)&^(a.align-1) - a.bias
 	for _, at := range [...]uint64{high, low} {
-		if at < free || at > free+size-n || c.pageOf(at) <= to && c.pageOf(at+n-1) >= from {
+		if at < free || at > free+size-n || !isPiece(at-free) || !isPiece(free+size-n-at) || c.pageOf(at) <= to && c.pageOf(at+n-1) >= from {
 			continue
 		}
 		if sum, ok := c.company(at, n, false); ok && sum > least {
@@ -185,17 +185,17 @@ func (c *compactor) collectFree(p uint64) {
 	if lo >= hi {
 		return
 	}
-	if _, m := bit(lo); *c.kind(lo >> granuleBits) < kindRun && c.row(lo>>granuleBits).starts()&m == 0 {
+	if u := lo >> granuleBits; *c.kind(u) < kindRun && (*c.kind(u) != kindMarks || !isStart(*c.row(u), lo)) {
 		if g := c.spanAt(lo); g != 0 && c.isFree(g) {
 			c.add(g, c.spanSize(g), false)
 		}
 	}
 	for u := lo >> granuleBits; u<<granuleBits < hi; u++ {
-		if *c.kind(u) != kindBitmap {
+		if *c.kind(u) != kindMarks {
 			continue
 		}
-		for w := c.row(u).bound &^ c.row(u).live; w != 0; w &= w - 1 {
-			if g := u<<granuleBits + uint64(bits.TrailingZeros64(w)); g < c.top {
+		for w := *c.row(u); w != 0; w = withoutFirst(w) {
+			if g := u<<granuleBits + firstStart(w); g < c.top && isMarked(w, asFree, g) {
 				c.add(g, c.spanSize(g), false)
 			}
 		}

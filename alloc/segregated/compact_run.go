@@ -31,7 +31,7 @@ func (c *compactor) clearRuns() {
 // dissolve.go.
 func (c *compactor) noteRun(u, ci uint64) {
 	ci %= maxClasses
-	cl, live := &c.classes[ci], c.row(u).live
+	cl, live := &c.classes[ci], *c.row(u)
 	if live == ^uint64(0) || live == cl.empty() {
 		return
 	}
@@ -41,7 +41,7 @@ func (c *compactor) noteRun(u, ci uint64) {
 	}
 	free := bits.OnesCount64(^live)
 	idle := c.dissolving.traces[ci].now == c.taken[ci]
-	if idle && !c.durable && uintptr(u) != cl.cur && free*compactIdle >= cl.numSlots() {
+	if idle && !c.durable && uintptr(u) != cl.cur && cl.canDissolve() && free*compactIdle >= cl.numSlots() {
 		c.dissolve(uintptr(ci), uintptr(u))
 		return
 	}
@@ -55,11 +55,11 @@ func (c *compactor) dissolveOn(p uint64) {
 	for u := p * perPage; u < min((p+1)*perPage, c.top>>granuleBits) && !c.durable; u++ {
 		k := *c.kind(u)
 		cl := &c.classes[k>>8%maxClasses]
-		if k < kindRun || k&0xff != 0 || uint64(cl.units) >= perPage || uintptr(u) == cl.cur || c.wholeRun(u, c.top>>granuleBits) == 0 {
+		if k < kindRun || k&0xff != 0 || uint64(cl.units) >= perPage || !cl.canDissolve() || uintptr(u) == cl.cur || c.wholeRun(u, c.top>>granuleBits) == 0 {
 			continue
 		}
 		c.count(u<<granuleBits, uint64(cl.units)<<granuleBits, -1)
-		for w := c.row(u).live & cl.valid; w != 0; w &= w - 1 {
+		for w := *c.row(u) & cl.valid; w != 0; w &= w - 1 {
 			s := c.slotSpot(cl, u, uint64(bits.TrailingZeros64(w)))
 			c.count(s.off>>granuleShift, s.size>>granuleShift, +1)
 		}
@@ -114,14 +114,14 @@ func (c *compactor) emptyRun(ci, src uint64, ends *runEnds) {
 	if uintptr(src) == cl.cur || !c.isRun(uintptr(ci), uintptr(src)) {
 		return
 	}
-	for w := c.row(src).live & cl.valid; w != 0 && !c.done(); w &= w - 1 {
+	for w := *c.row(src) & cl.valid; w != 0 && !c.done(); w &= w - 1 {
 		from := c.slotSpot(cl, src, uint64(bits.TrailingZeros64(w)))
 		if !c.movable(from) {
 			continue
 		}
 		for ends.right-1 > ends.left {
 			dst := c.runs[c.sorted[ends.right-1]].unit
-			if c.isRun(uintptr(ci), uintptr(dst)) && c.row(dst).live != ^uint64(0) {
+			if c.isRun(uintptr(ci), uintptr(dst)) && *c.row(dst) != ^uint64(0) {
 				if to, ok := c.takeSlotOf(cl, ci, dst, from.off); ok {
 					c.shift(from, to)
 				}
@@ -142,14 +142,14 @@ func (c *compactor) slotSpot(cl *class, run, slot uint64) spot {
 func (c *compactor) takeSlotOf(cl *class, ci, run, off uint64) (spot, bool) {
 	row := c.row(run)
 	a := c.alignOf(off)
-	for w := ^row.live; w != 0; w &= w - 1 {
+	for w := ^*row; w != 0; w &= w - 1 {
 		s := c.slotSpot(cl, run, uint64(bits.TrailingZeros64(w)))
 		if g := s.off >> granuleShift; a.up(g) != g {
 			continue
 		}
-		row.live |= w & -w
+		*row |= w & -w
 		c.mallocs++
-		if row.live == ^uint64(0) && uintptr(run) != cl.cur {
+		if *row == ^uint64(0) && uintptr(run) != cl.cur {
 			c.unlinkRun(uintptr(ci), uintptr(run))
 		}
 		return s, c.err == nil
@@ -161,9 +161,9 @@ func (c *compactor) takeSlotOf(cl *class, ci, run, off uint64) (spot, bool) {
 func (c *compactor) freeSlot(s spot) {
 	cl, run, _ := c.slotOf(s.off)
 	row := c.row(run)
-	before := row.live
-	row.live &^= 1 << s.slot
-	empty := row.live == cl.empty()
+	before := *row
+	*row &^= 1 << s.slot
+	empty := *row == cl.empty()
 	if (before == ^uint64(0) || empty) && uintptr(run) != cl.cur {
 		if empty {
 			c.count(run<<granuleBits, uint64(cl.units)<<granuleBits, -1)

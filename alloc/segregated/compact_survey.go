@@ -81,8 +81,8 @@ func (c *compactor) surveyUnits(u, end uint64, in bool) (used uint16, on bool) {
 // used span, and on whether what follows does.
 func (h *Heap) usedOf(u uint64, in bool) (used uint16, on bool) {
 	switch k := *h.kind(u); {
-	case k == kindBitmap:
-		mask, on := h.row(u).usedMask(in)
+	case k == kindMarks:
+		mask, on := usedMask(*h.row(u), in)
 		return uint16(bits.OnesCount64(mask)), on
 	case k >= kindRun, k == kindLarge && in:
 		return unitGranules, in
@@ -112,18 +112,21 @@ func (c *compactor) wasteful() bool {
 	return waste*compactWaste >= used
 }
 
-// usedMask returns which granules of a row of bitmaps are used, and whether the one
-// after it is if no span starts there; in says the same of its first one. From
-// each bit where a used span starts, an addition carries through the row up to the
-// next bit where a free one does.
-func (r *unit) usedMask(in bool) (mask uint64, on bool) {
-	free := r.bound &^ r.live
-	seed := r.live
+// usedMask returns which granules of a row of marks are used, those of spans in quick lists
+// included, and whether the one after it is if no span starts there; in says the same of its
+// first one.
+func usedMask(row uint64, in bool) (mask uint64, on bool) {
 	if in {
-		seed |= 1 &^ free
+		mask = ^uint64(0)
 	}
-	sum, carry := bits.Add64(^free, seed, 0)
-	return (sum ^ ^free | seed) &^ free, carry != 0
+	for w := row; w != 0; w = withoutFirst(w) {
+		at := firstStart(w)
+		mask &= 1<<at - 1
+		if in = markAt(w, at)&liveBit != 0; in {
+			mask |= ^uint64(0) << at
+		}
+	}
+	return mask, in
 }
 
 // sortPages puts the pages that are neither empty nor full in order.
@@ -233,15 +236,15 @@ func (c *compactor) collectUsed(p uint64) {
 	if lo >= hi {
 		return
 	}
-	if _, m := bit(lo); *c.kind(lo >> granuleBits) < kindRun && c.row(lo>>granuleBits).starts()&m == 0 {
+	if u := lo >> granuleBits; *c.kind(u) < kindRun && (*c.kind(u) != kindMarks || !isStart(*c.row(u), lo)) {
 		c.addUsed(c.spanAt(lo))
 	}
 	for u := lo >> granuleBits; u<<granuleBits < hi; u++ {
-		if *c.kind(u) != kindBitmap {
+		if *c.kind(u) != kindMarks {
 			continue
 		}
-		for w := c.row(u).live & c.row(u).bound; w != 0; w &= w - 1 {
-			c.addUsed(u<<granuleBits + uint64(bits.TrailingZeros64(w)))
+		for w := *c.row(u); w != 0; w = withoutFirst(w) {
+			c.addUsed(u<<granuleBits + firstStart(w))
 		}
 	}
 }

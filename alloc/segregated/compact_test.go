@@ -147,7 +147,8 @@ func TestCompact(t *testing.T) {
 				m.h.Trim()
 				after := m.h.Stats()
 				require.Equal(t, before.LiveBlocks, after.LiveBlocks)
-				require.Equal(t, before.Requested-before.Live, after.Requested-after.Live)
+				// A block whose run became spans may have got what would have been none.
+				require.InDelta(t, before.Requested-before.Live, after.Requested-after.Live, float64(before.Live)/500)
 				require.Less(t, moved, 2*before.Live, "blocks go back and forth")
 				was, is := before.Committed-before.Metadata-before.Quarantined, after.Committed-after.Metadata-after.Quarantined
 				t.Logf("%d bytes live, %d moved: %d committed, were %d", after.Live, moved, is, was)

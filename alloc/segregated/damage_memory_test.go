@@ -12,13 +12,13 @@ import (
 // TestDamagedMemory: what a free span remembers is damaged, and says that pages outside of
 // it are free. Blocks there keep their contents whatever is done, and the heap says so.
 func TestDamagedMemory(t *testing.T) {
-	fields := map[string]func(in *spanInfo) *uint64{
-		"goneLo": func(in *spanInfo) *uint64 { return &in.goneLo }, "goneHi": func(in *spanInfo) *uint64 { return &in.goneHi },
-		"idleLo": func(in *spanInfo) *uint64 { return &in.idleLo }, "idleHi": func(in *spanInfo) *uint64 { return &in.idleHi },
-		"size": func(in *spanInfo) *uint64 { return &in.size },
+	fields := map[string]func(in *spanInfo, bit int){
+		"gone": func(in *spanInfo, bit int) { in.gone ^= 1 << bit },
+		"idle": func(in *spanInfo, bit int) { in.idle ^= 1 << bit },
+		"tag":  func(in *spanInfo, bit int) { in.tag ^= 1 << bit },
 	}
-	for name, field := range fields {
-		for bit := range 40 {
+	for name, flip := range fields {
+		for bit := range 64 {
 			t.Run(fmt.Sprintf("%s/%d", name, bit), func(t *testing.T) {
 				h := fresh(t, 4<<20, &Options{Classes: []int{}})
 				blocks := make([][]byte, 7)
@@ -31,7 +31,7 @@ func TestDamagedMemory(t *testing.T) {
 				h.credit = 1000
 				h.sweep(infoMin) // now it is idle
 				g := uint64(at(h, blocks[3])) >> granuleShift
-				*field(h.info(g)) ^= 1 << bit
+				flip(h.info(g), bit)
 				h.credit = 1000
 				err := alloc.Try(func() { h.sweep(infoMin); h.Trim(); h.Free(blocks[5]); h.Free(blocks[4]) })
 				if h.err == nil {
@@ -69,8 +69,8 @@ func TestMallocOfDamagedMemory(t *testing.T) {
 			h.sweep(infoMin)
 			h.sweep(infoMin) // now it is given back
 			in := h.info(uint64(at(h, b)) >> granuleShift)
-			require.NotZero(t, in.goneHi)
-			in.goneHi ^= 1 << 39
+			require.NotZero(t, in.gone)
+			in.gone ^= 1 << 58
 			b, err := take(h, before)
 			require.ErrorIs(t, err, alloc.ErrCorrupt)
 			require.Nil(t, b)
@@ -80,7 +80,7 @@ func TestMallocOfDamagedMemory(t *testing.T) {
 
 // TestDamagedHeld: what is given back of a damaged free span that is held is not used.
 func TestDamagedHeld(t *testing.T) {
-	for bit := range 40 {
+	for bit := range 64 {
 		h := fresh(t, 32<<20, &Options{Classes: []int{}})
 		var blocks [4][]byte
 		for i := range blocks {
@@ -88,7 +88,7 @@ func TestDamagedHeld(t *testing.T) {
 			set(blocks[i], byte(i+1))
 		}
 		h.Free(blocks[1])
-		h.info(uint64(at(h, blocks[1])) >> granuleShift).size ^= 1 << bit
+		h.info(uint64(at(h, blocks[1])) >> granuleShift).tag ^= 1 << bit
 		h.heldTo = 1
 		h.giveHeld()
 		for _, i := range []int{0, 2, 3} {
@@ -114,7 +114,7 @@ func TestDamagedSpanSize(t *testing.T) {
 		}
 		for _, b := range free[:1+others] {
 			h.Free(b)
-			h.info(uint64(at(h, b)) >> granuleShift).size += 4096
+			h.info(uint64(at(h, b)) >> granuleShift).tag += 4096 << granuleBits
 		}
 		b, err := h.Malloc(100 << 10)
 		require.ErrorIs(t, err, alloc.ErrCorrupt, "%d others", others)

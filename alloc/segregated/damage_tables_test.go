@@ -81,14 +81,14 @@ func TestFreeOfNoSlot(t *testing.T) {
 	past := h.mem[run<<unitShift+uintptr(slots)*c.size:][:8:8]
 	unchanged(t, h, alloc.ErrInvalidFree, func() { h.Free(past) })
 	unchanged(t, h, alloc.ErrInvalidFree, func() { h.Realloc(past, 80) })
-	for _, row := range []uint64{0, h.units[run].live & c.valid} {
-		was, frees := h.units[run].live, h.frees
-		h.units[run].live = row
+	for _, row := range []uint64{0, h.units[run] & c.valid} {
+		was, frees := h.units[run], h.frees
+		h.units[run] = row
 		require.ErrorIs(t, alloc.Try(func() { h.Free(past) }), alloc.ErrInvalidFree, "row %#x", row)
 		require.ErrorIs(t, alloc.Try(func() { h.Realloc(past, 80) }), alloc.ErrInvalidFree, "row %#x", row)
-		require.Equal(t, row, h.units[run].live)
+		require.Equal(t, row, h.units[run])
 		require.Equal(t, frees, h.frees)
-		h.units[run].live = was
+		h.units[run] = was
 	}
 }
 
@@ -107,7 +107,7 @@ func TestMallocOfNoSlot(t *testing.T) {
 		if !current { // a slot of it is freed, so that its turn comes
 			h.Free(h.mem[run<<unitShift:][:80:80])
 		}
-		h.units[run].live &= c.valid
+		h.units[run] &= c.valid
 		for range 4 * c.numSlots() {
 			off := uint64(addrOf(must(t, h, 80)) - addrOf(h.mem))
 			require.False(t, off >= end && off < uint64((run+c.units)<<unitShift), "%#x lies behind the slots", off)
@@ -119,12 +119,12 @@ func TestMallocOfNoSlot(t *testing.T) {
 // TestDamagedSize: Free and Realloc do not take the size of a large span from a row that is
 // not its own, or says what it cannot have.
 func TestDamagedSize(t *testing.T) {
-	for name, damage := range map[string]func(h *Heap, next *unit, kind *uint16){
-		"start":        func(_ *Heap, next *unit, _ *uint16) { next.live ^= unitGranules },
-		"none":         func(_ *Heap, next *unit, _ *uint16) { next.bound = 0 },
-		"small":        func(_ *Heap, next *unit, _ *uint16) { next.bound = largeMin - 1 },
-		"past the top": func(h *Heap, next *unit, _ *uint16) { next.bound = h.top - h.first },
-		"kind":         func(_ *Heap, _ *unit, kind *uint16) { *kind = kindLast },
+	for name, damage := range map[string]func(h *Heap, tag *uint64, kind *uint16){
+		"start":        func(_ *Heap, tag *uint64, _ *uint16) { *tag ^= 1 },
+		"none":         func(_ *Heap, tag *uint64, _ *uint16) { *tag &= granuleMask },
+		"small":        func(_ *Heap, tag *uint64, _ *uint16) { *tag = tagOf(*tag&granuleMask, largeMin-1) },
+		"past the top": func(h *Heap, tag *uint64, _ *uint16) { *tag = tagOf(*tag&granuleMask, h.top-h.first) },
+		"kind":         func(_ *Heap, _ *uint64, kind *uint16) { *kind = kindLast },
 	} {
 		for _, call := range []func(h *Heap, b []byte) error{
 			func(h *Heap, b []byte) error { h.Free(b); return nil },
@@ -165,7 +165,7 @@ func TestDamagedPartialRun(t *testing.T) {
 				if run := p.g >> granuleBits; p.class == 1 && uintptr(run) != h.classes[1].cur {
 					h.Free(h.at(p.g, 64))
 					require.EqualValues(t, run, h.hdr.partial[1])
-					h.units[run].live = ^uint64(0)
+					h.units[run] = ^uint64(0)
 					break
 				}
 			}

@@ -181,11 +181,11 @@ func TestDamagedEnd(t *testing.T) {
 		b := must(t, h, 100_000)
 		h.hdr.end = end
 		h.hdr.commit = max(h.hdr.commit, min(end, 1<<40))
-		_, err := h.Malloc(h.region.Size() - 200_000)
+		_, err := h.Malloc(h.region.Size() - 100_000)
 		require.ErrorIs(t, err, alloc.ErrNoMemory, "end %#x", end)
-		_, err = h.Realloc(b, h.region.Size()-100_000)
+		_, err = h.Realloc(b, h.region.Size()-50_000)
 		require.ErrorIs(t, err, alloc.ErrNoMemory, "end %#x", end)
-		_, err = h.MallocAligned(h.region.Size()-200_000, 256)
+		_, err = h.MallocAligned(h.region.Size()-100_000, 256)
 		require.ErrorIs(t, err, alloc.ErrNoMemory, "end %#x", end)
 		require.ErrorContains(t, h.Check(), "L9:")
 		h.fail("broken on purpose") // so that the end of the test does not check
@@ -238,7 +238,8 @@ func TestDamagedTables(t *testing.T) {
 	for round := range rounds {
 		p := newPatient(t)
 		rng := rand.New(rand.NewPCG(2, uint64(round)))
-		k, u, data := metaOffsets(len(p.h.units), p.h.pageSize)
+		of := p.h.tables()
+		k, u, data := of.kinds, of.units, of.data
 		top := p.h.hdr.top << granuleShift
 		tables := [][2]uint64{{0, headerSize}, {k + data>>unitShift*kindSize, k + top>>unitShift*kindSize},
 			{u + data>>unitShift*unitRow, u + top>>unitShift*unitRow}, {data, top}}
@@ -304,8 +305,7 @@ func TestDamagedWhileUsed(t *testing.T) {
 
 // metaFirst is where the data of h has to begin, in granules.
 func metaFirst(h *Heap) uint64 {
-	_, _, data := metaOffsets(len(h.units), h.pageSize)
-	return data >> granuleShift
+	return h.tables().data >> granuleShift
 }
 
 // TestStickyFault: once damage is proven every call is refused with the same

@@ -48,9 +48,8 @@ func (d *deferredFrees) takesAll() bool { return d.row >= deferAfter && len(d.li
 // listed. If it is so large that its pages go back at once, the list has no room, or a
 // sweep is due, it is left to releaseSpan.
 func (h *Heap) freeInRow(b []byte, g uint64) {
-	d, u := &h.deferred, g>>granuleBits
-	if next := h.row(u + 1); *h.kind(u + 1) == kindLarge && next.live == g && next.bound >= h.soonGranules() ||
-		len(d.list) == cap(d.list) || h.mallocs+h.frees >= h.sweepAt {
+	d := &h.deferred
+	if h.largeSize(g) >= h.soonGranules() || len(d.list) == cap(d.list) || h.mallocs+h.frees >= h.sweepAt {
 		h.releaseSpan(g, h.spanSize(g))
 		if h.err != nil {
 			h.failFree(b)
@@ -58,7 +57,7 @@ func (h *Heap) freeInRow(b []byte, g uint64) {
 		return
 	}
 	d.list = append(d.list, g)
-	h.row(u).bound &^= 1 << (g & granuleMask)
+	h.keep(g)
 	h.frees++
 }
 
@@ -70,8 +69,7 @@ func (h *Heap) letGo(g, n uint64) {
 		return
 	}
 	h.demands(n, 1)
-	u, m := bit(g)
-	h.row(u).bound &^= m
+	h.keep(g)
 }
 
 // letGoRun is dropRun for a run that is not current, at once or with others later.
@@ -184,12 +182,12 @@ func (h *Heap) listedSize(g uint64) uint64 {
 
 // unlist makes the listed span or run [g, g+n) granules without marks.
 func (h *Heap) unlist(g, n uint64) {
-	u, m := bit(g)
+	u := g >> granuleBits
 	if k := *h.kind(u); k >= kindRun {
 		h.unmarkRun(uintptr(k>>8), uintptr(u))
 		return
 	}
-	h.row(u).live &^= m
+	clearMark(h.row(u), g)
 	if n >= largeMin {
 		h.clearRow(u + 1)
 	}

@@ -5,7 +5,8 @@ import "math/bits"
 // A run that is half empty for good wastes what its class no longer asks for.
 // As blocks are multiples of granules and have no headers, such a run can become
 // spans where it lies: its live slots used ones, which are freed like any others,
-// the rest free ones, which join with their neighbours. No block moves.
+// the rest free ones, which join with their neighbours. No block moves. Slots of less than
+// minSpan are too small for that.
 //
 // The heap looks for such runs before the data grows by pages that were not
 // touched, once in dissolveEvery granules, and twice as seldom, down to once in
@@ -68,7 +69,7 @@ func (h *Heap) dissolveIdle() bool {
 		if t := &d.traces[ci]; t.now != t.before {
 			t.before = t.now
 		} else {
-			if h.hdr.partial[ci]|t.next != 0 { // else there is none
+			if h.hdr.partial[ci]|t.next != 0 && h.classes[ci].canDissolve() { // else there is none
 				h.dissolveClass(ci, &looks, &runs)
 			}
 			if retires && runs > 0 && h.retire(ci) {
@@ -119,7 +120,7 @@ func (h *Heap) retireAll() (found bool) {
 func (h *Heap) dissolveClass(ci uintptr, looks, runs *int) {
 	c, t := &h.classes[ci%maxClasses], &h.dissolving.traces[ci%maxClasses]
 	run := uintptr(t.next)
-	if run == 0 || run == c.cur || !h.isRun(ci, run) || h.units[run].live == ^uint64(0) {
+	if run == 0 || run == c.cur || !h.isRun(ci, run) || h.units[run] == ^uint64(0) {
 		run = uintptr(h.hdr.partial[ci%maxClasses]) // it is on the list no more
 	}
 	for ; run != 0 && *looks > 0 && *runs > 0 && h.err == nil; *looks-- {
@@ -127,8 +128,8 @@ func (h *Heap) dissolveClass(ci uintptr, looks, runs *int) {
 			h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
 			return
 		}
-		next := uintptr(h.units[run].bound & nextRun)
-		if free := bits.OnesCount64(^h.units[run].live); free*dissolveFree >= c.numSlots() {
+		next := h.nextRun(ci, run)
+		if free := bits.OnesCount64(^h.units[run]); free*dissolveFree >= c.numSlots() {
 			h.dissolve(ci, run)
 			*runs--
 		}
@@ -137,23 +138,35 @@ func (h *Heap) dissolveClass(ci uintptr, looks, runs *int) {
 	t.next = uint32(run)
 }
 
+// canDissolve reports whether slots of c can be spans.
+func (c *class) canDissolve() bool { return c.size >= minSpan*granule }
+
 // dissolve makes spans of the run of class ci, which is partial or full: used ones of
 // its live slots, free ones of the rest.
 func (h *Heap) dissolve(ci, run uintptr) {
 	c := &h.classes[ci%maxClasses]
-	if h.units[run].live != ^uint64(0) && !h.unlinkRun(ci, run) {
+	if h.units[run] != ^uint64(0) && !h.unlinkRun(ci, run) {
 		return
 	}
-	live := h.units[run].live & c.valid
+	live := h.units[run] & c.valid
 	for i := range c.units {
 		h.clearRow(uint64(run + i))
 	}
 	h.hdr.runs[ci%maxClasses]--
-	h.demand[ci%maxClasses].live += int32(bits.OnesCount64(live))
 	h.demand[ci%maxClasses].total = 0
 	g, n := uint64(run)<<granuleBits, uint64(c.size)>>granuleShift
+	end := g + uint64(c.units)*unitGranules
 	for w := live; w != 0; w &= w - 1 {
-		h.markUsed(g+uint64(bits.TrailingZeros64(w))*n, n)
+		at := g + uint64(bits.TrailingZeros64(w))*n
+		size := n
+		if !isPiece(end - at - n) {
+			size = end - at // what is left over would be no span
+		}
+		h.markUsed(at, size)
+		h.demands(size, 1)
+		if size != n && h.chk != nil {
+			h.chk.widened(at<<granuleShift, uint64(c.size))
+		}
 	}
 	at := g
 	for w := live; w != 0; w &= w - 1 {
@@ -163,7 +176,7 @@ func (h *Heap) dissolve(ci, run uintptr) {
 		}
 		at = next + n
 	}
-	if end := g + uint64(c.units)*unitGranules; at < end {
+	if at+minSpan <= end {
 		h.freeSpan(at, end-at)
 	}
 }

@@ -36,7 +36,7 @@ func TestDissolve(t *testing.T) {
 	for _, mode := range []Mode{Fast, Checked} {
 		t.Run(mode.String(), func(t *testing.T) {
 			rapid.Check(t, func(rt *rapid.T) {
-				size := rapid.IntRange(1, MaxClass/granule-8).Draw(rt, "granules") * granule
+				size := rapid.IntRange(minSpan, MaxClass/granule-8).Draw(rt, "granules") * granule
 				keep := rapid.Uint64().Draw(rt, "keep")
 				h, held := busyHeap(t, size, 3, &Options{Mode: mode, Quarantine: -1, Seed: 1})
 				defer h.Close()
@@ -82,7 +82,7 @@ func TestDissolve(t *testing.T) {
 // The sparse runs of a class that nobody asks for any more dissolve as the data
 // grows, and their room goes to others; those of a class in use stay.
 func TestDissolveIdle(t *testing.T) {
-	h, held := busyHeap(t, 48, 40, nil)
+	h, held := busyHeap(t, 64, 40, nil)
 	rng := rand.New(rand.NewPCG(1, 2))
 	var live [][]byte
 	for _, b := range held {
@@ -92,7 +92,7 @@ func TestDissolveIdle(t *testing.T) {
 			h.Free(b)
 		}
 	}
-	ci := uintptr(h.classOf[48/granule])
+	ci := uintptr(h.classOf[64/granule])
 	before, dirty := h.hdr.runs[ci], h.hdr.dirty
 	for h.hdr.dirty < dirty+dissolveEvery {
 		must(t, h, 3000) // fits no hole that a run has
@@ -104,7 +104,7 @@ func TestDissolveIdle(t *testing.T) {
 	require.Less(t, h.hdr.runs[ci], before/4)
 	require.NoError(t, h.Check())
 	for h.hdr.runs[ci] < before/4+10 { // it wants runs again
-		live = append(live, must(t, h, 48))
+		live = append(live, must(t, h, 64))
 	}
 	for _, b := range live {
 		h.Free(b)
@@ -131,7 +131,7 @@ func TestDissolveGoesOn(t *testing.T) {
 	nth := func(n int) uintptr { // on the list
 		run := uintptr(h.hdr.partial[ci])
 		for range n {
-			run = uintptr(h.units[run].bound & nextRun)
+			run = h.nextRun(ci, run)
 		}
 		return run
 	}
@@ -149,7 +149,7 @@ func TestDissolveGoesOn(t *testing.T) {
 	}
 	require.False(t, h.isRun(ci, second), "it was empty and has gone")
 	require.Equal(t, nth(dissolveLooks), look(), "from the beginning")
-	for h.units[first].live != ^uint64(0) {
+	for h.units[first] != ^uint64(0) {
 		must(t, h, 64)
 	}
 	require.Equal(t, nth(dissolveLooks), look(), "it is full, from the beginning again")
@@ -198,7 +198,7 @@ func TestCrowded(t *testing.T) {
 
 // Heaps in files keep their runs whole.
 func TestDissolveNotInFiles(t *testing.T) {
-	h, held := busyHeap(t, 48, 40, nil)
+	h, held := busyHeap(t, 64, 40, nil)
 	h.durable = true
 	for i, b := range held {
 		if i%16 != 0 {
@@ -211,7 +211,7 @@ func TestDissolveNotInFiles(t *testing.T) {
 	h.top -= 2 * dissolveEvery
 	require.False(t, ok)
 	h.durable = false
-	require.NotZero(t, h.hdr.partial[h.classOf[48/granule]])
+	require.NotZero(t, h.hdr.partial[h.classOf[64/granule]])
 }
 
 // Looks for runs to dissolve that are in vain come twice as seldom each time.
@@ -254,8 +254,8 @@ func TestIsCrowded(t *testing.T) {
 
 // A class that was refused a run takes up a partial one as soon as there is any.
 func TestPartialBeforeSpan(t *testing.T) {
-	h, held := busyHeap(t, 48, 4, nil)
-	ci := uintptr(h.classOf[48/granule])
+	h, held := busyHeap(t, 64, 4, nil)
+	ci := uintptr(h.classOf[64/granule])
 	c := &h.classes[ci]
 	for i, b := range held {
 		if !inRuns(h, b) {
@@ -269,28 +269,28 @@ func TestPartialBeforeSpan(t *testing.T) {
 	h.Trim()
 	require.Zero(t, c.cur)
 	require.NotZero(t, h.hdr.partial[ci])
-	require.True(t, inRuns(h, must(t, h, 48)))
+	require.True(t, inRuns(h, must(t, h, 64)))
 }
 
 // A class that was refused a run asks again after so many blocks.
 func TestClassWaits(t *testing.T) {
-	h, _ := busyHeap(t, 48, 2, nil)
-	c := &h.classes[h.classOf[48/granule]]
+	h, _ := busyHeap(t, 64, 2, nil)
+	c := &h.classes[h.classOf[64/granule]]
 	for c.avail != 0 || *c.live != ^uint64(0) {
-		must(t, h, 48)
+		must(t, h, 64)
 	}
-	require.Zero(t, h.hdr.partial[h.classOf[48/granule]])
-	h.demand[h.classOf[48/granule]].wait = 3
+	require.Zero(t, h.hdr.partial[h.classOf[64/granule]])
+	h.demand[h.classOf[64/granule]].wait = 3
 	for i := range 5 {
-		require.Equal(t, i >= 3, inRuns(h, must(t, h, 48)), i)
+		require.Equal(t, i >= 3, inRuns(h, must(t, h, 64)), i)
 	}
 }
 
 // TestRetire: an empty run that is current is given up when the data has grown by a sixteenth,
 // or shrunk, if its class has not taken up another since the look before.
 func TestRetire(t *testing.T) {
-	h, held := busyHeap(t, 48, 1, nil)
-	ci := uintptr(h.classOf[48/granule])
+	h, held := busyHeap(t, 64, 1, nil)
+	ci := uintptr(h.classOf[64/granule])
 	for _, b := range held {
 		if inRuns(h, b) {
 			h.Free(b)
@@ -308,7 +308,7 @@ func TestRetire(t *testing.T) {
 	h.dissolving.traces[ci].now++
 	require.False(t, look(part+1), "it has taken one up")
 	require.Equal(t, h.top, h.dissolving.retired)
-	b := must(t, h, 48)
+	b := must(t, h, 64)
 	require.False(t, look(part+1), "it is not empty")
 	h.Free(b)
 	require.False(t, look(part), "the data has not grown")
@@ -319,7 +319,7 @@ func TestRetire(t *testing.T) {
 	require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrDoubleFree)
 
 	for h.hdr.runs[ci] == 0 {
-		held = append(held, must(t, h, 48))
+		held = append(held, must(t, h, 64))
 	}
 	h.Free(held[len(held)-1])
 	h.dissolving.traces[ci].before = h.dissolving.traces[ci].now

@@ -8,7 +8,7 @@
 //     byte limit, mode, zeroing and event sink;
 //   - runs (run.go), how sparse ones become spans (dissolve.go), and the fast
 //     paths of Malloc and Free (small_unsafe.go);
-//   - spans: marks (span.go), bins of free ones (bin.go), taking and splitting
+//   - spans: how they are marked (marks.go) and measured (span.go), bins of free ones (bin.go), taking and splitting
 //     (fit.go), freeing and joining (join.go), the top (top.go), short lists of what
 //     was freed last (quick.go), what they hold in chunks (quickmore.go) and how much
 //     (quickshare.go), joining that is put off (deferred.go), and frees of which all else
@@ -43,11 +43,11 @@
 //     taken over; else the class's oldest partial run becomes current; else a run
 //     of up to 64 slots is cut from the best-fit space, unless that would grow
 //     while there are many free spans that hold the block alone.
-//  3. A class has no runs before its blocks are many (twice the slots of a run
+//  3. A class of 64 bytes and more has no runs before its blocks are many (twice the slots of a run
 //     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; or
 //     1024 times, in a heap that is still or where its part of all requests is twice that of a
 //     run in the data); until then, and for sizes above the largest class, the block is a
-//     span: the newest in the quick list of its size that is large enough; else the closest of
+//     span, of 64 bytes at least: the newest in the quick list of its size that is large enough; else the closest of
 //     the free spans that a bounded search finds, cut from its end; else what the top grows
 //     by. Pages for that are made usable 64 KiB at a time, and from 1 MiB of data on four at a
 //     time, which are brought into memory together.
@@ -77,7 +77,7 @@
 //     each that the heap grows by, and one for each 10000 operations; a page that was given
 //     back costs as much again when it is needed. It comes every 256 operations when half
 //     of the memory is free, every 2048 when little is (sweep.go). Before the data grows,
-//     free spans of 6 KiB and more give back as many pages as it grows by, with the same
+//     free spans of 7 KiB and more give back as many pages as it grows by, with the same
 //     credit; and when pages that were given back are used again, so many that memory does
 //     not come above its peak (trade.go). A block of 32 MiB and more goes back when it is
 //     freed; a calm heap holds it for a quarter of a million operations, or until it grows
@@ -128,30 +128,37 @@
 //
 // Everything is in the region and refers to itself by offsets:
 //
-//	0        page        2 B a unit      16 B a unit     first            top         end
+//	0        page        2 B a unit      8 B a unit      first            top         end
 //	├────────┼───────────┼───────────────┼───────────────┼────────────────┼───────────┤
-//	│ header │ kinds     │ units         │ …             │ spans and runs │ untouched │
+//	│ header │ kinds     │ rows          │ …             │ spans and runs │ untouched │
 //	└────────┴───────────┴───────────────┴───────────────┴────────────────┴───────────┘
 //
-//	unit of a run   live: a bit for each slot     spans   live:  ..1....1..1.
-//	                links of partial runs                 bound: ..1.1..1....
-//	                                                             used│    └ in a quick list
-//	                                                               free
+//	row of a run     a bit for each slot, set while it is live; the next row: links of partial runs
+//	row of spans     four bits for each 64 bytes, in which one starts at most:
 //
-// The rows of the runs of a Shared hold words that say themselves what they
-// are, and what only it knows, the shards, lies on the Go heap:
+//	     64 bytes      64 bytes      64 bytes      64 bytes
+//	  ┌─────────────┬─────────────┬─────────────┬─────────────┬─
+//	  │      ┌──────┼─────────────┤             │   ┌─────────┼─     where spans start
+//	  └──────┴──────┴─────────────┴─────────────┴───┴─────────┴─
+//	     11 10         00 00         10 00         01 01
+//	    used, at     none           free, at      in a quick list, at the second granule
+//	    the third                   the first
 //
-//	live    111 │ class │ held │ bias │ frees modulo 16 │ 49 slots
+// A [Shared] has a table more, of 16 bytes a unit, with words of its runs that say themselves
+// what they are, and what only it knows, the shards, lies on the Go heap:
+//
+//	word    111 │ class │ held │ bias │ frees modulo 16 │ 49 slots
 //	next    111 │ 0 │ lends modulo 64 │ 49 slots that may be at hand or biased
 //	bound   111 │ class │ on its owner's list │ owner
 //
 //	shard          a word for each class:  run │ 32 slots at hand     lists of runs with room
 //	handle, claim  words for each class:   slots at hand, biased      lists of runs with room
 //
-// Blocks have no headers and are multiples of 16 bytes. The rows of a unit cost
-// 18 bytes for each 1024, touched only where there are blocks. What a user's
-// stray write can reach are the links inside small free spans, and they are
-// followed only to spans that the rows call free and that point back.
+// Blocks have no headers and are multiples of 16 bytes. The tables cost 10 bytes for each 1024,
+// those of a Shared 26, touched only where there are blocks. What a user's
+// stray write can reach are the links inside small free spans, and those of runs of 16-byte
+// slots, which have a 64th slot for them; they are followed only to spans that the rows call
+// free, or runs, that point back.
 //
 // # Limits and caveats
 //
@@ -199,8 +206,7 @@
 // in one to four milliseconds; one that is calm takes a larger span out of them, as long as
 // there is one.
 //
-// The heap uses at most 2^42 granules (64 TiB); runs lie in its first 4 TiB, in a
-// Shared in its first 1 TiB.
+// The heap uses at most 4 TiB; the runs of a Shared lie in its first 1 TiB.
 // Words are in the byte order of the machine. In mode Fast Stats().Requested
 // equals Live, since the sizes asked for are not kept.
 //

@@ -18,12 +18,12 @@ func (h *Heap) emitBlock(k alloc.EventKind, off uint64, size int) {
 // emitRow reports the accesses to the row of the block at off.
 func (h *Heap) emitRow(off uint64) {
 	u := off >> unitShift
-	kinds, units, _ := metaOffsets(len(h.units), h.pageSize)
-	h.access(alloc.EventRead, kinds+u*kindSize, kindSize)
+	t := h.tables()
+	h.access(alloc.EventRead, t.kinds+u*kindSize, kindSize)
 	if kind := uint64(h.kinds[u]); kind >= kindRun {
 		u -= kind & runIndex
 	}
-	h.access(alloc.EventWrite, units+u*unitRow, unitRow)
+	h.access(alloc.EventWrite, t.units+u*unitRow, unitRow)
 }
 
 // copy copies n bytes of blocks.
@@ -74,18 +74,16 @@ func (h *Heap) emitUnlink(l links, bin int) {
 // emitLook reports that a search looked at the free span at g: its row, and the
 // links that lead on.
 func (h *Heap) emitLook(g uint64, bin int) {
-	_, units, _ := metaOffsets(len(h.units), h.pageSize)
-	h.access(alloc.EventRead, units+(g>>granuleBits)*unitRow, unitRow)
+	h.access(alloc.EventRead, h.tables().units+(g>>granuleBits)*unitRow, unitRow)
 	h.access(alloc.EventRead, h.linksAt(g, bin), 16)
 }
 
 // linksAt returns the offset of the links of the free span at g.
 func (h *Heap) linksAt(g uint64, bin int) uint64 {
-	if bin < largeBin {
+	if bin < infoBin {
 		return g << granuleShift
 	}
-	_, units, _ := metaOffsets(len(h.units), h.pageSize)
-	return units + (g>>granuleBits+2)*unitRow
+	return h.tables().units + (g>>granuleBits+2)*unitRow
 }
 
 // emitSplit reports that n granules at g are what is kept of a free span of size.

@@ -31,7 +31,7 @@ func TestEvents(t *testing.T) {
 	want := []alloc.Event{
 		{Kind: alloc.EventMalloc, Off: offset(off(a)), Size: 40_000, Usable: 40_000},
 		{Kind: alloc.EventMalloc, Off: offset(off(b)), Size: 50_000, Usable: 50_000},
-		{Kind: alloc.EventMalloc, Off: offset(off(c)), Size: 16, Usable: 16},
+		{Kind: alloc.EventMalloc, Off: offset(off(c)), Size: 16, Usable: 64},
 		{Kind: alloc.EventFree, Off: offset(off(a)), Usable: 40_000},
 		{Kind: alloc.EventFree, Off: offset(off(b)), Usable: 50_000},
 		{Kind: alloc.EventCoalesce, Off: offset(off(a)), Size: 90_000},

@@ -85,8 +85,8 @@ func ExampleHeap_Blocks() {
 	// Output:
 	// 64 true
 	// 96 false
-	// 32 true
-	// |####|......|##|  used 2  free 1  largest 0x60  (one mark: 16 bytes)
+	// 64 true
+	// |####|......|####|  used 2  free 1  largest 0x60  (one mark: 16 bytes)
 }
 
 // MallocAligned gives blocks for direct input and output, or a cache line each.

@@ -105,7 +105,7 @@ func TestFillsTheRegion(t *testing.T) {
 		require.Equal(t, size, nm.Requested)
 		require.Less(t, nm.LargestFree, size)
 		require.Equal(t, region, nm.Limit)
-		got := len(bs) * roundUp16(size)
+		got := len(bs) * spanned(size)
 		want := region - region/unitSize*18 - 5*4096 - size
 		require.GreaterOrEqual(t, got, want-want/8, "%d blocks of %d", len(bs), size)
 		if size > 256 {

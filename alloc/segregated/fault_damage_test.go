@@ -79,7 +79,7 @@ func (h *Heap) bits() []int {
 		}
 	}
 	add(0, 96) // the scalars and the first words of the bins' set
-	k, u, _ := metaOffsets(len(h.units), h.pageSize)
+	k, u := h.tables().kinds, h.tables().units
 	first, last := h.hdr.first>>granuleBits, h.hdr.top>>granuleBits
 	add(k+first*kindSize, k+last*kindSize)
 	add(u+first*unitRow, u+last*unitRow)
@@ -139,7 +139,7 @@ func TestFreeFindsDamage(t *testing.T) {
 			for _, b := range bs {
 				off := uint64(addrOf(b) - addrOf(h.mem))
 				if u := off >> unitShift; h.kinds[u] >= kindRun {
-					if _, run, _ := h.slotOf(off); h.units[run].live == ^uint64(0) && uintptr(run) != h.classes[ci].cur {
+					if _, run, _ := h.slotOf(off); h.units[run] == ^uint64(0) && uintptr(run) != h.classes[ci].cur {
 						runs[uintptr(run)] = append(runs[uintptr(run)], b)
 					}
 				}
@@ -158,7 +158,7 @@ func TestFreeFindsDamage(t *testing.T) {
 			if way == "fills a list" {
 				h.kinds[last] = 0
 				for run, slots := range runs {
-					if h.units[run].live == ^uint64(0) {
+					if h.units[run] == ^uint64(0) {
 						b = slots[0]
 					}
 				}
@@ -166,7 +166,7 @@ func TestFreeFindsDamage(t *testing.T) {
 				for _, s := range full[1][2:] {
 					h.Free(s)
 				}
-				h.units[last].bound = 1 << 32
+				h.units[last+1] = 1 << 32
 			}
 			require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrCorrupt)
 			_, err := h.Malloc(64)

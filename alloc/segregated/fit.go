@@ -1,7 +1,5 @@
 package segregated
 
-import "math/bits"
-
 // Blocks outside the runs: best fit over spans of granules, split when taken,
 // joined with their free neighbours when freed (see join.go), cut from the top of the
 // data when no free span fits.
@@ -30,10 +28,18 @@ func onUnit() grid { return grid{align: unitGranules} }
 // up returns the first granule of the grid from g on.
 func (a grid) up(g uint64) uint64 { return roundUp(g+a.bias, a.align) - a.bias }
 
-// allocSpan returns a used span of n granules, or 0 if there is no room. It
-// takes the end of the span it finds, so that a large one with a large rest
+// after is up, but leaves nothing between g and what it returns, or a span.
+func (a grid) after(g uint64) uint64 {
+	if at := a.up(g); isPiece(at - g) {
+		return at
+	}
+	return a.up(g + minSpan)
+}
+
+// allocSpan returns a used span of n granules, or of up to minSpan-1 more as no less can be
+// left over, and its size; 0 if there is no room. It takes the end of the span it finds, so that a large one with a large rest
 // keeps its place and, mostly, its bin.
-func (h *Heap) allocSpan(n uint64) uint64 {
+func (h *Heap) allocSpan(n uint64) (g, size uint64) {
 	h.takes()
 	switch bin := h.nextBin(binOf(n)); {
 	case bin == numBins:
@@ -48,95 +54,87 @@ func (h *Heap) allocSpan(n uint64) uint64 {
 // allocExact is allocSpan if bin, the first from that of n on that has spans, is one of a
 // single size, and there is no sink: it takes the first span, which it looks at as in
 // isFree and spanSize.
-func (h *Heap) allocExact(bin int, n uint64) uint64 {
+func (h *Heap) allocExact(bin int, n uint64) (uint64, uint64) {
 	h.searched++
 	g := h.hdr.bins[bin]
-	u, m := bit(g)
-	if g-h.first >= h.top-h.first || *h.kind(u) != kindBitmap {
+	u := g >> granuleBits
+	if g-h.first >= h.top-h.first || *h.kind(u) != kindMarks {
 		h.wrongSize(bin, g)
-		return 0
+		return 0, 0
 	}
 	row := h.row(u)
 	size := uint64(0)
-	if w := row.starts() >> (g & granuleMask) >> 1; w != 0 {
-		size = uint64(bits.TrailingZeros64(w)) + 1
+	if w := marksAfter(*row, g); w != 0 {
+		size = toNext(w, g)
 	} else {
 		size = h.spanSize(g)
 	}
-	if row.bound&^row.live&m == 0 || size != uint64(bin) {
+	if !isMarked(*row, asFree, g) || size != uint64(bin) {
 		h.wrongSize(bin, g)
-		return 0
+		return 0, 0
 	}
 	l := h.smallLinks(g)
-	if size == n {
+	if size < n+minSpan {
 		if h.hooked && !h.unlink(g, size, bin, *l) { // before it is marked, as in dropHooked
-			return 0
+			return 0, 0
 		}
-		row.live |= m
+		*row |= mark(liveBit, g)
 		if !h.hooked && !h.unlink(g, size, bin, *l) {
-			return 0
+			return 0, 0
 		}
-		return g
+		return g, size
 	}
 	at := g + size - n
-	u, m = bit(at)
-	row = h.row(u)
-	row.bound |= m
-	row.live |= m
+	*h.rowOf(at) |= mark(asUsed, at)
 	if !h.rebin(g, -n, bin, int(size-n), *l, l) {
-		return 0
+		return 0, 0
 	}
-	return at
+	return at, n
 }
 
 // allocFar is allocSpan if bin, the first from that of n on that has spans, is one of
-// several sizes. Mostly it has one span, which is large: this looks at it as in closest,
+// several sizes. Mostly it has one span, which has a record: this looks at it as in closest,
 // takes its end as in cutEnd, and makes that a block as in markUsed.
-func (h *Heap) allocFar(bin int, n uint64) uint64 {
+func (h *Heap) allocFar(bin int, n uint64) (uint64, uint64) {
 	d := h.hdr
 	g := d.bins[bin]
-	if bin < largeBin || g-h.first >= h.top-h.first || h.hooked {
+	if bin < infoBin || g-h.first >= h.top-h.first || h.hooked {
 		return h.allocClosest(bin, n)
 	}
 	in, u := h.info(g), g>>granuleBits
-	size, row := in.size, h.row(u)
-	if in.next|in.prev != 0 || in.start != g || size > h.top-g || *h.kind(u) != kindBitmap || *h.kind(u + 1) != kindLarge ||
-		row.bound&^row.live>>(g&granuleMask)&1 == 0 || wideBinOf(size) != bin || !h.hasEnd(g, size) {
+	size := h.taggedSize(g, in.tag, *h.kind(u + 1))
+	if in.next|in.prev != 0 || size == 0 || *h.kind(u) != kindMarks ||
+		!isMarked(*h.row(u), asFree, g) || wideBinOf(size) != bin || !h.hasEnd(g, size) {
 		return h.allocClosest(bin, n)
 	}
 	h.searched++
 	rest := size - n
 	at := g + rest
-	if size < n+infoMin || in.goneHi > at {
+	if size < n+infoMin || in.gone.gap().hi > at {
 		return h.allocLone(bin, g, size, n)
 	}
-	if in.idleHi > at {
-		in.idleHi = max(in.idleLo, at)
-	}
-	in.size = rest
+	in.idle = in.idle.before(at)
+	in.tag = tagOf(g, rest)
 	h.freeSum -= n
 	h.clearRow((g+size)>>granuleBits - 1)
-	u = at >> granuleBits
-	*h.kind(u - 1), *h.row(u - 1) = kindLast, unit{g, rest}
+	h.setEnd(g, rest)
 	if to := wideBinOf(rest); to != bin {
 		d.bins[bin] = 0
 		d.dropBin(uint(bin))
 		if !h.putFirst(g, to, &in.links) {
-			return 0
+			return 0, 0
 		}
 	}
-	row = h.row(u)
-	row.bound |= 1 << (at & granuleMask)
-	row.live |= 1 << (at & granuleMask)
+	*h.rowOf(at) |= mark(asUsed, at)
 	if n >= largeMin {
 		h.tag(at, n)
 	}
-	return at
+	return at, n
 }
 
 // allocLone is allocFar if the one span of bin, [g, g+size), is too small, becomes so small
 // that its record changes, or has a gap where it is to be cut.
-func (h *Heap) allocLone(bin int, g, size, n uint64) uint64 {
+func (h *Heap) allocLone(bin int, g, size, n uint64) (uint64, uint64) {
 	if size >= n {
 		return h.allocFrom(g, size, n)
 	}
@@ -147,23 +145,23 @@ func (h *Heap) allocLone(bin int, g, size, n uint64) uint64 {
 }
 
 // allocClosest is allocFar for all cases.
-func (h *Heap) allocClosest(bin int, n uint64) uint64 {
+func (h *Heap) allocClosest(bin int, n uint64) (uint64, uint64) {
 	g, size := h.findFrom(bin, n)
 	if g == 0 {
 		if h.err != nil {
-			return 0
+			return 0, 0
 		}
 		return h.allocTop(n)
 	}
 	return h.allocFrom(g, size, n)
 }
 
-// allocFrom takes the last n granules of the free span [g, g+size).
-func (h *Heap) allocFrom(g, size, n uint64) uint64 {
-	at := g + size - n
-	if at == g {
-		return h.takeWhole(g, n)
+// allocFrom takes the last n granules of the free span [g, g+size), or all.
+func (h *Heap) allocFrom(g, size, n uint64) (uint64, uint64) {
+	if size < n+minSpan {
+		return h.takeWhole(g, size)
 	}
+	at := g + size - n
 	if h.sink != nil {
 		h.emitSplit(g, at-g, size)
 	}
@@ -171,44 +169,41 @@ func (h *Heap) allocFrom(g, size, n uint64) uint64 {
 	switch {
 	case size < largeMin:
 		ok = h.resizeSmall(g, size, at-g)
-	case at-g >= infoMin && h.info(g).goneHi <= at:
+	case at-g >= infoMin && h.info(g).gone.gap().hi <= at:
 		ok = h.cutEnd(g, size, at)
-	case size >= infoMin && h.info(g).goneHi != 0:
+	case size >= infoMin && h.info(g).gone != 0:
 		ok = h.carve(g, size, at, n)
-	case at-g < largeMin:
-		ok = h.diminish(g, size, at-g)
 	default:
-		ok = h.resizeMiddle(g, size, at-g)
+		ok = h.reshape(g, size, at-g)
 	}
 	if !ok {
-		return 0
+		return 0, 0
 	}
 	h.markUsed(at, n)
-	return at
+	return at, n
 }
 
 // cutEnd takes what lies from granule at on from the free span [g, g+size), which has no
 // gap there and at least infoMin granules before.
 func (h *Heap) cutEnd(g, size, at uint64) bool {
-	if in := h.info(g); in.idleHi > at {
-		in.idleHi = max(in.idleLo, at)
-	}
+	in := h.info(g)
+	in.idle = in.idle.before(at)
 	return h.resizeFree(g, size, at-g)
 }
 
 // takeWhole makes the free span [g, g+n) used.
-func (h *Heap) takeWhole(g, n uint64) uint64 {
+func (h *Heap) takeWhole(g, n uint64) (uint64, uint64) {
 	if gone := h.recall(g, n).gone; gone.size() != 0 {
 		if !h.recommit(gone) {
-			return 0
+			return 0, 0
 		}
 		h.restored = gone
 	}
 	if h.err != nil || !h.dropFree(g, n) { // nobody knows which pages may be touched
-		return 0
+		return 0, 0
 	}
 	h.markUsed(g, n)
-	return g
+	return g, n
 }
 
 // resizeFree changes the size of the free span at g, at least infoMin granules
@@ -216,10 +211,9 @@ func (h *Heap) takeWhole(g, n uint64) uint64 {
 // end are left clear.
 func (h *Heap) resizeFree(g, old, n uint64) bool {
 	in := h.info(g)
-	in.size = n
+	in.tag = tagOf(g, n)
 	h.clearRow((g+old)>>granuleBits - 1)
-	last := (g+n)>>granuleBits - 1
-	*h.kind(last), *h.row(last) = kindLast, unit{g, n}
+	h.setEnd(g, n)
 	if from, to := wideBinOf(old), wideBinOf(n); from != to {
 		return h.rebin(g, n-old, from, to, in.links, &in.links)
 	}
@@ -234,40 +228,14 @@ func (h *Heap) resizeSmall(g, old, n uint64) bool {
 	return h.rebin(g, n-old, binOf(old), binOf(n), *l, l)
 }
 
-// resizeMiddle is resizeFree for a large span that has fewer than infoMin granules before
-// or after, and remembers no gap.
-func (h *Heap) resizeMiddle(g, old, n uint64) bool {
-	in, kinds, second := h.info(g), h.infoKinds(g), g>>granuleBits+2
-	in.size = n
-	if last := (g+old)>>granuleBits - 1; last != second {
-		h.clearRow(last)
-	}
-	switch {
-	case n >= infoMin && old < infoMin:
-		kinds[2], kinds[3] = kindInfo, kindInfo
-	case n < infoMin && old >= infoMin:
-		in.goneLo, in.goneHi, in.idleLo, in.idleHi = 0, 0, 0, 0
-		kinds[2], kinds[3] = kindBitmap, kindBitmap
-	}
-	if last := (g+n)>>granuleBits - 1; last != second {
-		*h.kind(last), *h.row(last) = kindLast, unit{g, n}
-	}
-	return h.rebin(g, n-old, wideBinOf(old), wideBinOf(n), in.links, &in.links)
-}
-
-// enlarge makes the small free span at g a large one of n granules instead of old.
-func (h *Heap) enlarge(g, old, n uint64) bool {
-	was := *h.smallLinks(g)
-	h.putRecord(g, n)
-	return h.rebin(g, n-old, binOf(old), wideBinOf(n), was, h.largeLinks(g))
-}
-
-// diminish makes the large free span at g, which remembers no gap, a small one of n
-// granules instead of old.
-func (h *Heap) diminish(g, old, n uint64) bool {
-	was := *h.largeLinks(g)
+// reshape changes the size of the free span at g, which remembers no gap, from old to n
+// granules, of which one is largeMin at least, and moves it to another bin.
+func (h *Heap) reshape(g, old, n uint64) bool {
+	from, to := binOf(old), binOf(n)
+	was := *h.links(g, from)
 	h.dropRecord(g, old)
-	return h.rebin(g, n-old, wideBinOf(old), binOf(n), was, h.smallLinks(g))
+	h.putRecord(g, n)
+	return h.rebin(g, n-old, from, to, was, h.links(g, to))
 }
 
 // keepsMuch reports whether there may be something for reclaim.
@@ -300,7 +268,7 @@ func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 	h.coalesce()
 	g, size := h.findAligned(n, a)
 	grows := h.top+n > h.hdr.dirty
-	if g == 0 && h.err == nil && grows && h.reclaim(n+a.align-1) {
+	if g == 0 && h.err == nil && grows && h.reclaim(n+a.align-1+2*minSpan) {
 		g, size = h.findAligned(n, a)
 		grows = h.top+n > h.hdr.dirty // the top may have sunk
 	}
@@ -310,7 +278,7 @@ func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 	case g == 0:
 		return h.extend(n, a)
 	}
-	at := a.up(g)
+	at := a.after(g)
 	if !h.carve(g, size, at, n) {
 		return 0
 	}
@@ -318,7 +286,7 @@ func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 }
 
 // carve takes [at, at+n) out of the free span [g, g+size) and leaves it without
-// marks; what is left before and after stays free. It reports whether the pages could
+// marks; what is left before and after stays free: nothing, or as much as is a span. It reports whether the pages could
 // be had; if not, nothing has changed.
 func (h *Heap) carve(g, size, at, n uint64) bool {
 	end := at + n
@@ -353,10 +321,9 @@ func (h *Heap) carve(g, size, at, n uint64) bool {
 // they stay where they are. What is needed of its gap has been restored.
 func (h *Heap) carveBehind(g, size, at, n uint64) bool {
 	in, end, page := h.info(g), at+n, h.pageGranules
-	rest := memory{gap{max(in.goneLo, roundUp(end, page)), in.goneHi}, gap{max(in.idleLo, end), in.idleHi}}
-	if in.goneHi = min(in.goneHi, at&^(page-1)); in.goneLo >= in.goneHi {
-		in.goneLo, in.goneHi = 0, 0
-	}
+	gone, idle := in.gone.gap(), in.idle.gap()
+	rest := memory{gap{max(gone.lo, roundUp(end, page)), gone.hi}, gap{max(idle.lo, end), idle.hi}}
+	in.gone = pagesOf(gap{gone.lo, min(gone.hi, at&^(page-1))})
 	if !h.cutEnd(g, size, at) {
 		return false
 	}
@@ -375,22 +342,14 @@ func (h *Heap) moveStart(g, size, to uint64) bool {
 	if !replaced && !h.unlink(g, size, binOf(size), in.links) {
 		return false
 	}
-	next, gone, idle := in.next, gap{in.goneLo, in.goneHi}, gap{max(in.idleLo, to), in.idleHi}
-	u, m := bit(g)
-	h.row(u).bound &^= m
-	*in = spanInfo{}
-	kinds := h.infoKinds(g)
-	kinds[0], kinds[1], kinds[2], kinds[3] = kindBitmap, kindBitmap, kindBitmap, kindBitmap
-	if idle.lo >= idle.hi {
-		idle = gap{}
-	}
-	u, m = bit(to)
-	h.row(u).bound |= m
-	*h.infoKinds(to) = [4]uint16{kindLarge, kindInfo, kindInfo, kindInfo}
+	next, gone, idle := in.next, in.gone, in.idle.from(to)
+	clearMark(h.rowOf(g), g)
+	*in, *h.infoKinds(g) = spanInfo{}, [infoRows]uint16{}
+	*h.rowOf(to) |= mark(asFree, to)
 	in = h.info(to)
-	in.start, in.size, in.next, in.prev = to, n, next, 0
-	in.goneLo, in.goneHi, in.idleLo, in.idleHi = gone.lo, gone.hi, idle.lo, idle.hi
-	*h.row((g+size)>>granuleBits - 1) = unit{to, n}
+	*h.infoKinds(to) = recordKinds()
+	*in = spanInfo{tag: tagOf(to, n), links: links{next: next}, gone: gone, idle: idle}
+	h.setEnd(to, n)
 	return replaced || h.link(to, n, binOf(n), &in.links)
 }
 
@@ -437,17 +396,17 @@ func (h *Heap) findAligned(n uint64, a grid) (g, size uint64) {
 				return 0, 0
 			}
 			var size uint64
-			if bin >= largeBin {
+			if bin >= infoBin {
 				size = h.largeSize(g)
 			} else {
 				size = h.spanSize(g)
 			}
-			if skip := a.up(g) - g; size >= n && skip <= size-n {
+			if rest := size - n - (a.after(g) - g); int64(rest) >= 0 && isPiece(rest) {
 				return g, size
 			}
 			g = h.links(g, bin).next
 		}
 		bin = h.nextBin(bin + 1)
 	}
-	return h.find(n + a.align - 1)
+	return h.find(n + a.align - 1 + 2*minSpan) // some less may be left over on both sides
 }

@@ -1,20 +1,9 @@
 package segregated
 
 import (
-	"math/bits"
-
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
 )
-
-// taggedSize returns the size of the used span at g if it is large, and 0 if it is small,
-// or the rows make no sense. next is the row after that of g, of kind k.
-func (h *Heap) taggedSize(g uint64, next *unit, k uint16) uint64 {
-	if k == kindLarge && next.live == g && next.bound >= largeMin && next.bound <= h.top-g {
-		return next.bound
-	}
-	return 0
-}
 
 // freeFar is Free for the used span at g, of n granules if it is large, else 0, for which Free
 // itself has not found a place in a bucket. One that goes into a bucket here at once, as large
@@ -109,8 +98,8 @@ func (h *Heap) release(off uint64) {
 	h.endRow() // while the bit is set
 	h.frees++
 	c, run, slot := h.slotOf(off)
-	before := h.units[run].live
-	h.units[run].live = before &^ (1 << slot)
+	before := h.units[run]
+	h.units[run] = before &^ (1 << slot)
 	if before == ^uint64(0) || before&^(1<<slot) == c.empty() {
 		h.runEdge(uintptr(run), before)
 	}
@@ -151,7 +140,8 @@ func (h *Heap) usable(off uint64) int {
 }
 
 // Usable returns the bytes that block b occupies: its size rounded up to the
-// class or to 16, or more: by at most 1/4, if a span that had been freed before was
+// class or, without one, to 16 and to 64 at least, or more: by up to 48 bytes that are no
+// block by themselves, by at most 1/4, if a span that had been freed before was
 // taken as a whole, by at most 1/8 in a calm heap, and by what
 // [Heap.Realloc] has left it. It panics as [Heap.Free] does if b is not a live block.
 //
@@ -181,7 +171,7 @@ func (h *Heap) seek(op string, b []byte) uint64 {
 		u := off >> unitShift
 		if k := h.kinds[u]; k >= kindRun {
 			c, run, slot := h.slotOf(off)
-			if slot < 64 && h.units[run].live&c.valid>>slot&1 != 0 && off == run<<unitShift+slot*uint64(c.size) {
+			if slot < 64 && h.units[run]&c.valid>>slot&1 != 0 && off == run<<unitShift+slot*uint64(c.size) {
 				return off
 			}
 		} else if off%granule == 0 && h.isUsed(off>>granuleShift) {
@@ -246,28 +236,37 @@ func (h *Heap) containing(off uint64) (alloc.Block, bool) {
 func (h *Heap) spanAt(g uint64) uint64 {
 	const maxUnits = 64 << 20 >> unitShift
 	u := g >> granuleBits
-	mask := ^uint64(0) >> (granuleMask - g&granuleMask) // bits up to g's
-	for i := 0; i < maxUnits && u > 0; i, u, mask = i+1, u-1, ^uint64(0) {
+	for i := 0; i < maxUnits && u > 0; i, u = i+1, u-1 {
 		switch k := h.kinds[u]; {
 		case k >= kindRun:
 			return 0
 		case k == kindInfo:
-			continue // the row before it has the start
-		case k == kindLarge || k == kindLast:
-			if s := h.units[u].live; s>>granuleBits < u && h.isSpan(s) && s+h.spanSize(s) > g {
+			continue // a row before it has the tag
+		case k == kindLarge:
+			return h.spanOver((u-1)<<granuleBits|h.units[u]&granuleMask, g)
+		case k == kindLast:
+			return h.spanOver((u+1)<<granuleBits+h.units[u]&granuleMask-h.units[u]>>granuleBits, g)
+		}
+		w := h.units[u]
+		for ; w != 0; w = marksBefore(w, lastStart(w)) {
+			if s := u<<granuleBits + lastStart(w); s <= g {
 				return s
 			}
-			return 0
 		}
-		if w := h.units[u].starts() & mask; w != 0 {
-			return u<<granuleBits + 63 - uint64(bits.LeadingZeros64(w))
-		}
+	}
+	return 0
+}
+
+// spanOver returns at if a span starts there that covers granule g, else 0.
+func (h *Heap) spanOver(at, g uint64) uint64 {
+	if h.isSpan(at) && at+h.spanSize(at) > g {
+		return at
 	}
 	return 0
 }
 
 // isSpan reports whether a span, used or free, starts at g.
 func (h *Heap) isSpan(g uint64) bool {
-	u, m := bit(g)
-	return g >= h.hdr.first && g < h.hdr.top && h.kinds[u] == kindBitmap && h.units[u].starts()&m != 0
+	u := g >> granuleBits
+	return g >= h.hdr.first && g < h.hdr.top && h.kinds[u] == kindMarks && isStart(h.units[u], g)
 }

@@ -86,7 +86,13 @@ func New(r *arena.Region, o *Options) (*Heap, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Heap{region: r, own: r == nil}
+	return newHeap(r, opts, nil)
+}
+
+// newHeap is New for complete options; the heap is to be the one that s has its runs in, if
+// that is not nil.
+func newHeap(r *arena.Region, opts Options, s *Shared) (h *Heap, err error) {
+	h = &Heap{region: r, own: r == nil, shared: s}
 	if h.own {
 		if h.region, err = arena.Reserve(0, nil); err != nil {
 			return nil, fmt.Errorf("segregated: %w", err)
@@ -110,13 +116,23 @@ func (h *Heap) setPageGranules() {
 	h.pageShift = uint8(bits.TrailingZeros64(h.pageGranules)) & 63
 }
 
+// inReach returns the part of a region that a heap can use.
+func inReach(mem []byte) []byte {
+	if uint64(len(mem)) > maxGranules<<granuleShift {
+		n := uint64(maxGranules << granuleShift)
+		return mem[:n:n]
+	}
+	return mem
+}
+
 // format writes an empty heap into the region.
 func (h *Heap) format(o Options) error {
-	mem := h.region.Bytes()
+	mem := inReach(h.region.Bytes())
 	h.pageSize = uint64(h.region.PageSize())
 	h.setPageGranules()
 	n := len(mem) / unitSize
-	_, _, data := metaOffsets(n, h.pageSize)
+	t := tablesOf(n, h.pageSize, h.wordRow())
+	data := t.data
 	if data+h.pageSize > uint64(n-1)*unitSize || n < 2 {
 		return fmt.Errorf("segregated: region of %d bytes: %w: at least %d are needed", len(mem), alloc.ErrSize, data+2*h.pageSize)
 	}
@@ -131,13 +147,16 @@ func (h *Heap) format(o Options) error {
 	if !h.commitBytes(0, headerSize) {
 		return h.noMemory("new", headerSize)
 	}
-	h.view = newView(mem, h.pageSize)
+	h.view = newView(mem, t)
 	first := data >> granuleShift
-	kindsFrom, unitsFrom := tableStarts(n, first>>granuleBits, h.pageSize)
+	from := t.starts(first>>granuleBits, h.pageSize)
+	if h.shared != nil {
+		h.shared.wordsEnd = from.words
+	}
 	*h.hdr = header{
 		magic: magic, version: version, size: uint64(len(mem)),
 		first: first, end: uint64(n-1) << granuleBits, top: first, dirty: first, highest: first, commit: first,
-		kindsEnd: kindsFrom, unitsEnd: unitsFrom,
+		kindsEnd: from.kinds, unitsEnd: from.units,
 	}
 	if !h.growMeta(first>>granuleBits + rowsPastTop) {
 		return h.noMemory("new", int(h.pageSize))

@@ -37,7 +37,7 @@ func (h *Heap) giveHeld() {
 	for bin := h.nextBin(binOf(least)); bin < numBins; bin = h.nextBin(bin + 1) {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.remembers(g); i++ {
 			in := h.info(g)
-			in.idleLo, in.idleHi = g, g+in.size
+			in.setIdle(g)
 			h.giveBack(in, allPages)
 			g = in.next
 		}

@@ -1,7 +1,5 @@
 package segregated
 
-import "math/bits"
-
 // This file makes spans free, and joins them with their free neighbours.
 
 // freeSpan makes [g, g+n) free, a used span or granules without marks: it joins them
@@ -10,19 +8,17 @@ import "math/bits"
 // Mostly nothing after them is free: then they become a span of their own, or the one
 // before grows and stays where it is.
 func (h *Heap) freeSpan(g, n uint64) {
-	u, m := bit(g)
+	u := g >> granuleBits
 	row := h.row(u)
-	bound, live := row.bound&^m, row.live&^m
-	row.bound = bound
-	row.live = live
+	clearMark(row, g)
 	if n >= largeMin {
 		h.clearRow(u + 1)
 	}
 	end, before := g+n, uint64(0)
-	if w := (bound | live) & (m - 1); w == 0 {
+	if w := marksBefore(*row, g); w == 0 {
 		before = h.freeBefore(g)
-	} else if b := uint64(bits.Len64(w)) - 1; live>>(b&granuleMask)&1 == 0 {
-		before = u<<granuleBits + b
+	} else if p := u<<granuleBits + lastStart(w); isMarked(w, asFree, p) {
+		before = p
 	}
 	switch {
 	case n >= h.soonGranules():
@@ -52,10 +48,8 @@ func (h *Heap) growFree(g, size, n uint64) {
 		h.resizeFree(g, size, n)
 	case n < largeMin:
 		h.resizeSmall(g, size, n)
-	case size < largeMin:
-		h.enlarge(g, size, n)
 	default:
-		h.resizeMiddle(g, size, n)
+		h.reshape(g, size, n)
 	}
 }
 
@@ -139,72 +133,69 @@ func (h *Heap) freeBetween(g, n, front, back uint64) {
 // putFree makes the unmarked granules [g, g+n) a free span of which nothing is
 // remembered.
 func (h *Heap) putFree(g, n uint64) bool {
-	u, m := bit(g)
-	h.row(u).bound |= m
-	if n < largeMin {
-		return h.link(g, n, binOf(n), h.smallLinks(g))
-	}
+	*h.rowOf(g) |= mark(asFree, g)
 	h.putRecord(g, n)
-	return h.link(g, n, wideBinOf(n), h.largeLinks(g))
+	bin := binOf(n)
+	return h.link(g, n, bin, h.links(g, bin))
 }
 
-// putRecord writes the rows inside the large free span [g, g+n) but for its links.
+// recordKinds returns the kinds of the rows of a spanInfo.
+func recordKinds() [infoRows]uint16 {
+	return [infoRows]uint16{kindLarge, kindInfo, kindInfo, kindInfo, kindInfo}
+}
+
+// putRecord writes the rows inside the free span [g, g+n), if it is large, but for its links.
 func (h *Heap) putRecord(g, n uint64) {
-	in, kinds := h.info(g), h.infoKinds(g)
+	if n < largeMin {
+		return
+	}
 	if n >= infoMin {
-		*kinds = [4]uint16{kindLarge, kindInfo, kindInfo, kindInfo}
-		in.goneLo, in.goneHi, in.idleLo, in.idleHi = 0, 0, 0, 0
+		in := h.info(g)
+		*h.infoKinds(g), in.gone, in.idle = recordKinds(), 0, 0
 	} else {
-		kinds[0], kinds[1] = kindLarge, kindInfo
+		*h.kind(g>>granuleBits + 1) = kindLarge
 	}
-	in.start, in.size = g, n
-	if last := (g+n)>>granuleBits - 1; last != g>>granuleBits+2 {
-		*h.kind(last), *h.row(last) = kindLast, unit{g, n}
-	}
+	*h.row(g>>granuleBits + 1) = tagOf(g, n)
+	h.setEnd(g, n)
 }
 
-// dropRecord clears the rows inside the large free span [g, g+n).
+// dropRecord clears the rows inside the free span [g, g+n), if it is large.
 func (h *Heap) dropRecord(g, n uint64) {
-	in, kinds := h.info(g), h.infoKinds(g)
-	if last := (g+n)>>granuleBits - 1; last != g>>granuleBits+2 {
-		h.clearRow(last)
+	if n < largeMin {
+		return
 	}
+	h.clearRow((g+n)>>granuleBits - 1)
 	if n >= infoMin {
-		*in = spanInfo{}
-		kinds[0], kinds[1], kinds[2], kinds[3] = kindBitmap, kindBitmap, kindBitmap, kindBitmap
+		*h.info(g), *h.infoKinds(g) = spanInfo{}, [infoRows]uint16{}
 	} else {
-		in.start, in.size, in.links = 0, 0, links{}
-		kinds[0], kinds[1] = kindBitmap, kindBitmap
+		h.clearRow(g>>granuleBits + 1)
 	}
 }
 
 // dropFree makes the free span [g, g+n) unmarked granules.
 func (h *Heap) dropFree(g, n uint64) bool {
-	u, m := bit(g)
-	if h.hooked && n < largeMin && n != 0 {
+	if n == 0 {
+		return h.noEnd(g)
+	}
+	if h.hooked && n < infoMin {
 		return h.dropHooked(g, n)
 	}
-	h.row(u).bound &^= m
-	if n < largeMin {
-		if n == 0 {
-			return h.noEnd(g)
-		}
-		return h.unlink(g, n, binOf(n), *h.smallLinks(g))
-	}
-	l := *h.largeLinks(g)
+	clearMark(h.rowOf(g), g)
+	bin := binOf(n)
+	l := *h.links(g, bin)
 	h.dropRecord(g, n)
-	return h.unlink(g, n, wideBinOf(n), l)
+	return h.unlink(g, n, bin, l)
 }
 
-// dropHooked is dropFree for a small span of a heap that is hooked. In mode Checked its
-// links are wiped while it is still marked: a process may end before they are, and then
+// dropHooked is dropFree for a span of a heap that is hooked, if its links are in it. In mode
+// Checked they are wiped while it is still marked: a process may end before they are, and then
 // rebuild finds them by the mark.
 func (h *Heap) dropHooked(g, n uint64) bool {
 	if !h.unlink(g, n, binOf(n), *h.smallLinks(g)) {
 		return false
 	}
-	u, m := bit(g)
-	h.row(u).bound &^= m
+	h.dropRecord(g, n)
+	clearMark(h.rowOf(g), g)
 	return true
 }
 
@@ -224,13 +215,18 @@ func (m memory) within(g, n uint64) bool {
 	return m.gone.within(g, n) && (m.idle.lo >= m.idle.hi || m.idle.within(g, n))
 }
 
+// memory returns what the record of a free span remembers.
+func (in *spanInfo) memory() memory { return memory{in.gone.gap(), in.idle.gap()} }
+
+// setIdle says that all of the free span at g, whose record in is, has been free for long.
+func (in *spanInfo) setIdle(g uint64) { in.idle = pagesOf(gap{g, g + in.tag>>granuleBits}) }
+
 // recall returns what the free span [g, g+n) remembers.
 func (h *Heap) recall(g, n uint64) memory {
 	if n < infoMin {
 		return memory{}
 	}
-	in := h.info(g)
-	m := memory{gap{in.goneLo, in.goneHi}, gap{in.idleLo, in.idleHi}}
+	m := h.info(g).memory()
 	if !m.within(g, n) {
 		h.badMemory(g)
 		return memory{}
@@ -249,7 +245,7 @@ func (h *Heap) badMemory(g uint64) {
 // nothing.
 func (h *Heap) forgot(g uint64) bool {
 	in := h.info(g)
-	return in.goneLo|in.goneHi|in.idleLo|in.idleHi == 0
+	return in.gone|in.idle == 0
 }
 
 // putFreeWith is putFree for a span that remembers m, as far as it has room for it.
@@ -258,12 +254,7 @@ func (h *Heap) putFreeWith(g, n uint64, m memory) {
 		return
 	}
 	in := h.info(g)
-	if m.gone.lo < m.gone.hi {
-		in.goneLo, in.goneHi = m.gone.lo, m.gone.hi
-	}
-	if m.idle.lo < m.idle.hi {
-		in.idleLo, in.idleHi = m.idle.lo, m.idle.hi
-	}
+	in.gone, in.idle = pagesOf(m.gone), pagesOf(m.idle)
 }
 
 // absorb is dropFree for a span that is about to be joined with another one, and adds

@@ -12,50 +12,52 @@ const (
 	granule      = 1 << granuleShift // bytes
 	unitShift    = 10
 	unitSize     = 1 << unitShift           // bytes
-	unitGranules = unitSize / granule       // 64: one bit each in a word
+	unitGranules = unitSize / granule       // 64: as many as a row has bits
 	granuleMask  = unitGranules - 1         // of a granule number: its bit
 	granuleBits  = unitShift - granuleShift // granule number >> granuleBits is its unit
 )
 
-// A span is a stretch of granules outside the runs, used or free. Its size
-// decides where its size is kept.
+// A span is a stretch of granules outside the runs, used or free, of minSpan at least. Its
+// size decides where its size is kept.
 const (
 	// largeMin is the least span, in granules, that covers two whole units
-	// after its first one, wherever it starts. Such a span keeps its start and
-	// size there; a smaller one is measured by finding the next bound bit.
+	// after its first one, wherever it starts. Such a span keeps its size there; a
+	// smaller one is measured by finding the next mark.
 	largeMin = 3 * unitGranules
-	// infoMin is the least span that covers four whole units and one more for
-	// its end, so that a free one has room for a whole spanInfo.
-	infoMin = 6 * unitGranules
+	// infoMin is the least span that covers six whole units, so that a free one
+	// has room for a whole spanInfo and one row more for its end.
+	infoMin = 7 * unitGranules
 )
 
 // Kinds: one uint16 for each unit says how its row is to be read.
 //
-//	0             bitmaps of granules, or the inside of a large span (all zero)
-//	kindLarge     inside a large span, its first whole unit: the row is the span's start and size
-//	kindInfo      inside a large free span: the row is part of its spanInfo
-//	kindLast      inside a large free span, its last whole unit: the row is the span's start and size
-//	class<<8 | i  unit i of a run of that class; the row of unit 0 is the run's
+//	0             marks of spans, or the inside of a large one (all zero)
+//	kindLarge     inside a large span, its first whole unit: the row is a tag, see spanInfo
+//	kindInfo      inside a free span of infoMin: the row is another part of its spanInfo
+//	kindLast      inside a large free span, its last whole unit: the row is its endTag
+//	class<<8 | i  unit i of a run of that class; the row of unit 0 is the run's live word,
+//	              that of unit 1 its links
 const (
-	kindBitmap = 0
-	kindLarge  = 1
-	kindInfo   = 2
-	kindLast   = 3
-	kindRun    = 1 << 8 // at least this: a run
-	runIndex   = 63     // mask of i: a run has at most 64 units
+	kindMarks = 0
+	kindLarge = 1
+	kindInfo  = 2
+	kindLast  = 3
+	kindRun   = 1 << 8 // at least this: a run
+	runIndex  = 63     // mask of i: a run has at most 64 units
 )
 
 const (
 	magic       = 0x6765732d6c6d656d // "memlseg" with its length, as a word
-	version     = 3                  // of the layout, the sizes of runs included
+	version     = 4                  // of the layout, the sizes of runs included
 	headerSize  = 4096
-	kindSize    = 2  // bytes of a kind
-	unitRow     = 16 // bytes of a unit
+	kindSize    = 2 // bytes of a kind
+	unitRow     = 8 // bytes of a row
 	maxClasses  = 64
-	exactBins   = 128 // bin n holds free spans of exactly n granules
-	subBinShift = 3   // 8 bins a doubling above
-	numBins     = exactBins + (42-7)*(1<<subBinShift)
-	largeBin    = exactBins + largeMin>>(7-subBinShift) - (1 << subBinShift) // first bin of large spans
+	exactBins   = 128     // bin n holds free spans of exactly n granules
+	subBinShift = 3       // 8 bins a doubling above
+	maxGranules = 1 << 38 // of a heap, 4 TiB: numbers of pages have 30 bits, see packPages
+	numBins     = exactBins + (38-7)*(1<<subBinShift)
+	infoBin     = exactBins + infoMin>>(8-subBinShift) // first bin of spans of infoMin and more
 	binWords    = (numBins + 63) / 64
 )
 
@@ -91,40 +93,84 @@ type header struct {
 	sizes    [maxClasses]uint8 // of the slots of class i, in granules
 }
 
-// unit is one row of the metadata: 16 bytes for each 1024 of data.
+// A row is a word of the metadata: 8 bytes for each 1024 of data.
 //
-//	bitmaps      of the granules where a span starts; see below
-//	unit 0 run   live: bit i is set while slot i is used; bound: links to the partial runs before and after
+//	marks        of the spans that start in the unit, see marks.go
+//	unit 0 run   live: bit i is set while slot i is used
+//	unit 1 run   links to the partial runs before and after; a run of one unit has them in
+//	             the place of a last slot
 //	others       see spanInfo
 //
-// Where a span starts, the bits of the granule say what it is:
+// spanInfo overlays the rows of the first whole units inside a free span of infoMin. A
+// smaller one, and a used one, has only the tag, if it is large; the links of a smaller free one
+// are in the span itself. In a large free one the row of the last whole unit has its endTag,
+// so that the span after it can find it.
 //
-//	live  bound
-//	 1     1     used
-//	 0     1     free
-//	 1     0     in a quick list, or to be joined later: taken for used by its neighbours, not by Free
-type unit struct {
-	live, bound uint64
+//	unit   +1    +2     +3     +4      +5      …   last
+//	       tag   next   prev   gone    idle        endTag
+//	             └ free only ──────────────────────────┘
+type spanInfo struct {
+	tag uint64 // see tagOf
+	links
+	gone pageRange // pages that have been given back
+	idle pageRange // pages that have been free since the last sweep, or since trade said so
 }
 
-// spanInfo overlays the rows of the first whole units inside a large free
-// span. A used one has start and size only. In a free one the row of the last
-// whole unit repeats them, so that the span after it can find them; where that
-// is the second one, as it may be in the smallest large spans, the links take
-// its place. Spans of fewer than infoMin granules end after prev.
-//
-//	unit   +1             +2             +3               +4               …  last
-//	       start  size    next   prev    goneLo  goneHi   idleLo  idleHi      start  size
-//	                      └ free only ──────────────────────────────────────────────────┘
-type spanInfo struct {
-	start, size uint64 // granules
-	links
-	goneLo, goneHi uint64 // granules whose pages have been given back, whole pages; equal: none
-	idleLo, idleHi uint64 // granules that have been free since the last sweep, or since trade said so
+// infoRows is how many rows that are.
+const infoRows = 5
+
+// tagOf returns the tag of the span of n granules at g: its size, and which granule of the unit
+// before that of the tag it starts at.
+func tagOf(g, n uint64) uint64 { return n<<granuleBits | g&granuleMask }
+
+// endTagOf returns its endTag: its size, and at which granule of the unit after that of the
+// endTag it ends.
+func endTagOf(g, n uint64) uint64 { return n<<granuleBits | (g+n)&granuleMask }
+
+// pageRange is a range of pages of 4 KiB, none if it is 0: the first in its low half, the
+// one after the last in the other. The highest bits are 0, as those of all rows are that are not
+// marks or live words.
+type pageRange uint64
+
+const (
+	pageBits    = 12 - granuleShift // granule number >> pageBits is its page of 4 KiB
+	rangeBits   = 30
+	rangeMask   = 1<<rangeBits - 1
+	_           = uint(rangeMask - (maxGranules>>pageBits - 1))
+	pageOfRange = 1 << pageBits // granules
+)
+
+// pagesOf returns the whole pages of g.
+func pagesOf(g gap) pageRange {
+	lo, hi := (g.lo+pageOfRange-1)>>pageBits, g.hi>>pageBits
+	if lo >= hi {
+		return 0
+	}
+	return pageRange(hi<<rangeBits | lo)
+}
+
+// before returns the pages of r that lie before granule at, from those from it on.
+func (r pageRange) before(at uint64) pageRange {
+	if g := r.gap(); g.hi > at {
+		return pagesOf(gap{g.lo, at})
+	}
+	return r
+}
+
+func (r pageRange) from(at uint64) pageRange {
+	if g := r.gap(); g.lo < at {
+		return pagesOf(gap{at, g.hi})
+	}
+	return r
+}
+
+// gap returns the granules of the pages.
+func (r pageRange) gap() gap {
+	return gap{uint64(r) & rangeMask << pageBits, uint64(r) >> rangeBits << pageBits}
 }
 
 // links join the free spans of a bin. Those of a small span are in the span
-// itself and are not trusted: the bitmaps say what is free, see [Heap.unlink].
+// itself and are not trusted: the marks say what is free, see [Heap.unlink].
 type links struct {
 	next, prev uint64 // first granule of the neighbour, 0 if none
 }
@@ -158,24 +204,41 @@ func sameBin(a, b uint64) bool {
 	return (a^b)>>((bits.Len64(a)-1-subBinShift)&63) == 0
 }
 
-// metaOffsets returns where the kinds, the units and the data of a region of n
-// units begin, in bytes. The tables start on pages, so that each is committed
-// as the data grows.
-func metaOffsets(n int, pageSize uint64) (kinds, units, data uint64) {
-	kinds = roundUp(headerSize, pageSize)
-	units = roundUp(kinds+uint64(n)*kindSize, pageSize)
-	data = roundUp(units+uint64(n)*unitRow, pageSize)
-	return kinds, units, data
+// tables are the offsets in bytes of the tables in a region: where the kinds begin, the rows, the
+// words of the runs of a [Shared], which others have none of, and the data. They start on
+// pages, so that each is committed as the data grows.
+type tables struct{ kinds, units, words, data uint64 }
+
+// tablesOf returns the tables of a region of n units, with wordRow bytes of words for each.
+func tablesOf(n int, pageSize, wordRow uint64) (t tables) {
+	t.kinds = roundUp(headerSize, pageSize)
+	t.units = roundUp(t.kinds+uint64(n)*kindSize, pageSize)
+	t.words = roundUp(t.units+uint64(n)*unitRow, pageSize)
+	t.data = roundUp(t.words+uint64(n)*wordRow, pageSize)
+	return t
 }
 
-// tableStarts returns from where on the kinds and the units of a region of n units are
-// committed if the data begins with unit first: with the pages of what describes it, and
-// of as many rows before as Free may go back for a run when a kind is damaged.
-func tableStarts(n int, first, pageSize uint64) (kinds, units uint64) {
-	kinds, units, _ = metaOffsets(n, pageSize)
-	kinds += first * kindSize
-	units += (first - min(first, runIndex)) * unitRow
-	return kinds &^ (pageSize - 1), units &^ (pageSize - 1)
+// tables returns the tables of h.
+func (h *Heap) tables() tables { return tablesOf(len(h.units), h.pageSize, h.wordRow()) }
+
+// wordRow returns how many bytes of words there are for each unit.
+func (h *Heap) wordRow() uint64 {
+	if h.shared != nil {
+		return sharedRow
+	}
+	return 0
+}
+
+// starts returns from where on the tables are committed if the data begins with unit first:
+// with the pages of what describes it, and of as many rows before as Free may go back for a
+// run when a kind is damaged.
+func (t tables) starts(first, pageSize uint64) tables {
+	before := first - min(first, runIndex)
+	return tables{
+		kinds: (t.kinds + first*kindSize) &^ (pageSize - 1),
+		units: (t.units + before*unitRow) &^ (pageSize - 1),
+		words: (t.words + before*sharedRow) &^ (pageSize - 1),
+	}
 }
 
 // roundUp returns n rounded up to a multiple of a power of two.

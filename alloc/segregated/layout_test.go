@@ -14,14 +14,14 @@ func TestBinOf(t *testing.T) {
 	for n := uint64(1); n < 1<<16; n++ {
 		bin := binOf(n)
 		require.True(t, bin == prev || bin == prev+1, "size %d: bin %d after %d", n, bin, prev)
-		require.Equal(t, n >= largeMin, bin >= largeBin, "size %d", n)
+		require.Equal(t, n >= infoMin, bin >= infoBin, "size %d", n)
 		prev = bin
 	}
-	for e := 16; e < 42; e++ {
+	for e := 16; e < 38; e++ {
 		require.Less(t, binOf(1<<e), numBins)
 		require.Equal(t, binOf(1<<e-1)+1, binOf(1<<e))
 	}
-	require.Less(t, binOf(1<<42-1), numBins)
+	require.Less(t, binOf(1<<38-1), numBins)
 }
 
 // TestSlotOf: the reciprocal of every class finds the slot of every offset of a

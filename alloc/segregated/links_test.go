@@ -121,7 +121,7 @@ func damagedTo(l *linked, i int) []uint64 {
 // TestSizesOfFreeSpan: wherever it lies in its unit, a free span grows and is cut from any
 // size to any other, also where its record has other rows then, or lies in the span.
 func TestSizesOfFreeSpan(t *testing.T) {
-	sizes := []uint64{1, 128, largeMin - 1, largeMin, largeMin + 63, largeMin + 64, infoMin - 1, infoMin, infoMin + 64, 700}
+	sizes := []uint64{minSpan, 128, largeMin - 4, largeMin, largeMin + 60, largeMin + 64, infoMin - 4, infoMin, infoMin + 64, 700}
 	pads := []uint64{0, 1, 31, 62, 63}
 	mem := make([]byte, 128<<10+16)
 	mem = mem[-addrOf(mem)&15:]
@@ -199,7 +199,8 @@ func TestCarveRemembers(t *testing.T) {
 	require.Greater(t, at, g+infoMin)
 	restored := gap{at &^ (h.pageGranules - 1), roundUp(end, h.pageGranules)}
 	require.Equal(t, before+restored.size()<<granuleShift, h.committed)
-	require.Equal(t, memory{gap{whole.gone.lo, restored.lo}, gap{whole.idle.lo, at}}, h.recall(g, h.largeSize(g)))
-	require.Equal(t, memory{gap{restored.hi, whole.gone.hi}, gap{end, whole.idle.hi}}, h.recall(end, h.largeSize(end)))
+	pages := func(lo, hi uint64) gap { return pagesOf(gap{lo, hi}).gap() }
+	require.Equal(t, memory{gap{whole.gone.lo, restored.lo}, pages(whole.idle.lo, at)}, h.recall(g, h.largeSize(g)))
+	require.Equal(t, memory{gap{restored.hi, whole.gone.hi}, pages(end, whole.idle.hi)}, h.recall(end, h.largeSize(end)))
 	require.NoError(t, h.Check())
 }

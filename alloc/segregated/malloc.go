@@ -21,7 +21,7 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 				return h.takeSlot(c, size), nil
 			}
 		} else if h.isSeldom(ci) {
-			return h.mallocSmall(size, max(1, uint64(n)))
+			return h.mallocSmall(size, max(minSpan, uint64(n)))
 		}
 		if !h.asSpan(ci) {
 			return h.mallocRun(size, ci)
@@ -53,7 +53,7 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 	if uintptr(size) >= h.quickEnd || h.mallocs+h.frees >= h.sweepAt {
 		return h.mallocFar(size)
 	}
-	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	n := spanFor(size)
 	i := h.quick.listOf(n)
 	if e, ok := h.quick.takeNewest(h.bucket(i), n); ok {
 		h.mallocs++
@@ -115,9 +115,12 @@ func (h *Heap) mallocFar(size int) ([]byte, error) {
 	if h.hooked || uint64(size) >= h.end { // negative ones too
 		return h.mallocRare(size)
 	}
-	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	n := spanFor(size)
 	return h.mallocFit(size, n, binOf(n))
 }
+
+// spanFor returns how many granules a span for size bytes has, which are not too many.
+func spanFor(size int) uint64 { return max(minSpan, (uint64(size)+granule-1)>>granuleShift) }
 
 // mallocFit is Malloc for n granules, fewer than the region has and whose bin is bin,
 // from the best-fit space, as in allocSpan.
@@ -131,11 +134,11 @@ func (h *Heap) mallocFit(size int, n uint64, bin int) ([]byte, error) {
 	var g uint64
 	switch {
 	case bin >= numBins: // also of damaged bits
-		g = h.allocTop(n)
+		g, n = h.allocTop(n)
 	case bin < exactBins:
-		g = h.allocExact(bin, n)
+		g, n = h.allocExact(bin, n)
 	default:
-		g = h.allocFar(bin, n)
+		g, n = h.allocFar(bin, n)
 	}
 	if g == 0 {
 		return h.mallocRare(size)
@@ -225,7 +228,7 @@ func (h *Heap) malloc(op string, size int) (off uint64, err error) {
 			return off, nil
 		}
 	}
-	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	n := spanFor(size)
 	return h.mallocSpan(op, size, n, anywhere())
 }
 
@@ -262,14 +265,15 @@ func (h *Heap) takeSpan(n uint64, a grid) uint64 {
 	return g
 }
 
-// quickOrFit returns a used span of n granules, or 0.
+// quickOrFit returns a used span of n granules or a little more, or 0.
 func (h *Heap) quickOrFit(n uint64) uint64 {
 	if n <= quickMax {
 		if e := h.takeQuick(n); e != 0 {
 			return e.start()
 		}
 	}
-	return h.allocSpan(n)
+	g, _ := h.allocSpan(n)
+	return g
 }
 
 // Calloc returns a block of count*size bytes that are all zero, up to the
@@ -381,7 +385,7 @@ func (h *Heap) mallocAligned(op string, size, align int) (off uint64, err error)
 	if uint64(size) >= h.end {
 		return 0, h.badSize(op, size)
 	}
-	n := max(1, (uint64(size)+granule-1)>>granuleShift)
+	n := spanFor(size)
 	return h.mallocSpan(op, size, n, a)
 }
 

@@ -184,9 +184,8 @@ func (h *Heap) notedRun(i uint64) (ci, run uintptr) {
 
 // settleSpan does what is left of the free of the span at g.
 func (h *Heap) settleSpan(g uint64) {
-	u, m := bit(g)
-	row, n := h.row(u), uint64(0)
-	if *h.kind(u) == kindBitmap && row.live&^row.bound&m != 0 {
+	n := uint64(0)
+	if h.begins(asKept, g) {
 		if d := &h.deferred; d.takesAll() {
 			d.list = append(d.list, g)
 			return
@@ -213,17 +212,17 @@ func (h *Heap) settleRun(ci, run uintptr, i uint64) bool {
 	if run == c.cur {
 		return false
 	}
-	row := h.row(uint64(run))
-	empty := row.live&c.valid == 0
+	live := *h.row(uint64(run))
+	empty := live&c.valid == 0
 	switch {
 	case !full && empty:
 		return h.wasOff(c, run, i) || h.unlinkRun(ci, run)
 	case !full:
 		return h.fail("run %#x was empty, and has live slots", run<<unitShift)
 	case empty:
-		row.bound = i // for wasOff, when there is a second note
+		*h.runLinks(c, run) = i // for wasOff, when there is a second note
 		return c.numSlots() == 1
-	case row.live == ^uint64(0):
+	case live == ^uint64(0):
 		return h.fail("run %#x had a free slot, and is full", run<<unitShift)
 	}
 	h.linkRun(ci, run)
@@ -232,16 +231,16 @@ func (h *Heap) settleRun(ci, run uintptr, i uint64) bool {
 
 // wasOff reports whether the run of class c, of which note i says that it is empty, is on no
 // list, as it was full when the notes began: then there is a note before that says so, and
-// settleRun has left its number in the row's second word. If the run is on a list, that word
+// settleRun has left its number in the place of the run's links. If the run is on a list, that word
 // has links, and there is no such note. If it is damaged, unlinkRun finds out.
 func (h *Heap) wasOff(c *class, run uintptr, i uint64) bool {
-	row := h.row(uint64(run))
-	first := row.bound
+	links := h.runLinks(c, run)
+	first := *links
 	if first >= i || h.notes.table[first]&wasFull == 0 ||
 		uintptr(h.noted(first)>>granuleBits)-run >= c.units {
 		return false
 	}
-	row.bound = 0
+	*links = 0
 	return true
 }
 
@@ -254,7 +253,7 @@ func (h *Heap) largestNoted() (n uint64) {
 			continue
 		}
 		ci, run := h.notedRun(i)
-		if c := &h.classes[ci]; run != c.cur && h.row(uint64(run)).live&c.valid == 0 {
+		if c := &h.classes[ci]; run != c.cur && *h.row(uint64(run))&c.valid == 0 {
 			n = max(n, uint64(c.units)<<granuleBits)
 		}
 	}

@@ -18,7 +18,7 @@ func noteOf(t *testing.T, h *Heap, kind func(ci uintptr, first, empty bool) bool
 		if ci != 0 && run == h.classes[ci].cur {
 			continue
 		}
-		empty := ci != 0 && h.units[run].live&h.classes[ci].valid == 0
+		empty := ci != 0 && h.units[run]&h.classes[ci].valid == 0
 		if kind(ci, h.notes.table[i]&wasFull != 0, empty) {
 			return i, ci, run
 		}
@@ -49,13 +49,11 @@ func TestNotesFindDamage(t *testing.T) {
 	for name, harm := range map[string]func(t *testing.T, h *Heap){
 		"span without a mark": func(t *testing.T, h *Heap) {
 			i, _, _ := noteOf(t, h, ofSpan)
-			u, m := bit(h.noted(i))
-			h.units[u].live &^= m
+			clearMark(h.rowOf(h.noted(i)), h.noted(i))
 		},
 		"span marked as used": func(t *testing.T, h *Heap) {
 			i, _, _ := noteOf(t, h, ofSpan)
-			u, m := bit(h.noted(i))
-			h.units[u].bound |= m
+			*h.rowOf(h.noted(i)) |= mark(asUsed, h.noted(i))
 		},
 		"span in a run": func(t *testing.T, h *Heap) {
 			i, _, _ := noteOf(t, h, ofSpan)
@@ -75,15 +73,15 @@ func TestNotesFindDamage(t *testing.T) {
 		},
 		"empty run has live slots": func(t *testing.T, h *Heap) {
 			_, _, run := noteOf(t, h, ofLast)
-			h.units[run].live |= 1
+			h.units[run] |= 1
 		},
 		"run is full again": func(t *testing.T, h *Heap) {
 			_, _, run := noteOf(t, h, ofFirst)
-			h.units[run].live = ^uint64(0)
+			h.units[run] = ^uint64(0)
 		},
 		"run has another row": func(t *testing.T, h *Heap) {
 			_, ci, run := noteOf(t, h, ofBoth)
-			h.units[run].live |= 1 << uint(bits.TrailingZeros64(h.classes[ci].valid))
+			h.units[run] |= 1 << uint(bits.TrailingZeros64(h.classes[ci].valid))
 		},
 		"links lead nowhere": func(t *testing.T, h *Heap) {
 			_, ci, run := noteOf(t, h, func(ci uintptr, first, empty bool) bool {
@@ -94,7 +92,7 @@ func TestNotesFindDamage(t *testing.T) {
 					h.notes.table[i] &^= wasFull // as if it had been on one
 				}
 			}
-			h.units[run].bound = 1 << 32
+			*h.runLinks(&h.classes[ci], run) = 1 << 32
 			h.hdr.partial[ci] = uint32(run + 1)
 		},
 	} {
@@ -147,7 +145,7 @@ func TestCheckFindsNotes(t *testing.T) {
 		"run not empty": {"L7:", func(t *testing.T, h *Heap) { i, _, _ := noteOf(t, h, ofFirst); h.notes.table[i] &^= wasFull }},
 		"first lost":    {"L7:", func(t *testing.T, h *Heap) { dropNote(t, h, ofFirst) }},
 		"last lost":     {"L7:", func(t *testing.T, h *Heap) { dropNote(t, h, ofLast) }},
-		"run full":      {"L5:", func(t *testing.T, h *Heap) { _, _, run := noteOf(t, h, ofFirst); h.units[run].live = ^uint64(0) }},
+		"run full":      {"L5:", func(t *testing.T, h *Heap) { _, _, run := noteOf(t, h, ofFirst); h.units[run] = ^uint64(0) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := fresh(t, 64<<20, nil)

@@ -38,12 +38,13 @@ func leftHeap(t *testing.T, closed bool, edit func(f *os.File, d header)) (*Heap
 // TestOpenDamagePastTop: bits where there is no block yet are refused, or gone before
 // there is one, so that blocks never overlap.
 func TestOpenDamagePastTop(t *testing.T) {
-	kinds, units, _ := metaOffsets(8<<20/unitSize, 4096)
+	of := tablesOf(8<<20/unitSize, 4096, 0)
+	kinds, units := of.kinds, of.units
 	for name, at := range map[string]func(d header) uint64{
 		"kind in use":     func(d header) uint64 { return kinds + (d.commit>>granuleBits+9)*kindSize },
-		"row in use":      func(d header) uint64 { return units + (d.commit>>granuleBits+9)*unitRow + 8 },
+		"row in use":      func(d header) uint64 { return units + (d.commit>>granuleBits+9)*unitRow },
 		"kind behind":     func(d header) uint64 { return d.kindsEnd + 64 },
-		"row behind":      func(d header) uint64 { return d.unitsEnd + 16*3 + 8 },
+		"row behind":      func(d header) uint64 { return d.unitsEnd + 7*unitRow },
 		"last row behind": func(d header) uint64 { return units + (d.end>>granuleBits-9)*unitRow },
 	} {
 		for _, closed := range []bool{true, false} {

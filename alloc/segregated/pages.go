@@ -75,30 +75,36 @@ func (h *Heap) within(end uint64) bool {
 	if h.limit == 0 {
 		return true
 	}
-	kinds, units := h.tableEnds(end>>granuleBits + rowsPastTop)
+	to := h.tableEnds(end>>granuleBits + rowsPastTop)
 	need := (end - h.hdr.commit) << granuleShift
-	need += max(kinds, h.hdr.kindsEnd) - h.hdr.kindsEnd
-	need += max(units, h.hdr.unitsEnd) - h.hdr.unitsEnd
+	need += max(to.kinds, h.hdr.kindsEnd) - h.hdr.kindsEnd
+	need += max(to.units, h.hdr.unitsEnd) - h.hdr.unitsEnd
+	if s := h.shared; s != nil {
+		need += max(to.words, s.wordsEnd) - s.wordsEnd
+	}
 	return need <= h.limit-min(h.limit, h.committed)
 }
 
-// growMeta commits the kinds and rows of the units below n.
+// growMeta commits the kinds, rows and words of the units below n.
 func (h *Heap) growMeta(n uint64) bool {
-	kinds, units := h.tableEnds(n)
-	return h.growTable(&h.hdr.kindsEnd, kinds) && h.growTable(&h.hdr.unitsEnd, units)
+	to := h.tableEnds(n)
+	return h.growTable(&h.hdr.kindsEnd, to.kinds) && h.growTable(&h.hdr.unitsEnd, to.units) &&
+		(h.shared == nil || h.growTable(&h.shared.wordsEnd, to.words))
 }
 
-// tableEnds returns up to where the kinds and rows are to be committed for the units
-// below n. Where Free may go back past the first row, see tableStarts, it is the
+// tableEnds returns up to where the tables are to be committed for the units
+// below n. Where Free may go back past the first row, see tables.starts, it is the
 // kinds that lie there: then all of them.
-func (h *Heap) tableEnds(n uint64) (kinds, units uint64) {
-	k, u, _ := metaOffsets(len(h.units), h.pageSize)
+func (h *Heap) tableEnds(n uint64) (to tables) {
+	t := h.tables()
 	n = min(n, uint64(len(h.units)))
-	kinds, units = roundUp(k+n*kindSize, h.pageSize), roundUp(u+n*unitRow, h.pageSize)
+	to.kinds = roundUp(t.kinds+n*kindSize, h.pageSize)
+	to.units = roundUp(t.units+n*unitRow, h.pageSize)
+	to.words = roundUp(t.words+n*sharedRow, h.pageSize)
 	if h.hdr.first>>granuleBits < runIndex {
-		kinds = u
+		to.kinds = t.units
 	}
-	return kinds, units
+	return to
 }
 
 // growTable commits a table of the metadata from its committed end on up to the byte

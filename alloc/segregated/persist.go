@@ -117,7 +117,7 @@ func (h *Heap) readHeader(o *Options, opts *Options) (clean bool, err error) {
 	case m != magic:
 		return false, fmt.Errorf("%w: it begins with %#x", ErrNoHeap, m)
 	}
-	h.view = newView(mem[:headerSize:headerSize], h.pageSize)
+	h.view = newView(mem[:headerSize:headerSize], tables{})
 	d := h.hdr
 	switch {
 	case d.version != version:
@@ -153,10 +153,10 @@ func (h *Heap) headerSum() uint64 {
 func (h *Heap) believable() error {
 	d := h.hdr
 	n := d.size / unitSize
-	k, u, data := metaOffsets(int(n), h.pageSize)
-	ok := n >= 2 && d.first == data>>granuleShift && d.end == (n-1)<<granuleBits && d.first < d.end &&
+	t := tablesOf(int(n), h.pageSize, 0)
+	ok := n >= 2 && d.end <= maxGranules && d.first == t.data>>granuleShift && d.end == (n-1)<<granuleBits && d.first < d.end &&
 		d.first <= d.top && d.top <= d.end && d.commit >= d.top && d.commit <= d.end &&
-		d.kindsEnd >= k && d.kindsEnd <= u && d.unitsEnd >= u && d.unitsEnd <= data &&
+		d.kindsEnd >= t.kinds && d.kindsEnd <= t.units && d.unitsEnd >= t.units && d.unitsEnd <= t.data &&
 		d.kindsEnd%h.pageSize == 0 && d.unitsEnd%h.pageSize == 0 &&
 		d.classes < maxClasses && d.layout&(1<<layoutBits-1) <= layoutRecords
 	if !ok {
@@ -204,7 +204,7 @@ func (h *Heap) ownOptions(o *Options, opts *Options) error {
 func (h *Heap) attach(o Options, clean bool) (err error) {
 	mem := h.region.Bytes()
 	size := h.hdr.size
-	h.view = newView(mem[:size:size], h.pageSize)
+	h.view = newView(mem[:size:size], tablesOf(int(size/unitSize), h.pageSize, 0))
 	d := h.hdr
 	h.limit, h.zeroOnFree = uint64(o.Limit), o.ZeroOnFree
 	h.end = d.end << granuleShift
@@ -257,12 +257,12 @@ func (h *Heap) checkPastTop() error {
 	next := h.hdr.top>>granuleBits + 1
 	kinds, units := h.usedTables()
 	for u := next; u < kinds; u++ {
-		if k := h.kinds[u]; k != kindBitmap {
+		if k := h.kinds[u]; k != kindMarks {
 			return fmt.Errorf("%w: row %#x past the top is of kind %#x", alloc.ErrCorrupt, u, k)
 		}
 	}
 	for u := next; u < units; u++ {
-		if r := h.units[u]; r != (unit{}) {
+		if r := h.units[u]; r != 0 {
 			return fmt.Errorf("%w: row %#x past the top: %#x", alloc.ErrCorrupt, u, r)
 		}
 	}
@@ -280,16 +280,15 @@ func (h *Heap) clearPastTop() {
 // usedTables returns how many kinds and how many rows lie in the part of the tables
 // that is in use.
 func (h *Heap) usedTables() (kinds, units uint64) {
-	k, u, _ := metaOffsets(len(h.units), h.pageSize)
-	n := uint64(len(h.units))
-	return min((h.hdr.kindsEnd-k)/kindSize, n), min((h.hdr.unitsEnd-u)/unitRow, n)
+	t, n := h.tables(), uint64(len(h.units))
+	return min((h.hdr.kindsEnd-t.kinds)/kindSize, n), min((h.hdr.unitsEnd-t.units)/unitRow, n)
 }
 
 // dropSpareTables gives back what lies in the tables behind their part in use: there
 // should be nothing, but a damaged file may have something.
 func (h *Heap) dropSpareTables() error {
-	_, u, data := metaOffsets(len(h.units), h.pageSize)
-	for _, part := range [...][2]uint64{{h.hdr.kindsEnd, u}, {h.hdr.unitsEnd, data}} {
+	t := h.tables()
+	for _, part := range [...][2]uint64{{h.hdr.kindsEnd, t.units}, {h.hdr.unitsEnd, t.data}} {
 		if part[0] >= part[1] {
 			continue
 		}
@@ -303,8 +302,8 @@ func (h *Heap) dropSpareTables() error {
 // commitMeta makes the header and the tables usable, as far as they were.
 func (h *Heap) commitMeta() error {
 	d := h.hdr
-	kindsFrom, unitsFrom := tableStarts(len(h.units), d.first>>granuleBits, h.pageSize)
-	if !h.commitBytes(0, headerSize) || !h.commitBytes(kindsFrom, d.kindsEnd) || !h.commitBytes(unitsFrom, d.unitsEnd) ||
+	from := h.tables().starts(d.first>>granuleBits, h.pageSize)
+	if !h.commitBytes(0, headerSize) || !h.commitBytes(from.kinds, d.kindsEnd) || !h.commitBytes(from.units, d.unitsEnd) ||
 		!h.growMeta(d.commit>>granuleBits+rowsPastTop) {
 		return h.noMemory("open", int(d.unitsEnd))
 	}
@@ -325,7 +324,7 @@ func (h *Heap) resume() error {
 		switch {
 		case p.class != 0:
 			c := &h.classes[p.class]
-			h.mallocs += uint64(bits.OnesCount64(h.units[p.g>>granuleBits].live & c.valid))
+			h.mallocs += uint64(bits.OnesCount64(h.units[p.g>>granuleBits] & c.valid))
 		case p.used:
 			h.countSpan(p.n)
 		default:
@@ -334,14 +333,14 @@ func (h *Heap) resume() error {
 			if p.n < infoMin {
 				continue
 			}
-			in := h.info(p.g)
-			if in.goneLo >= in.goneHi || in.goneLo < p.g || in.goneHi > p.g+p.n {
+			gone := h.info(p.g).gone.gap()
+			if gone.lo >= gone.hi || gone.lo < p.g || gone.hi > p.g+p.n {
 				continue
 			}
-			if !take(at, in.goneLo) {
+			if !take(at, gone.lo) {
 				return h.noMemory("open", int(d.commit<<granuleShift))
 			}
-			at = in.goneHi
+			at = gone.hi
 		}
 	}
 	if !take(at, d.commit) {
@@ -360,7 +359,7 @@ func (h *Heap) findLastRuns() {
 		run := uintptr(h.hdr.partial[ci])
 		for i := uint32(0); i < h.hdr.runs[ci] && h.isRun(uintptr(ci), run); i++ {
 			h.lastPartial[ci] = uint32(run)
-			run = uintptr(h.row(uint64(run)).bound & nextRun)
+			run = h.nextRun(uintptr(ci), run)
 		}
 	}
 }
@@ -397,7 +396,7 @@ func (h *Heap) parkRuns() {
 		}
 		run := c.cur
 		c.cur, c.avail = 0, 0
-		if h.units[run].live != ^uint64(0) {
+		if h.units[run] != ^uint64(0) {
 			h.linkRun(uintptr(ci), run)
 		}
 	}

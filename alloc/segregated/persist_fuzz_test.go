@@ -63,7 +63,7 @@ func FuzzOpen(f *testing.F) {
 // that it was not closed; else its sum is made right.
 func openImage(t *testing.T, b []byte, killed bool) {
 	path := filepath.Join(t.TempDir(), "heap")
-	h := &Heap{view: newView(b[:headerSize:headerSize], uint64(os.Getpagesize()))}
+	h := &Heap{view: newView(b[:headerSize:headerSize], tables{})}
 	h.hdr.state = stateClean
 	if killed {
 		h.hdr.state = stateOpen
@@ -106,7 +106,7 @@ func TestOpenDamaged(t *testing.T) {
 	}
 	for _, m := range []Mode{Fast, Checked} {
 		image := heapImage(t, m)
-		h := &Heap{view: newView(image[:headerSize:headerSize], uint64(os.Getpagesize()))}
+		h := &Heap{view: newView(image[:headerSize:headerSize], tables{})}
 		end := int(h.hdr.top<<granuleShift) + 64
 		for i := 0; i < end/8; i += step {
 			for _, x := range []uint64{1, 1 << 40, ^uint64(0), 0x0101010101010101} {

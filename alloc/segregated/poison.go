@@ -126,7 +126,7 @@ func (c *checked) firstDirty(b []byte, strict bool) int {
 // unlinked is called when the free span at g has left its bin: a checked heap
 // wipes the links that lay inside it.
 func (h *Heap) unlinked(g uint64, bin int) {
-	if h.chk != nil && bin < largeBin {
+	if h.chk != nil && bin < infoBin {
 		set(h.mem[g<<granuleShift:][:granule], h.chk.poison)
 	}
 }

@@ -236,8 +236,7 @@ func (h *Heap) putQuick(g, n uint64) bool {
 	b.span[b.n%quickSlots] = newQuickEntry(g, n)
 	b.n++
 	q.total += n
-	u, m := bit(g)
-	h.row(u).bound &^= m
+	h.keep(g)
 	return true
 }
 
@@ -288,7 +287,7 @@ func (h *Heap) emptyBucket(i uint64) {
 // freeQuick frees the span that starts at g if it waits in a bucket, not in a chunk, for
 // its neighbour to grow into, and reports whether it does.
 func (h *Heap) freeQuick(g uint64) bool {
-	if u, m := bit(g); g >= h.top || *h.kind(u) != kindBitmap || h.row(u).live&^h.row(u).bound&m == 0 {
+	if g >= h.top || !h.begins(asKept, g) {
 		return false
 	}
 	n := h.spanSize(g)

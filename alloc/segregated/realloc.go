@@ -15,8 +15,7 @@ func (h *Heap) reallocSlow(b []byte, size int) ([]byte, error) {
 	}
 	off := uint64(addrOf(b) - uintptr(h.base))
 	u := off >> unitShift
-	row := h.row(u)
-	if g := off >> granuleShift; off%granule == 0 && *h.kind(u) == kindBitmap && row.live&row.bound>>(g&granuleMask)&1 != 0 {
+	if g := off >> granuleShift; off%granule == 0 && *h.kind(u) == kindMarks && isMarked(*h.row(u), asUsed, g) {
 		return h.reallocSpan(b, g, size)
 	}
 	return h.realloc(b, size, 1)
@@ -30,10 +29,10 @@ func (h *Heap) reallocSlot(b []byte, g uint64, size int) ([]byte, error) {
 	c := &h.classes[k>>8%maxClasses]
 	run := u - k&runIndex
 	x := (off - run<<unitShift) * c.recip // as in Free
-	if uint32(x) >= uint32(c.recip) || h.row(run).live&c.valid>>(x>>32%64)&1 == 0 {
+	if uint32(x) >= uint32(c.recip) || *h.row(run)&c.valid>>(x>>32%64)&1 == 0 {
 		return h.realloc(b, size, 1)
 	}
-	if c.fits(size) {
+	if h.fits(k>>8, size) {
 		return h.at(g, size), nil
 	}
 	to, err := h.Malloc(size) // as in reallocFar, without a call that passes eight words
@@ -45,13 +44,16 @@ func (h *Heap) reallocSlot(b []byte, g uint64, size int) ([]byte, error) {
 	return to, nil
 }
 
-// fits reports whether a slot of c stays the place of a block that is to have
-// size bytes.
-func (c *class) fits(size int) bool { return uintptr(size) <= c.size && uintptr(size) > c.size/2 }
+// fits reports whether a slot of class ci stays the place of a block that is to have
+// size bytes, one at least: if it is not more than twice as large, or no class is smaller.
+func (h *Heap) fits(ci uint64, size int) bool {
+	n := h.classes[ci%maxClasses].size
+	return uintptr(size) <= n && (uintptr(size) > n/2 || uint64(h.classOf[(size+granule-1)/granule]) == ci)
+}
 
 // reallocSpan is Realloc for the used span at g.
 func (h *Heap) reallocSpan(b []byte, g uint64, size int) ([]byte, error) {
-	n, old := (uint64(size)+granule-1)>>granuleShift, h.spanSize(g)
+	n, old := spanFor(size), h.spanSize(g)
 	switch {
 	case old == 0 || uint64(size) >= h.end:
 		return h.realloc(b, size, 1)
@@ -115,12 +117,11 @@ func (h *Heap) mayFit(end, old, n uint64) bool {
 	if n <= old || end >= h.top {
 		return true
 	}
-	u, m := bit(end)
-	if *h.kind(u) != kindBitmap {
+	u := end >> granuleBits
+	if *h.kind(u) != kindMarks {
 		return len(h.deferred.list) != 0 || h.notes.n != 0
 	}
-	row := h.row(u)
-	return row.live&row.bound&m == 0
+	return !isMarked(*h.row(u), asUsed, end)
 }
 
 // growTop grows the used span at g from old to n granules if it is a large one that ends
@@ -133,8 +134,7 @@ func (h *Heap) growTop(g, old, n uint64) bool {
 	if h.limit == 0 {
 		n = min(n+slack(n), end-g)
 	}
-	u, m := bit(h.top)
-	h.row(u).bound &^= m
+	clearMark(h.rowOf(h.top), h.top)
 	h.tag(g, n)
 	h.setTop(g + n)
 	return true
@@ -198,9 +198,9 @@ func (h *Heap) resize(off uint64, size int) bool {
 	}
 	u := off >> unitShift
 	if k := h.kinds[u]; k >= kindRun {
-		return h.classes[k>>8%maxClasses].fits(size)
+		return h.fits(uint64(k>>8), size)
 	}
-	g, n := off>>granuleShift, (uint64(size)+granule-1)>>granuleShift
+	g, n := off>>granuleShift, spanFor(size)
 	return h.fitSpan(g, h.spanSize(g), n)
 }
 
@@ -232,8 +232,9 @@ func slack(n uint64) uint64 {
 
 // keptSlack is by how much a block may be larger than the n granules it has to be
 // before Realloc cuts it: more than it takes, or one that changes by little, up and
-// down, would be cut and grown in turn; and as much as a calm heap gives it at most.
-func keptSlack(n uint64) uint64 { return 4 * slack(n) }
+// down, would be cut and grown in turn; as much as a calm heap gives it at most; and what would
+// be no span.
+func keptSlack(n uint64) uint64 { return max(4*slack(n), minSpan-1) }
 
 // shrinkSpan cuts the used span at g from old to n granules.
 func (h *Heap) shrinkSpan(g, old, n uint64) {
@@ -253,8 +254,7 @@ func (h *Heap) growSpan(g, old, n uint64) bool {
 		if more > h.endGranule()-end || !h.grow(end+more) {
 			return false
 		}
-		u, m := bit(end)
-		h.units[u].bound &^= m
+		clearMark(h.rowOf(end), end)
 		h.retag(g, old, n)
 		h.setTop(g + n)
 		return true
@@ -272,6 +272,9 @@ func (h *Heap) growSpan(g, old, n uint64) bool {
 	}
 	if extra := min(size-more, slack(n)); h.limit == 0 {
 		more, n = more+extra, n+extra
+	}
+	if rest := size - more; !isPiece(rest) {
+		more, n = size, n+rest
 	}
 	if !h.carve(end, size, end, more) {
 		return false
@@ -335,7 +338,7 @@ func (h *Heap) remap(off uint64, old, size int) ([]byte, error) {
 		return nil, h.badSize("realloc", size)
 	}
 	pg := h.pageGranules
-	n := (uint64(size) + granule - 1) >> granuleShift
+	n := spanFor(size)
 	dirty := h.hdr.dirty << granuleShift
 	h.restored = gap{}
 	to, err := h.mallocSpan("realloc", size, n, grid{align: pg, bias: -(off >> granuleShift) & (pg - 1)})

@@ -40,7 +40,7 @@ func placed(t testing.TB, size int, a after) (h *Heap, b []byte) {
 	case afterFree:
 		hole = must(t, h, 64<<10)
 	case afterLittle:
-		hole = must(t, h, 32)
+		hole = must(t, h, 64)
 	}
 	must(t, h, 48)
 	if hole != nil {
@@ -72,13 +72,13 @@ func TestReallocMatrix(t *testing.T) {
 				require.Equal(t, size, cap(c), name)
 				require.True(t, slices.Equal(want, c[:len(want)]), name)
 				usable := h.Usable(c)
-				require.GreaterOrEqual(t, usable, roundUp16(size), name)
-				require.LessOrEqual(t, usable, roundUp16(size)+roundUp16(size)/32, name)
-				grow := roundUp16(size) - roundUp16(old)
-				room := map[after]int{afterTop: 1 << 20, afterFree: 64 << 10, afterLittle: 32}[a]
+				require.GreaterOrEqual(t, usable, spanned(size), name)
+				require.LessOrEqual(t, usable, spanned(size)+max(spanned(size)/32, (minSpan-1)*granule), name)
+				grow := spanned(size) - spanned(old)
+				room := map[after]int{afterTop: 1 << 20, afterFree: 64 << 10, afterLittle: 64}[a]
 				require.Equal(t, grow <= room, addrOf(b) == addrOf(c), name)
 				s := h.Stats()
-				require.Equal(t, before.Live+usable-roundUp16(old), s.Live, name)
+				require.Equal(t, before.Live+usable-spanned(old), s.Live, name)
 				require.Equal(t, before.LiveBlocks, s.LiveBlocks, name)
 				if addrOf(b) != addrOf(c) {
 					require.Error(t, alloc.Try(func() { h.Free(b) }), name)
@@ -121,7 +121,7 @@ func TestReallocSlot(t *testing.T) {
 		require.Equal(t, addrOf(b), addrOf(c), "to %d", n)
 		require.Len(t, c, n)
 	}
-	for _, step := range []struct{ size, usable int }{{65, 128}, {128, 128}, {129, 144}, {5000, 5008}, {100, 112}, {30, 32}} {
+	for _, step := range []struct{ size, usable int }{{65, 128}, {128, 128}, {129, 144}, {5000, 5008}, {100, 112}, {30, 112}} {
 		kept := min(len(b), step.size, 33)
 		c, err := h.Realloc(b[:33], step.size)
 		require.NoError(t, err)
@@ -298,7 +298,7 @@ func TestReallocLargeBad(t *testing.T) {
 	require.ErrorIs(t, alloc.Try(func() { h.Realloc(b, len(b)) }), alloc.ErrDoubleFree)
 	require.NoError(t, h.Check())
 
-	for _, bound := range []uint64{0, 1, 100, 1 << 62} {
+	for _, bound := range []uint64{0, 1, 100, 1 << 57} {
 		for _, size := range []int{-15, 0, 16, 1600, 6000} {
 			r, err := arena.Reserve(4<<20, nil)
 			require.NoError(t, err)
@@ -307,7 +307,7 @@ func TestReallocLargeBad(t *testing.T) {
 			b := must(t, h, 100<<10)
 			must(t, h, 64)
 			g := uint64(addrOf(b)-addrOf(h.mem)) >> granuleShift
-			h.units[g>>granuleBits+1].bound = bound
+			h.units[g>>granuleBits+1] = tagOf(g, bound)
 			if fault := alloc.Try(func() { _, err = h.Realloc(b, size) }); fault != nil {
 				err = fault
 			}

@@ -26,15 +26,14 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 	if addr-h.data.addr < h.reach && addr%granule == 0 {
 		g := uint64(addr-uintptr(h.base)) >> granuleShift
-		u, m := bit(g)
+		u := g >> granuleBits
 		k := *h.kind(u)
 		if k >= kindRun && size > 0 {
 			return h.reallocSlot(b, g, size)
 		}
-		row, next := h.row(u), h.row(u+1)
-		if k == kindBitmap && *h.kind(u + 1) == kindLarge && row.live&row.bound&m != 0 && next.live == g {
+		if k == kindMarks && isMarked(*h.row(u), asUsed, g) {
 			n := (uint64(size) + granule - 1) >> granuleShift
-			if old := next.bound; old >= largeMin && old-n <= keptSlack(n) && old <= h.top-g {
+			if old := h.largeSize(g); old != 0 && old-n <= keptSlack(n) {
 				// SAFETY: the block is live and has old granules; with a negative size it
 				// would have too many.
 				return bytesAt(unsafe.Pointer(unsafe.SliceData(b)), size), nil

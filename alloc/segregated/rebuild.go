@@ -13,8 +13,8 @@ import (
 //
 //   - a slot is live if its bit is set in the live word of a run, and a run is
 //     what has all its kinds; one that lacks some is none;
-//   - a span begins at each bit of a row whose kind is that of bitmaps, and ends
-//     where the next one, or a run, begins; it is used if both its bits are set.
+//   - a span begins at each mark of a row whose kind is that of marks, and ends
+//     where the next one, or a run, begins; it is used if its mark says so.
 //     Where a large used span knows a lesser size, it has that. Rows of other
 //     kinds say nothing else;
 //   - granules that belong to nothing are free.
@@ -52,9 +52,11 @@ func (h *Heap) rebuild() error {
 	h.top, h.topPeak = d.top, d.dirty
 	end := d.first
 	for _, s := range found {
-		if s.g > end && h.putFree(end, s.g-end) && s.gone.size() != 0 {
-			in := h.info(end)
-			in.goneLo, in.goneHi = s.gone.lo, s.gone.hi
+		switch rest := s.g - end; {
+		case !isPiece(rest):
+			h.fail("%d granules at %#x are no span", rest, end<<granuleShift)
+		case rest != 0 && h.putFree(end, rest) && s.gone.size() != 0:
+			h.info(end).gone = pagesOf(s.gone)
 		}
 		h.adopt(s)
 		end = s.g + s.n
@@ -80,7 +82,7 @@ func (h *Heap) survey() (found []stretch, loose []uint64) {
 		if open {
 			s := &found[len(found)-1]
 			s.n = g - s.g
-			if n, ok := exact[s.g]; ok && n < s.n {
+			if n, ok := exact[s.g]; ok && n+minSpan <= s.n {
 				s.n = n
 			}
 		}
@@ -96,19 +98,18 @@ func (h *Heap) survey() (found []stretch, loose []uint64) {
 				continue
 			}
 		}
-		if k != kindBitmap {
+		if k != kindMarks {
 			h.clearRow(u)
 			continue
 		}
 		row := h.units[u]
-		for w := row.starts(); w != 0; w &= w - 1 {
-			bit := w & -w
-			g := u<<granuleBits + uint64(bits.TrailingZeros64(w))
+		for w := row; w != 0; w = withoutFirst(w) {
+			g := u<<granuleBits + firstStart(w)
 			if g >= d.top {
 				break
 			}
 			finish(g)
-			if row.live&row.bound&bit != 0 {
+			if isMarked(row, asUsed, g) {
 				found = append(found, stretch{g: g})
 				open = true
 			} else {
@@ -187,9 +188,8 @@ func (h *Heap) exactSizes() map[uint64]uint64 {
 	sizes := map[uint64]uint64{}
 	d := h.hdr
 	for u := d.first >> granuleBits; u < d.top>>granuleBits; u++ {
-		row := h.units[u]
-		if h.kinds[u] == kindLarge && row.live>>granuleBits == u-1 && row.bound >= largeMin {
-			sizes[row.live] = row.bound
+		if n := h.units[u] >> granuleBits; h.kinds[u] == kindLarge && n >= largeMin {
+			sizes[(u-1)<<granuleBits|h.units[u]&granuleMask] = n
 		}
 	}
 	return sizes
@@ -212,7 +212,7 @@ func (h *Heap) wholeRun(u, last uint64) uint64 {
 			return 0
 		}
 	}
-	if h.units[u].live&c.valid == 0 {
+	if h.units[u]&c.valid == 0 {
 		return 0
 	}
 	return n
@@ -226,11 +226,9 @@ func (h *Heap) adopt(s stretch) {
 		return
 	}
 	u, c := s.g>>granuleBits, &h.classes[s.class]
-	live := h.units[u].live | c.empty()
-	for i := range s.n >> granuleBits {
-		h.units[u+i] = unit{}
-	}
-	h.units[u].live = live
+	live := h.units[u] | c.empty()
+	clear(h.units[u:][:s.n>>granuleBits])
+	h.units[u] = live
 	h.hdr.runs[s.class]++
 	h.mallocs += uint64(bits.OnesCount64(live & c.valid))
 	if live != ^uint64(0) {

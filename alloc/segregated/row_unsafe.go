@@ -7,10 +7,13 @@ import "unsafe"
 // compared with the top before it is used here, see [Heap.isFree].
 
 // row returns the row of unit u, at most rowsPastTop past that of the top.
-func (h *Heap) row(u uint64) *unit {
+func (h *Heap) row(u uint64) *uint64 {
 	// SAFETY: these rows are committed, see grow.
-	return (*unit)(unsafe.Add(h.unitTab, uintptr(u)*unitRow))
+	return (*uint64)(unsafe.Add(h.unitTab, uintptr(u)*unitRow))
 }
+
+// rowOf returns the row of the unit of granule g.
+func (h *Heap) rowOf(g uint64) *uint64 { return h.row(g >> granuleBits) }
 
 // kind returns the kind of unit u, as row does its row.
 func (h *Heap) kind(u uint64) *uint16 {
@@ -19,9 +22,9 @@ func (h *Heap) kind(u uint64) *uint16 {
 }
 
 // rowsTo and kindsTo return the rows and kinds of smallUnits units up to u.
-func (h *Heap) rowsTo(u uint64) *[smallUnits]unit {
+func (h *Heap) rowsTo(u uint64) *[smallUnits]uint64 {
 	// SAFETY: as for row.
-	return (*[smallUnits]unit)(unsafe.Pointer(h.row(u - smallUnits + 1)))
+	return (*[smallUnits]uint64)(unsafe.Pointer(h.row(u - smallUnits + 1)))
 }
 
 func (h *Heap) kindsTo(u uint64) *[smallUnits]uint16 {
@@ -29,32 +32,34 @@ func (h *Heap) kindsTo(u uint64) *[smallUnits]uint16 {
 	return (*[smallUnits]uint16)(unsafe.Pointer(h.kind(u - smallUnits + 1)))
 }
 
-// info returns the record of the large span that starts at granule g, below the
-// top.
+// info returns the record of the span of infoMin that starts at granule g, below the
+// top; of a smaller one that is large its tag alone may be looked at.
 func (h *Heap) info(g uint64) *spanInfo {
-	// SAFETY: four rows are 64 bytes, the size of a spanInfo, and both are
+	// SAFETY: infoRows rows have the size of a spanInfo, and both are
 	// made of uint64 alone; they are at most rowsPastTop past the top's.
 	return (*spanInfo)(unsafe.Pointer(h.row(g>>granuleBits + 1)))
 }
 
 // infoKinds returns the kinds of the units of that record.
-func (h *Heap) infoKinds(g uint64) *[4]uint16 {
+func (h *Heap) infoKinds(g uint64) *[infoRows]uint16 {
 	// SAFETY: as for info.
-	return (*[4]uint16)(unsafe.Pointer(h.kind(g>>granuleBits + 1)))
+	return (*[infoRows]uint16)(unsafe.Pointer(h.kind(g>>granuleBits + 1)))
 }
 
-// largeLinks returns the links of the large free span at granule g, below the
-// top.
-func (h *Heap) largeLinks(g uint64) *links {
-	// SAFETY: as for info, whose second row they are.
-	return (*links)(unsafe.Pointer(h.row(g>>granuleBits + 2)))
-}
-
-// smallLinks returns the links inside the small free span at granule g, below
-// the top.
+// smallLinks returns the links inside the free span at granule g, below the top.
 func (h *Heap) smallLinks(g uint64) *links {
 	// SAFETY: 16 bytes at a multiple of 16 of memory that no caller owns.
 	return (*links)(unsafe.Add(h.base, uintptr(g)<<granuleShift))
+}
+
+// runLinks returns the links of the run of c at unit run: the row after its own, or, if it has
+// one unit, a word where it has no slot any more.
+func (h *Heap) runLinks(c *class, run uintptr) *uint64 {
+	if c.units != 1 {
+		return h.row(uint64(run) + 1)
+	}
+	// SAFETY: the last granule of the run's memory, see newClass.
+	return (*uint64)(unsafe.Add(h.base, run<<unitShift+unitSize-granule))
 }
 
 // at returns the first size bytes of the block at granule g, which has that many.
@@ -65,16 +70,16 @@ func (h *Heap) at(g uint64, size int) []byte {
 
 // dataRow returns the row of what lies off bytes behind the first byte of data, below the
 // top.
-func (h *Heap) dataRow(off uintptr) *unit {
+func (h *Heap) dataRow(off uintptr) *uint64 {
 	// SAFETY: as for row.
-	return (*unit)(unsafe.Add(h.data.units, off>>unitShift*unitRow))
+	return (*uint64)(unsafe.Add(h.data.units, off>>unitShift*unitRow))
 }
 
 // isSoon reports whether a large span that starts in unit u of the data is one whose
 // pages go back at once.
 func (h *Heap) isSoon(u uintptr) bool {
 	u += h.data.unit + 1
-	return *h.kind(uint64(u)) == kindLarge && h.row(uint64(u)).bound >= soonLeast
+	return *h.kind(uint64(u)) == kindLarge && *h.row(uint64(u)) >= soonLeast<<granuleBits
 }
 
 // bucket returns bucket i of the quick lists, which is the bin of at most quickMax granules.

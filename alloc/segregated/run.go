@@ -5,7 +5,7 @@ package segregated
 // the row of its first unit. It is in one of these states:
 //
 //	current   Malloc takes its slots; at most one per class
-//	partial   on the class's list, joined by the other word of the row
+//	partial   on the class's list, joined by its links, in the row of its second unit
 //	full      on no list; Free puts it on the list
 //
 // An empty run that is not current goes back to the best-fit space.
@@ -17,7 +17,8 @@ import "math/bits"
 // are one in classOneIn of all requests to the heap; or after classBusy of them, if the heap is
 // still or they are classPays times as large a part of all as a run is of the data. Until then a
 // run would be mostly waste; that of sizes above classSmall bytes, of which there are more, still
-// would, so that classFullLarge times the slots have to be live.
+// would, so that classFullLarge times the slots have to be live. Blocks that are smaller than a
+// span can be have runs from the first one on.
 //
 // While the heap is crowded with free spans that a run does not fit, but a block
 // does, blocks are put there instead, and the class asks again after classWait of
@@ -49,6 +50,8 @@ type demand struct {
 // that it gets one. Of a heap that was opened again the blocks found count as requests.
 func (h *Heap) isBusy(ci uintptr) bool {
 	switch total := h.demand[ci].total; {
+	case !h.classes[ci].canDissolve():
+		return true
 	case total < classOften:
 		return false
 	case uint64(total)*classOneIn >= h.mallocs:
@@ -151,7 +154,9 @@ func newClass(size uintptr) class {
 		next := (c.units + 1) * unitSize / size
 		waste := c.units*unitSize - min(slots, 64)*size
 		if next > 64 || c.units*unitSize >= aim && slots >= 8 && waste*16 < c.units*unitSize {
-			slots = min(slots, 64)
+			if slots = min(slots, 64); c.units == 1 {
+				slots = min(slots, (unitSize-granule)/size) // the rest has the links
+			}
 			c.valid = ^uint64(0) >> (64 - slots)
 			return c
 		}
@@ -197,9 +202,13 @@ func (h *Heap) takePartial(ci uintptr) bool {
 	if !h.isRun(ci, run) {
 		return h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
 	}
-	row := h.row(uint64(run))
-	h.hdr.partial[ci%maxClasses] = uint32(row.bound)
-	row.bound = 0
+	links := h.runLinks(&h.classes[ci%maxClasses], run)
+	next := uintptr(*links & runMask)
+	*links = 0
+	if !h.comesAfter(ci, next, run) {
+		return false
+	}
+	h.hdr.partial[ci%maxClasses] = uint32(next)
 	h.takeUp(ci, run)
 	return h.classes[ci%maxClasses].avail != 0 || h.fail("partial run %#x of class %d is full", run<<unitShift, ci)
 }
@@ -261,7 +270,9 @@ func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 	for i := range kinds {
 		kinds[i] = uint16(ci<<8) | uint16(i)
 	}
-	*h.row(uint64(run)) = unit{live: c.empty()}
+	if h.shared == nil {
+		*h.row(uint64(run)), *h.runLinks(c, run) = c.empty(), 0
+	}
 	h.hdr.runs[ci]++
 	return run
 }
@@ -281,8 +292,11 @@ func (h *Heap) leaveRun(ci, run uintptr) {
 // unmarkRun makes an empty run granules without marks.
 func (h *Heap) unmarkRun(ci, run uintptr) {
 	c := &h.classes[ci%maxClasses]
+	if h.shared != nil {
+		h.shared.clearWords(run, c.units)
+	}
 	for i := range min(c.units, 2) { // the others have not been written to
-		*h.row(uint64(run + i)) = unit{}
+		*h.row(uint64(run + i)) = 0
 	}
 	clear(h.kinds[run:][:c.units])
 	h.hdr.runs[ci%maxClasses]--
@@ -308,51 +322,66 @@ func (h *Heap) runEdge(run uintptr, before uint64) {
 }
 
 // linkRun puts a run last on its class's list of partial runs: when its turn comes
-// more of it is free. The low half of the row's second word is the next run, the high
-// half the one before, which the first run of a list does not use.
+// more of it is free. The low half of its links is the next run, the high half the one
+// before, which the first run of a list does not use.
 func (h *Heap) linkRun(ci, run uintptr) {
 	head, last := &h.hdr.partial[ci%maxClasses], &h.lastPartial[ci%maxClasses]
-	row, prev := h.row(uint64(run)), uintptr(*last)
+	c, prev := &h.classes[ci%maxClasses], uintptr(*last)
+	links := h.runLinks(c, run)
 	*last = uint32(run)
 	if *head == 0 {
-		*head, row.bound = uint32(run), 0
+		*head, *links = uint32(run), 0
 		return
 	}
-	row.bound = uint64(prev) << 32
+	*links = uint64(prev) << 32
 	if !h.isRun(ci, prev) {
 		h.fail("partial run %#x of class %d is not a run", prev<<unitShift, ci)
 		return
 	}
-	h.row(uint64(prev)).bound |= uint64(run)
+	*h.runLinks(c, prev) |= uint64(run)
 }
 
-// nextRun masks the next run in a row's second word.
-const nextRun = 1<<32 - 1
+// runMask masks the next run in links.
+const runMask = 1<<32 - 1
+
+// nextRun returns the run that the links of the run of class ci lead to.
+func (h *Heap) nextRun(ci, run uintptr) uintptr {
+	return uintptr(*h.runLinks(&h.classes[ci%maxClasses], run) & runMask)
+}
+
+// comesAfter reports whether next, if it is not 0, is a run of class ci whose links lead back to
+// run. A stray write can reach those of a run of one unit.
+func (h *Heap) comesAfter(ci, next, run uintptr) bool {
+	if next == 0 || h.isRun(ci, next) && uintptr(*h.runLinks(&h.classes[ci%maxClasses], next)>>32) == run {
+		return true
+	}
+	return h.fail("partial run %#x: next link %#x is damaged", run<<unitShift, next<<unitShift)
+}
 
 // unlinkRun takes a run off the list and reports whether the links were sound.
 func (h *Heap) unlinkRun(ci, run uintptr) bool {
-	row := h.row(uint64(run))
-	next, prev := uintptr(row.bound&nextRun), uintptr(row.bound>>32)
-	row.bound = 0
+	c := &h.classes[ci%maxClasses]
+	links := h.runLinks(c, run)
+	next, prev := uintptr(*links&runMask), uintptr(*links>>32)
+	*links = 0
+	if !h.comesAfter(ci, next, run) {
+		return false
+	}
 	if head := &h.hdr.partial[ci%maxClasses]; uintptr(*head) == run {
 		*head = uint32(next)
 		return true
 	}
-	if next == 0 {
-		h.lastPartial[ci%maxClasses] = uint32(prev)
-	}
-	if !h.isRun(ci, prev) || uintptr(h.row(uint64(prev)).bound&nextRun) != run {
+	if !h.isRun(ci, prev) || h.nextRun(ci, prev) != run {
 		return h.fail("partial run %#x: previous link %#x is damaged", run<<unitShift, prev<<unitShift)
 	}
-	if next != 0 {
-		if !h.isRun(ci, next) || uintptr(h.row(uint64(next)).bound>>32) != run {
-			return h.fail("partial run %#x: next link %#x is damaged", run<<unitShift, next<<unitShift)
-		}
-		row := h.row(uint64(next))
-		row.bound = row.bound&nextRun | uint64(prev)<<32
+	if next == 0 {
+		h.lastPartial[ci%maxClasses] = uint32(prev)
+	} else {
+		after := h.runLinks(c, next)
+		*after = *after&runMask | uint64(prev)<<32
 	}
-	row = h.row(uint64(prev))
-	row.bound = row.bound&^nextRun | uint64(next)
+	before := h.runLinks(c, prev)
+	*before = *before&^runMask | uint64(next)
 	return true
 }
 

@@ -388,7 +388,8 @@ func (s *Shared) newRun(o *shard, c *sharedClass) uintptr {
 	if run == 0 {
 		return 0
 	}
-	atomic.StoreUint64(&s.h.units[run].live, c.empty())
+	_, word := s.word(run)
+	atomic.StoreUint64(word, c.empty())
 	s.setOwner(c, run, o)
 	return run
 }

@@ -28,13 +28,14 @@ import (
 type Shared struct {
 	sharedFast
 
-	mu                 sync.Mutex // guards h; taken last
-	h                  *Heap      // best-fit space: spans and the memory of runs
-	kindsEnd, unitsEnd uint64     // those of h that reach was set for
-	serial             bool       // every call takes mu and is h's
-	own                bool       // Close releases the region
-	closed             atomic.Bool
-	stopped            atomic.Bool // closed, or the central heap is damaged: no more slots
+	mu       sync.Mutex // guards h; taken last
+	h        *Heap      // best-fit space: spans and the memory of runs
+	wordsEnd uint64     // bytes of the region: the words may be touched up to here
+	reached  uint64     // what tablesEnd was when reach was set
+	serial   bool       // every call takes mu and is h's
+	own      bool       // Close releases the region
+	closed   atomic.Bool
+	stopped  atomic.Bool // closed, or the central heap is damaged: no more slots
 
 	shards []*shard                // taken before mu, in the order of owners
 	desks  []*shard                // as many, for claims
@@ -62,7 +63,11 @@ func NewShared(r *arena.Region, o *Options) (*Shared, error) {
 	if !s.serial {
 		central.Classes = []int{}
 	}
-	if s.h, err = New(r, &central); err != nil {
+	words := s
+	if s.serial {
+		words = nil
+	}
+	if s.h, err = newHeap(r, central, words); err != nil {
 		return nil, err
 	}
 	if err := s.start(opts); err != nil {
@@ -98,9 +103,8 @@ func (s *Shared) start(o Options) error {
 	if s.serial {
 		return nil
 	}
-	_, rows, _ := metaOffsets(len(s.h.units), s.h.pageSize)
-	_, from := tableStarts(len(s.h.units), s.h.first>>granuleBits, s.h.pageSize)
-	if rows < from && !s.h.commitBytes(rows, rows+unitRow) {
+	t := s.h.tables()
+	if t.words < t.starts(s.h.first>>granuleBits, s.h.pageSize).words && !s.h.commitBytes(t.words, t.words+sharedRow) {
 		return s.h.noMemory("new", int(s.h.pageSize))
 	}
 	prev := 0
@@ -116,7 +120,7 @@ func (s *Shared) start(o Options) error {
 	s.classOf[0] = s.classOf[1]
 	s.maxSize = uintptr(prev)
 	s.h.hdr.classes = uint32(len(o.Classes))
-	s.h.shared, s.h.durable, s.h.hdr.version = s, false, versionShared
+	s.h.durable, s.h.hdr.version = false, versionShared
 	s.extendReach()
 	return nil
 }
@@ -127,19 +131,22 @@ func (s *Shared) extendReach() {
 	h := s.h
 	if h.refused() {
 		s.reach.Store(0)
-		s.kindsEnd = 0
+		s.reached = 0
 		if h.walking == 0 && !s.stopped.Swap(true) {
 			s.stop()
 		}
 		return
 	}
-	s.kindsEnd, s.unitsEnd = h.hdr.kindsEnd, h.hdr.unitsEnd
-	k, u, _ := metaOffsets(len(h.units), h.pageSize)
-	n := min((h.hdr.kindsEnd-k)/kindSize, (h.hdr.unitsEnd-u)/unitRow, uint64(len(h.units)))
+	s.reached = s.tablesEnd()
+	t := h.tables()
+	n := min((h.hdr.kindsEnd-t.kinds)/kindSize, (h.hdr.unitsEnd-t.units)/unitRow, (s.wordsEnd-t.words)/sharedRow, uint64(len(h.units)))
 	if reach := uintptr(n)<<unitShift - s.first; reach != s.reach.Load() {
 		s.reach.Store(reach)
 	}
 }
+
+// tablesEnd is a number that changes when more of a table is committed.
+func (s *Shared) tablesEnd() uint64 { return s.h.hdr.kindsEnd + s.h.hdr.unitsEnd + s.wordsEnd }
 
 // stop leaves Malloc, claims and handles without current runs.
 func (s *Shared) stop() {
@@ -159,7 +166,7 @@ func (s *Shared) stop() {
 func (s *Shared) lock() { s.mu.Lock() }
 
 func (s *Shared) unlock() {
-	if h := s.h; !s.serial && (h.refused() || h.hdr.kindsEnd != s.kindsEnd || h.hdr.unitsEnd != s.unitsEnd) {
+	if h := s.h; !s.serial && (h.refused() || s.tablesEnd() != s.reached) {
 		s.extendReach()
 	}
 	s.mu.Unlock()

@@ -207,9 +207,8 @@ func TestSharedCheckFinds(t *testing.T) {
 			return func() { *row = old }
 		},
 		"L4: row": func(s *Shared, u uintptr, c *sharedClass) func() {
-			row := &s.h.units[u+1]
-			row.bound = 1
-			return func() { row.bound = 0 }
+			*s.bound(u + 1) = 1
+			return func() { *s.bound(u + 1) = 0 }
 		},
 		"L4: lent": func(s *Shared, u uintptr, c *sharedClass) func() {
 			p := s.shown(u)

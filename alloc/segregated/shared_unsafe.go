@@ -19,7 +19,7 @@ import (
 type sharedFast struct {
 	base    unsafe.Pointer           // of the region
 	kindTab unsafe.Pointer           // of the kinds
-	unitTab unsafe.Pointer           // of the units
+	wordTab unsafe.Pointer           // of the words of runs, see shared_word.go
 	first   uintptr                  // bytes from base to the data: kinds and rows of what lies before may not be read
 	reach   atomic.Uintptr           // bytes of data whose kinds and rows may be read; 0: every call takes the slow path
 	maxSize uintptr                  // largest size that has a class
@@ -214,21 +214,31 @@ func (s *Shared) kindNow(u uintptr) uintptr {
 // word returns the word of the run at unit run, and where it is.
 func (s *Shared) word(run uintptr) (w uint64, row *uint64) {
 	// SAFETY: the rows are committed for what is in reach, and row 0, for no run, is.
-	row = (*uint64)(unsafe.Add(s.unitTab, run*unitRow))
+	row = (*uint64)(unsafe.Add(s.wordTab, run*sharedRow))
 	return atomic.LoadUint64(row), row
 }
 
 // bound returns the second word of the run at unit run.
 func (s *Shared) bound(run uintptr) *uint64 {
 	// SAFETY: as in word.
-	return (*uint64)(unsafe.Add(s.unitTab, run*unitRow+unitRow/2))
+	return (*uint64)(unsafe.Add(s.wordTab, run*sharedRow+sharedRow/2))
+}
+
+// clearWords clears the words of the run of so many units at unit run, which is no run any more.
+func (s *Shared) clearWords(run, units uintptr) {
+	_, row := s.word(run)
+	atomic.StoreUint64(row, 0)
+	atomic.StoreUint64(s.bound(run), 0)
+	if units > 1 {
+		atomic.StoreUint64(s.shown(run), 0)
+	}
 }
 
 // shown returns the word of the row that follows that of the run at unit run, which
 // has more than one unit.
 func (s *Shared) shown(run uintptr) *uint64 {
 	// SAFETY: as in word; the row is one of the run's.
-	return (*uint64)(unsafe.Add(s.unitTab, (run+1)*unitRow))
+	return (*uint64)(unsafe.Add(s.wordTab, (run+1)*sharedRow))
 }
 
 // setBases derives the base pointers from the central heap's view.
@@ -237,7 +247,7 @@ func (s *Shared) setBases() {
 	// SAFETY: the bases of slices that the region keeps until the heap is unreachable.
 	s.base = unsafe.Pointer(unsafe.SliceData(v.mem))
 	s.kindTab = unsafe.Pointer(unsafe.SliceData(v.kinds))
-	s.unitTab = unsafe.Pointer(unsafe.SliceData(v.units))
+	s.wordTab = unsafe.Add(s.base, s.h.tables().words)
 	s.first = uintptr(s.h.first << granuleShift)
 }
 

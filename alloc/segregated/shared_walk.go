@@ -107,10 +107,10 @@ func (c *checker) checkRun(p piece) {
 		c.report(4, "run %#x: word %#x is not one of class %d", p.g<<granuleShift, w, p.class)
 	}
 	for i := uintptr(1); i < cl.units; i++ {
-		row, kind := &c.units[u+i], c.kinds[u+i]
-		live := atomic.LoadUint64(&row.live)
-		if live != 0 && (i > 1 || !isShown(live)) || row.bound != 0 || kind != uint16(p.class<<8)|uint16(i) {
-			c.report(4, "row %d of the run %#x: %#x, %#x of kind %#x", i, p.g<<granuleShift, live, row.bound, kind)
+		w, _ := s.word(u + i)
+		owner, kind := atomic.LoadUint64(s.bound(u+i)), c.kinds[u+i]
+		if w != 0 && (i > 1 || !isShown(w)) || owner != 0 || kind != uint16(p.class<<8)|uint16(i) {
+			c.report(4, "words %d of the run %#x: %#x, %#x of kind %#x", i, p.g<<granuleShift, w, owner, kind)
 		}
 	}
 	b := *s.bound(u)

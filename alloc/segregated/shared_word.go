@@ -2,17 +2,15 @@ package segregated
 
 import "math/bits"
 
-// This file knows the two words that describe a run of [Shared]. They are the
-// row of the run's first unit, and every decision about a slot is one
+// This file knows the two words that describe a run of [Shared]. They are those of the
+// run's first unit, in a table beside the rows, and every decision about a slot is one
 // compare-and-swap of the first of them:
 //
-//	row.live   111 │ class 6 │ held 1 │ bias 1 │ frees 4 │ slots 49      bit set: the slot is in use
-//	row.bound  111 │ class 6 │ …      │ listed 1 │ owner 32                changed only under the owner's mutex
+//	word    111 │ class 6 │ held 1 │ bias 1 │ frees 4 │ slots 49      bit set: the slot is in use
+//	bound   111 │ class 6 │ …      │ listed 1 │ owner 32                changed only under the owner's mutex
 //
-// The word says by itself what it is. No row that describes something else
-// begins with three ones: granule numbers are below 2^42, and in bitmaps three
-// neighbouring bits would be spans of one granule side by side, of which
-// [Shared] leaves at most one, a free one. So whoever comes with an old idea of
+// The word says by itself what it is: one that is not a run's is 0, or tells what is shown
+// of a run, see below, and has no class. So whoever comes with an old idea of
 // what lies at an address finds a word that does not fit, or one that does and
 // is as good: the class and the place fix the address of each slot.
 //
@@ -31,16 +29,17 @@ import "math/bits"
 // to lend slots, or to take them back, and its mutex must be waited for.
 //
 // Who frees a slot of a held run has to know that it was handed out, and had better
-// not read the owner's word, which changes with each Malloc. The row that follows
+// not read the owner's word, which changes with each Malloc. The word of the unit that follows
 // tells it for most slots, and lies in the same cache line, mostly:
 //
-//	next row.live  111 │ 0 │ lends 6 │ slots 49   bit clear: the slot is neither at hand nor biased
+//	shown   111 │ 0 │ lends 6 │ slots 49      bit clear: the slot is neither at hand nor biased
 //
 // The owner sets the bits of what it lends, just before. Who finds the bit of a slot
 // set looks at the owner's words, and clears those that it does not find there, if
 // nothing was lent meanwhile: the lends field counts them modulo 64. Runs of one unit
-// have no such row.
+// have none.
 const (
+	sharedRow   = 16 // bytes of the words of a unit
 	maxRunSlots = 49
 	slotMask    = 1<<maxRunSlots - 1
 	countShift  = maxRunSlots
@@ -64,7 +63,7 @@ const (
 	windowShift  = maxRunSlots - 32
 )
 
-// showing is the word of the row that follows, which was old, when the slots are about
+// showing is the word of the unit that follows, which was old, when the slots are about
 // to be lent. Its class is none.
 func showing(old, slots uint64) uint64 {
 	return wordMagic<<classShift | (old+countOne)&shownCount | slots

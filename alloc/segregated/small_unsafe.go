@@ -109,7 +109,7 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 // reuse marks the span at granule g, which was in a quick list, as used, and returns its
 // first size bytes.
 func (h *Heap) reuse(g uint64, size int) []byte {
-	h.row(g >> granuleBits).bound |= 1 << (g & granuleMask)
+	*h.rowOf(g) |= boundBit << (g & cellMask)
 	return h.at(g, size)
 }
 
@@ -144,22 +144,25 @@ func (h *Heap) Free(b []byte) {
 			return
 		}
 		// As below, for slots and spans alike. Class 0, that of spans, has slots of a granule,
-		// so that the slot is the bit of the granule, and none of them are valid.
+		// so that the slot is the granule, and none of them are valid. The bit to clear is that
+		// of the slot, and of a span the highest of its mark, all four bits of which are
+		// compared. The remainder is that of slots.
 		// SAFETY: as below; the table has room for notes.end, and there are fewer.
 		k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
 		span, c, run := (uint64(k)-1)>>63, &h.classes[k>>8%maxClasses], u-k&runIndex
 		x := uint64(off-run<<unitShift) * c.recip
-		row := unsafe.Add(h.data.units, run*unitRow)
-		word := (*uint64)(unsafe.Add(row, uintptr(span)*8)) // live of a run, bound of a span
-		m, slot, valid := *word, uint64(1)<<(x>>32%64), c.valid
-		if uint32(x) >= uint32(c.recip) || m&(valid|(*unit)(row).live&-span)&slot == 0 || h.hasSoon && k == kindBitmap && h.isSoon(u) {
+		word := (*uint64)(unsafe.Add(h.data.units, run*unitRow))
+		m, i, valid := *word, x>>32, c.valid
+		slot := uint64(1) << ((i | placeMask&-span) % 64)
+		bits, want := slot|(markMask&-span)<<(i&cellMask), slot|((asUsed|i&placeMask)&-span)<<(i&cellMask)
+		if uint32(x) >= uint32(c.recip) || m&(valid|-span)&bits != want || h.hasSoon && k == kindMarks && h.isSoon(u) {
 			h.freeRare(b)
 			return
 		}
 		left := m &^ slot
 		*word = left
 		h.frees++
-		n, full := h.notes.n, oneIf(m == ^uint64(0))
+		n, full := h.notes.n, oneIf(m == ^uint64(0))&^span
 		*(*uint64)(unsafe.Add(unsafe.Pointer(unsafe.SliceData(h.notes.table)), uintptr(n)*8)) = (uint64(off) + span*isSpan) | full
 		n += full | oneIf(left&valid == 0)
 		h.notes.n = n
@@ -171,7 +174,7 @@ func (h *Heap) Free(b []byte) {
 	// SAFETY: u is below the top, so its kind and row exist, and so do 63 rows'
 	// worth of bytes before any row, see tableStarts and tableEnds.
 	k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
-	if k != kindBitmap {
+	if k != kindMarks {
 		c := &h.classes[k>>8%maxClasses]
 		run := u - k&runIndex
 		x := uint64(off-run<<unitShift) * c.recip
@@ -198,19 +201,18 @@ func (h *Heap) Free(b []byte) {
 	// A span. If it is large, the row after its first says how large, and it is put into a
 	// bucket that has room, as in putQuick. Small ones, which only heaps of few classes have many
 	// of, and all else are left to freeFar.
-	row, s := h.dataRow(off), off>>granuleShift
-	bound, live := row.bound, row.live
-	if off%granule != 0 || bound&live>>(s&granuleMask)&1 == 0 {
+	row, q := h.dataRow(off), &h.quick
+	g, m := h.first+uint64(off>>granuleShift), *row
+	if off%granule != 0 || !isMarked(m, asUsed, g) {
 		h.freeRare(b)
 		return
 	}
-	g, q := h.first+uint64(s), &h.quick
 	if h.deferred.row >= deferAfter {
 		h.freeInRow(b, g)
 		return
 	}
 	// SAFETY: there are rows and kinds past those of the top.
-	next := (*unit)(unsafe.Add(unsafe.Pointer(row), unitRow))
+	next := *(*uint64)(unsafe.Add(unsafe.Pointer(row), unitRow))
 	n := h.taggedSize(g, next, *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)))
 	if n-1 < q.part && q.total+n <= q.most {
 		i := q.wideBin(n)
@@ -219,7 +221,7 @@ func (h *Heap) Free(b []byte) {
 			into.span[k], into.n = newQuickEntry(g, n), k+1
 			q.filled[wideWord] |= 1 << (i & 63)
 			q.total += n
-			row.bound = bound &^ (1 << (s & granuleMask))
+			*row = m &^ (boundBit << (g & cellMask))
 			h.frees++
 			return
 		}
@@ -258,7 +260,7 @@ func (h *Heap) setBases() {
 // setCurrent makes run the current one of c.
 func (h *Heap) setCurrent(c *class, run uintptr) {
 	c.cur = run
-	c.live = &h.units[run].live
+	c.live = &h.units[run]
 	// SAFETY: a byte of the region, checked by the index; it is used while run is current.
 	c.slots = unsafe.Pointer(&h.mem[run<<unitShift])
 }

@@ -65,8 +65,12 @@ func (h *Heap) addRun(s *alloc.Stats, p piece) {
 
 // metadataBytes returns the committed bytes of the header and the tables.
 func (h *Heap) metadataBytes() int {
-	kinds, units := tableStarts(len(h.units), h.hdr.first>>granuleBits, h.pageSize)
-	return int(h.pageSize + h.hdr.kindsEnd - kinds + h.hdr.unitsEnd - units)
+	from := h.tables().starts(h.hdr.first>>granuleBits, h.pageSize)
+	n := h.pageSize + h.hdr.kindsEnd - from.kinds + h.hdr.unitsEnd - from.units
+	if h.shared != nil {
+		n += h.shared.wordsEnd - from.words
+	}
+	return int(n)
 }
 
 // largestFree returns the size in bytes of the largest block that could be had:

@@ -121,7 +121,7 @@ func (h *Heap) sweep(least uint64) {
 			}
 			in := h.info(g)
 			h.giveBack(in, allPages)
-			in.idleLo, in.idleHi = g, g+in.size
+			in.setIdle(g)
 			g = in.next
 		}
 	}
@@ -150,8 +150,8 @@ func (h *Heap) afford(pages uint64) bool {
 // given back yet, as far as there is credit, and returns how many. The gap of a span is one
 // range: it grows at either end.
 func (h *Heap) giveBack(in *spanInfo, most uint64) (pages uint64) {
-	lo, hi := roundUp(in.idleLo, h.pageGranules), in.idleHi&^(h.pageGranules-1)
-	gone := gap{in.goneLo, in.goneHi}
+	m := in.memory()
+	lo, hi, gone := roundUp(m.idle.lo, h.pageGranules), m.idle.hi&^(h.pageGranules-1), m.gone
 	if lo >= hi || lo >= gone.lo && hi <= gone.hi {
 		return 0
 	}
@@ -169,9 +169,7 @@ func (h *Heap) giveBack(in *spanInfo, most uint64) (pages uint64) {
 		gone.hi += n * h.pageGranules
 		pages += n
 	}
-	if gone.size() != 0 {
-		in.goneLo, in.goneHi = gone.lo, gone.hi
-	}
+	in.gone = pagesOf(gone)
 	return pages
 }
 
@@ -197,7 +195,7 @@ func (h *Heap) giveLast(p, pages uint64) {
 }
 
 // Trim gives back the pages that hold no block, but for one that may lie in a free span
-// of less than 6 KiB, and the empty runs that are kept for speed, and returns by how
+// of less than 7 KiB, and the empty runs that are kept for speed, and returns by how
 // many bytes the heap's committed memory shrank. Operations go on doing that bit by bit; Trim is for a program that
 // is about to be idle. O(free spans).
 func (h *Heap) Trim() int {

@@ -12,12 +12,11 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 		h.fail("the top is %#x, was left at %#x", top<<granuleShift, h.top<<granuleShift)
 		return 0
 	}
-	at, end := a.up(top), h.endGranule()
+	at, end := a.after(top), h.endGranule()
 	if at < top || at > end || n > end-at || !h.grow(at+n) {
 		return 0
 	}
-	u, m := bit(top)
-	h.row(u).bound &^= m
+	clearMark(h.rowOf(top), top)
 	if at != top {
 		h.hdr.top = at // so that the gap is below it
 		h.setTop(at + n)
@@ -28,10 +27,11 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 	return at
 }
 
-// allocTop returns a used span of n granules off the top, or 0.
+// allocTop returns a used span of n granules off the top and its size, which may be more if it
+// comes from elsewhere after all, or 0.
 //
 // Mostly that is where there were spans before.
-func (h *Heap) allocTop(n uint64) uint64 {
+func (h *Heap) allocTop(n uint64) (uint64, uint64) {
 	g, d := h.top, h.hdr
 	end := g + n
 	if g != d.top || end > d.dirty || end > min(d.commit, h.endGranule()) {
@@ -40,17 +40,16 @@ func (h *Heap) allocTop(n uint64) uint64 {
 	h.topPeak = max(h.topPeak, end)
 	h.endAt(end)
 	h.moveTop(end)
-	u, m := bit(g)
-	h.row(u).live |= m // its bound bit has ended the last span
+	*h.rowOf(g) |= mark(liveBit, g) // its bound bit has ended the last span
 	if n >= largeMin {
 		h.tag(g, n)
 	}
-	return g
+	return g, n
 }
 
 // allocFresh is allocTop if pages have to be touched that were not. What is kept for speed
 // is given up first: then the span may come from elsewhere.
-func (h *Heap) allocFresh(n uint64) uint64 {
+func (h *Heap) allocFresh(n uint64) (uint64, uint64) {
 	g, d := h.top, h.hdr
 	end := g + n
 	if end > d.dirty && h.keepsMuch() && h.reclaim(n) {
@@ -59,10 +58,10 @@ func (h *Heap) allocFresh(n uint64) uint64 {
 	if g == d.top && end <= min(d.commit, h.endGranule()) {
 		h.setTop(end)
 	} else if g = h.extend(n, anywhere()); g == 0 {
-		return 0
+		return 0, 0
 	}
 	h.markUsed(g, n)
-	return g
+	return g, n
 }
 
 // setTop moves the top to g and ends the last span there.
@@ -79,11 +78,8 @@ func (h *Heap) setTop(g uint64) {
 	h.moveTop(g)
 }
 
-// endAt sets the bound bit that ends the last span at g.
-func (h *Heap) endAt(g uint64) {
-	u, m := bit(g)
-	h.row(u).bound |= m
-}
+// endAt sets the mark that ends the last span at g.
+func (h *Heap) endAt(g uint64) { *h.rowOf(g) |= mark(asFree, g) }
 
 // moveTop is setTop for what is not past the highest top since the last sweep, where the
 // last span ends.
@@ -107,8 +103,7 @@ func (h *Heap) lowerTop(g uint64, gone gap) {
 		h.hdr.commit, h.hdr.dirty = gone.lo, gone.lo
 		h.topPeak = min(h.topPeak, gone.lo) // so that to grow again makes it dirty
 	}
-	u, m := bit(h.top) // what is in the header may be damaged
-	h.row(u).bound &^= m
+	clearMark(h.rowOf(h.top), h.top) // what is in the header may be damaged
 	h.endAt(g)
 	h.moveTop(g)
 }

@@ -102,8 +102,8 @@ func (h *Heap) giveSome(pages uint64) {
 				return
 			}
 			in := h.info(g)
-			if in.size >= sweepMin {
-				in.idleLo, in.idleHi = g, g+in.size
+			if in.tag>>granuleBits >= sweepMin {
+				in.setIdle(g)
 			}
 			if n := h.giveBack(in, pages); n != 0 {
 				pages -= min(pages, n)
@@ -120,7 +120,7 @@ func (h *Heap) markIdle() {
 	for bin := h.nextBin(binOf(infoMin)); bin < numBins; bin = h.nextBin(bin + 1) {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.remembers(g); i++ {
 			in := h.info(g)
-			in.idleLo, in.idleHi = g, g+in.size
+			in.setIdle(g)
 			g = in.next
 		}
 	}
@@ -137,7 +137,5 @@ func (h *Heap) remembers(g uint64) bool {
 	if n < infoMin {
 		return false
 	}
-	in, last := h.info(g), (g+n)>>granuleBits-1
-	m := memory{gap{in.goneLo, in.goneHi}, gap{in.idleLo, in.idleHi}}
-	return in.start == g && *h.kind(last) == kindLast && *h.row(last) == unit{g, n} && m.within(g, n)
+	return h.hasEnd(g, n) && h.info(g).memory().within(g, n)
 }

@@ -76,7 +76,7 @@ func TestTradeStops(t *testing.T) {
 	h.credit = 1 << 20
 	paid := func() (n int) {
 		for g := h.hdr.bins[h.nextBin(binOf(sweepMin))]; g != 0; g = h.info(g).next {
-			if in := h.info(g); in.goneLo < in.goneHi {
+			if h.info(g).gone != 0 {
 				n++
 			}
 		}
@@ -103,7 +103,7 @@ func TestTradeIsForGrowth(t *testing.T) {
 	commit, in := h.hdr.commit, h.info(h.hdr.bins[h.nextBin(binOf(infoMin))])
 	must(t, h, 200<<10)
 	require.Greater(t, h.hdr.commit, commit)
-	require.Zero(t, in.goneHi)
+	require.Zero(t, in.gone)
 }
 
 // TestTradeSmall: a small free span keeps its pages until it has been free for a while.
@@ -115,7 +115,7 @@ func TestTradeSmall(t *testing.T) {
 	require.Equal(t, before, h.committed)
 	growBy(t, h, 1<<19)
 	require.NoError(t, h.Check())
-	require.NotZero(t, h.info(h.hdr.bins[h.nextBin(binOf(infoMin))]).goneLo, "it did not go back")
+	require.NotZero(t, h.info(h.hdr.bins[h.nextBin(binOf(infoMin))]).gone, "it did not go back")
 }
 
 // withGap returns a heap with a free span of 1 MiB that was given back, and a block that ends at

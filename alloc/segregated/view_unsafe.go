@@ -9,22 +9,21 @@ type view struct {
 	mem   []byte  // the whole region
 	hdr   *header // at offset 0
 	kinds []uint16
-	units []unit
+	units []uint64 // the rows
 }
 
-// newView lays the views over mem, whose first bytes are the header, followed
-// by the kinds and then the units, for as many units as mem has.
-func newView(mem []byte, pageSize uint64) view {
+// newView lays the views over mem, which has the header and the tables at these offsets; they
+// are as long as mem has units.
+func newView(mem []byte, t tables) view {
 	n := len(mem) / unitSize
 	base := unsafe.Pointer(unsafe.SliceData(mem))
-	k, u, _ := metaOffsets(n, pageSize)
-	// SAFETY: metaOffsets ends inside mem (checked by the caller), the region
+	// SAFETY: the tables end inside mem (checked by the caller), the region
 	// starts on a page, and the types hold no pointers.
 	return view{
 		mem:   mem,
 		hdr:   (*header)(base),
-		kinds: unsafe.Slice((*uint16)(unsafe.Add(base, k)), n),
-		units: unsafe.Slice((*unit)(unsafe.Add(base, u)), n),
+		kinds: unsafe.Slice((*uint16)(unsafe.Add(base, t.kinds)), n),
+		units: unsafe.Slice((*uint64)(unsafe.Add(base, t.units)), n),
 	}
 }
 
@@ -55,10 +54,9 @@ func addrOf(b []byte) uintptr {
 	return uintptr(unsafe.Pointer(unsafe.SliceData(b)))
 }
 
-// The overlay has the size of four rows; the header fits its page.
+// The overlay has the size of its rows; the header fits its page.
 const (
-	_ = uint(4*unsafe.Sizeof(unit{}) - unsafe.Sizeof(spanInfo{}))
-	_ = uint(unsafe.Sizeof(spanInfo{}) - 4*unsafe.Sizeof(unit{}))
+	_ = uint(infoRows*unitRow - unsafe.Sizeof(spanInfo{}))
+	_ = uint(unsafe.Sizeof(spanInfo{}) - infoRows*unitRow)
 	_ = uint(headerSize - unsafe.Sizeof(header{}))
-	_ = uint(unitRow - unsafe.Sizeof(unit{}))
 )

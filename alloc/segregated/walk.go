@@ -63,7 +63,7 @@ func (h *Heap) liveSlots(run, ci uint64) uint64 {
 	if h.shared != nil {
 		return h.shared.liveSlots(run, ci)
 	}
-	return h.units[run].live
+	return h.units[run]
 }
 
 // piece is a span or a run.
@@ -95,7 +95,7 @@ func (h *Heap) pieces() iter.Seq[piece] {
 
 // pieceAt reads the span or run that starts at g.
 func (h *Heap) pieceAt(g uint64) piece {
-	u, m := bit(g)
+	u := g >> granuleBits
 	switch k := h.kinds[u]; {
 	case k >= kindRun:
 		ci := uint64(k >> 8)
@@ -103,14 +103,14 @@ func (h *Heap) pieceAt(g uint64) piece {
 			return piece{g: g, bad: "is not the start of a run"}
 		}
 		return piece{g: g, n: uint64(h.classes[ci].units) << granuleBits, class: ci}
-	case k != kindBitmap:
+	case k != kindMarks:
 		return piece{g: g, bad: "is inside a large span"}
 	}
 	row := h.units[u]
-	if row.starts()&m == 0 {
+	if !isStart(row, g) {
 		return piece{g: g, bad: "is not the start of a span"}
 	}
-	p := piece{g: g, n: h.spanSize(g), used: row.live&row.bound&m != 0, quick: row.live&^row.bound&m != 0}
+	p := piece{g: g, n: h.spanSize(g), used: isMarked(row, asUsed, g), quick: isMarked(row, asKept, g)}
 	if p.n == 0 {
 		p.bad = "has no end"
 	}
