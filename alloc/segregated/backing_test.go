@@ -67,12 +67,13 @@ func TestBackings(t *testing.T) {
 		}
 		require.NoError(t, o.FreeAll())
 		require.NoError(t, h.Close())
+		if r.Size() != 8<<20 || r.Backing() == arena.File {
+			return
+		}
 		if want == nil {
 			want = got
 		}
-		if r.Size() == 8<<20 && r.Backing() != arena.File {
-			require.Equal(t, want, got)
-		}
+		require.Equal(t, want, got)
 	})
 }
 
