@@ -202,15 +202,16 @@ func (h *Heap) takePartial(ci uintptr) bool {
 	if !h.isRun(ci, run) {
 		return h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
 	}
-	links := h.runLinks(&h.classes[ci%maxClasses], run)
+	c := &h.classes[ci%maxClasses]
+	links := h.runLinks(c, run)
 	next := uintptr(*links & runMask)
 	*links = 0
-	if !h.comesAfter(ci, next, run) {
+	if c.units == 1 && !h.comesAfter(ci, next, run) {
 		return false
 	}
 	h.hdr.partial[ci%maxClasses] = uint32(next)
 	h.takeUp(ci, run)
-	return h.classes[ci%maxClasses].avail != 0 || h.fail("partial run %#x of class %d is full", run<<unitShift, ci)
+	return c.avail != 0 || h.fail("partial run %#x of class %d is full", run<<unitShift, ci)
 }
 
 // takeNew makes a new run the current one of class ci, if there is room for one.
@@ -364,10 +365,12 @@ func (h *Heap) unlinkRun(ci, run uintptr) bool {
 	links := h.runLinks(c, run)
 	next, prev := uintptr(*links&runMask), uintptr(*links>>32)
 	*links = 0
-	if !h.comesAfter(ci, next, run) {
+	head := &h.hdr.partial[ci%maxClasses]
+	isHead := uintptr(*head) == run
+	if (!isHead || c.units == 1) && !h.comesAfter(ci, next, run) {
 		return false
 	}
-	if head := &h.hdr.partial[ci%maxClasses]; uintptr(*head) == run {
+	if isHead {
 		*head = uint32(next)
 		return true
 	}
