@@ -68,7 +68,7 @@
 //     long row of frees the spans and runs, 2048 at most, are joined all together, before the
 //     next span is taken (deferred.go). Of one in no order Free only clears the bits and notes
 //     what else there is to do, which is done with all others before the next block
-//     that is not at hand (notes.go). A still heap that has not grown for half a million
+//     that is not at hand (notes.go). A still heap that has not grown for 32768
 //     operations is calm, and gives spans of more than 2 KiB the sizes of their lists,
 //     up to 1/8 more, if there is a free one of that size; before it grows to near its
 //     peak, it cuts what it needs from a larger span of its lists.

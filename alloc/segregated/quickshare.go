@@ -49,7 +49,7 @@ const (
 	stillOps        = 65536
 	stillAge        = 2
 	stillMost       = 16 * stillOps
-	calmOps         = 8 * stillOps
+	calmOps         = stillOps / 2
 	quickGrown      = 5 // it has grown when it uses more by one part in 1<<quickGrown,
 	quickStirred    = 3 // while still one part in 1<<quickStirred
 	quickPeak       = 4 // near the peak is within one part in 1<<quickPeak of it
