@@ -63,7 +63,8 @@
 //     on of eight sizes a doubling; seven of each; 8 KiB or 1/256 of the heap in all, 1/32 while they serve two of three
 //     requests, 64 KiB while the heap has less than 256 KiB; more than seven, and 1/2, when the
 //     heap is still, as it has not grown for twice as many operations as it took to grow, 65536
-//     at least and a million at most, or 2048 if more than four of ten had to look for a span)
+//     at least and a million at most, or 2048 if more than four of ten had to look for a span,
+//     or as what it uses fell to less than half and came back)
 //     or is joined with its free neighbours at once; one that ends at the top lowers it. Of a
 //     long row of frees the spans and runs, 2048 at most, are joined all together, before the
 //     next span is taken (deferred.go). Of one in no order Free only clears the bits and notes

@@ -62,6 +62,7 @@ type quickLists struct {
 	hand      uint32                       // the bucket that is emptied next when there is too much
 	share     uint8                        // quickShare, quickHits or quickStill
 	scattered bool                         // for spans above exactBins, Malloc goes by filled
+	turn      quickTurn                    // what became of what is in use since it grew
 	searching bool                         // many operations look for a span in the best-fit space
 	bucket    [quickBuckets]quickBucket    // each is a cache line, as what is before has 80 bytes
 	filled    [quickWords]uint64           // bit set: the bucket may hold spans

@@ -19,10 +19,14 @@ import "math"
 // given back. It grows when there is more in use than ever, as the top also rises when what is
 // free does not fit. Its lists may have one part in 1<<quickStill of the data until it grows, and
 // serve a request also from the next buckets, with up to 1/4 more. As that makes it use some
-// per cent more itself, it has to grow by more to be taken for one that grows again. After
-// calmOps operations it is calm: then it gives requests the sizes of its buckets, up to 1/8
-// more, so that what is freed serves all that have the same bucket. It does so only where
-// there is a free span of that size.
+// per cent more itself, it has to grow by more to be taken for one that grows again.
+//
+// A heap is back if it has used less than half of what it used when it grew last, and then
+// nearly as much again without growth. It is likely to do so once more, and still at once.
+//
+// After calmOps operations without growth a still heap is calm: then it gives requests the sizes
+// of its buckets, up to 1/8 more, so that what is freed serves all that have the same bucket. It
+// does so only where there is a free span of that size.
 //
 // A heap is searching if in more than searchingTenths of ten operations a span had to be looked
 // for in the best-fit space, as in programs that use large blocks of many sizes, until no more
@@ -52,6 +56,7 @@ const (
 	calmOps         = stillOps / 2
 	quickGrown      = 5 // it has grown when it uses more by one part in 1<<quickGrown,
 	quickStirred    = 3 // while still one part in 1<<quickStirred
+	quickNear       = 3 // it is back when it uses as much but for one part in 1<<quickNear
 	quickPeak       = 4 // near the peak is within one part in 1<<quickPeak of it
 )
 
@@ -82,7 +87,7 @@ func (q *quickLists) adapt(data, ops uint64) {
 func (q *quickLists) rest(data, ops uint64) bool {
 	q.still += ops
 	switch {
-	case q.still >= max(stillOps, min(stillAge*q.grewAt, stillMost)), q.searching && q.still >= searchingOps:
+	case q.turn == quickBack, q.still >= max(stillOps, min(stillAge*q.grewAt, stillMost)), q.searching && q.still >= searchingOps:
 		q.share = quickStill
 	case q.share == quickStill: // it was searching
 		q.share, q.calm, q.scattered = quickShare, 0, false
@@ -103,7 +108,26 @@ func (q *quickLists) grown(used, ops uint64) {
 		shift, at = quickStirred, q.grewAt
 	}
 	if used > q.stood+q.stood>>shift {
-		q.share, q.calm, q.scattered, q.still, q.stood, q.grewAt = quickShare, 0, false, 0, used, at
+		q.share, q.calm, q.scattered, q.still, q.stood, q.grewAt, q.turn = quickShare, 0, false, 0, used, at, quickGrew
+	}
+}
+
+// quickTurn says what became of what is in use since the heap grew last.
+type quickTurn uint8
+
+const (
+	quickGrew quickTurn = iota
+	quickSank           // to less than half
+	quickBack           // and came back
+)
+
+// watch is told now and then how much is in use, and finds out whether the heap is back.
+func (q *quickLists) watch(used uint64) {
+	switch {
+	case used < q.stood/2:
+		q.turn = max(q.turn, quickSank)
+	case q.turn == quickSank && used > q.stood-q.stood>>quickNear:
+		q.turn = quickBack
 	}
 }
 

@@ -39,6 +39,63 @@ func TestCalmIsStill(t *testing.T) {
 	require.EqualValues(t, 1, q.calm)
 }
 
+// TestBack: a heap is still at once when what it uses has fallen to less than half and come
+// back, until it grows.
+func TestBack(t *testing.T) {
+	const grew = 1 << 20
+	for _, c := range []struct {
+		used []uint64
+		want bool
+	}{
+		{nil, false},
+		{[]uint64{grew}, false},
+		{[]uint64{grew / 2, grew}, false},
+		{[]uint64{grew/2 - 1}, false},
+		{[]uint64{grew/2 - 1, grew - grew>>quickNear}, false},
+		{[]uint64{grew/2 - 1, grew - grew>>quickNear + 1}, true},
+		{[]uint64{0, grew * 3 / 4, grew, 0}, true},
+	} {
+		var q quickLists
+		q.prepare()
+		q.watch(0)
+		q.grown(grew, 0)
+		for _, n := range c.used {
+			q.watch(n)
+		}
+		require.Equal(t, c.want, q.rest(grew, 1), "%d", c.used)
+		q.grown(2*grew, 0)
+		q.watch(2 * grew)
+		require.False(t, q.rest(grew, 1), "it has grown")
+	}
+}
+
+// TestBackHeap: a heap that frees all and takes as much again, over and over, is still sooner
+// than one that stays as it is.
+func TestBackHeap(t *testing.T) {
+	still := func(sinks bool) uint64 {
+		h := fresh(t, 64<<20, nil)
+		var bs [4096][]byte
+		for i := range bs {
+			bs[i] = must(t, h, 100+i%50)
+		}
+		for i := 0; h.quick.share != quickStill; i++ {
+			k := i % len(bs)
+			h.Free(bs[k])
+			if !sinks {
+				bs[k] = must(t, h, 100+k%50)
+			} else if k == len(bs)-1 {
+				for i := range bs {
+					bs[i] = must(t, h, 100+i%50)
+				}
+			}
+		}
+		require.NoError(t, h.Check())
+		return h.mallocs + h.frees
+	}
+	require.Less(t, still(true), uint64(stillOps/2))
+	require.Greater(t, still(false), uint64(stillOps))
+}
+
 // TestSearching: a heap is searching when in more than four of ten operations a span had to be
 // looked for, and until no more than four of ten ask for spans.
 func TestSearching(t *testing.T) {

@@ -57,6 +57,7 @@ func (h *Heap) tick() {
 		return
 	}
 	h.quick.adapt(h.top-h.first, ops-h.lastTick)
+	h.quick.watch(h.inUse())
 	h.earned += ops - h.lastTick
 	h.lastTick = ops
 	h.credit += h.earned / opsPerPage
