@@ -100,7 +100,7 @@ func (h *Heap) release(off uint64) {
 	c, run, slot := h.slotOf(off)
 	before := h.units[run]
 	h.units[run] = before &^ (1 << slot)
-	if before == ^uint64(0) || before&^(1<<slot) == c.empty() {
+	if uintptr(run) != c.cur && (before == ^uint64(0) || before&^(1<<slot) == c.empty()) {
 		h.runEdge(uintptr(run), before)
 	}
 }

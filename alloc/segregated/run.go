@@ -49,21 +49,16 @@ type demand struct {
 // isBusy reports whether there were so many requests for class ci, which has no run with room,
 // that it gets one. Of a heap that was opened again the blocks found count as requests.
 func (h *Heap) isBusy(ci uintptr) bool {
-	switch total := h.demand[ci].total; {
-	case !h.classes[ci].canDissolve():
-		return true
-	case total < classOften:
-		return false
-	case uint64(total)*classOneIn >= h.mallocs:
-		return true
-	default:
-		return total >= classBusy && (h.quick.share == quickStill || h.runPays(ci))
-	}
+	total := uint64(h.demand[ci].total)
+	return total >= classOften && (total*classOneIn >= h.mallocs || total >= classBusy && h.runPays(ci))
 }
 
-// runPays reports whether the part of all requests that is for class ci is at least classPays
-// times the part of the data that a run takes.
+// runPays reports whether the heap is still, or the part of all requests that is for class ci is
+// at least classPays times the part of the data that a run takes.
 func (h *Heap) runPays(ci uintptr) bool {
+	if h.quick.share == quickStill {
+		return true
+	}
 	run, data := uint64(h.classes[ci].units)*unitGranules, h.top-h.first
 	return float64(h.demand[ci].total)*float64(data) >= classPays*float64(run)*float64(h.mallocs)
 }
@@ -107,10 +102,14 @@ func (h *Heap) isSeldom(ci uintptr) bool {
 
 // fullAt returns how many live blocks of c are to be spans before it gets a run.
 func (c *class) fullAt() int {
-	if c.size > classSmall {
+	switch {
+	case !c.canDissolve():
+		return 0
+	case c.size > classSmall:
 		return classFullLarge * c.numSlots()
+	default:
+		return classFull * c.numSlots()
 	}
-	return classFull * c.numSlots()
 }
 
 // initSmall sets the classes up for the options and the region.
@@ -303,16 +302,13 @@ func (h *Heap) unmarkRun(ci, run uintptr) {
 	h.hdr.runs[ci%maxClasses]--
 }
 
-// runEdge does what Free leaves over when a slot of a run was freed and the live word
-// was full, or has become empty: nothing, if the run is current.
+// runEdge does what Free leaves over when a slot of a run that is not current was freed and
+// the live word was full, or has become empty.
 func (h *Heap) runEdge(run uintptr, before uint64) {
-	ci := uintptr(*h.kind(uint64(run))) >> 8
-	if h.classes[ci%maxClasses].cur == run {
-		return
-	}
+	ci := uintptr(*h.kind(uint64(run))) >> 8 % maxClasses
 	h.lookForRow(uint64(run) << granuleBits)
 	if before == ^uint64(0) {
-		if h.classes[ci%maxClasses].numSlots() > 1 {
+		if h.classes[ci].valid != 1 { // it has more than one slot
 			h.linkRun(ci, run)
 			return
 		}

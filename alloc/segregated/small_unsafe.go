@@ -257,10 +257,10 @@ func (h *Heap) setBases() {
 	}
 }
 
-// setCurrent makes run the current one of c.
+// setCurrent makes run, which is one, the current one of c.
 func (h *Heap) setCurrent(c *class, run uintptr) {
 	c.cur = run
-	c.live = &h.units[run]
-	// SAFETY: a byte of the region, checked by the index; it is used while run is current.
-	c.slots = unsafe.Pointer(&h.mem[run<<unitShift])
+	c.live = h.row(uint64(run))
+	// SAFETY: a byte of the region, as the run lies in it; it is used while run is current.
+	c.slots = unsafe.Add(h.base, run<<unitShift)
 }
