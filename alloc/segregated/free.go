@@ -12,7 +12,8 @@ func (h *Heap) freeFar(b []byte, g, n uint64) {
 	tried := false
 	if n == 0 {
 		n = h.spanSize(g)
-		if tried = n-1 < h.quick.part; tried && h.putQuick(g, n) {
+		q := &h.quick
+		if tried = n-1 < q.part; tried && q.total+n <= q.most && h.putInto(g, n) { // as in putQuick
 			h.frees++
 			h.demands(n, -1)
 			return

@@ -219,23 +219,27 @@ func (h *Heap) freeAbove(n uint64) bool {
 }
 
 // putQuick puts the used span [g, g+n) into its bucket and reports whether
-// there was room. If the bucket is full, and its spans may not go elsewhere, this one is
-// the one to be freed: to move the others up for it costs as much.
+// there was room.
 func (h *Heap) putQuick(g, n uint64) bool {
 	q := &h.quick
-	if n-1 >= quickMax || q.total+n > q.most || !q.keeps(n) {
-		return false
+	return n-1 < quickMax && q.total+n <= q.most && q.keeps(n) && h.putInto(g, n)
+}
+
+// putInto is putQuick for a span that the lists may hold. If the bucket is full, and its spans
+// may not go elsewhere, this one is the one to be freed: to move the others up for it costs as
+// much.
+func (h *Heap) putInto(g, n uint64) bool {
+	q, i := &h.quick, binOf(n)
+	b := h.bucket(i)
+	k := b.n
+	if k >= quickSlots {
+		if !q.spill(b) {
+			return false
+		}
+		k = 0
 	}
-	i := binOf(n)
-	b := &q.bucket[i]
-	if b.n >= quickSlots && !q.spill(b) {
-		return false
-	}
-	if b.n == 0 {
-		q.filled[i/64] |= 1 << (i % 64)
-	}
-	b.span[b.n%quickSlots] = newQuickEntry(g, n)
-	b.n++
+	b.span[k], b.n = newQuickEntry(g, n), k+1
+	q.filled[uint(i)/64%quickWords] |= 1 << (i & 63)
 	q.total += n
 	h.keep(g)
 	return true
