@@ -49,8 +49,8 @@
 //     run in the data); until then, and for sizes above the largest class, the block is a
 //     span, of 64 bytes at least: the newest in the quick list of its size that is large enough; else the closest of
 //     the free spans that a bounded search finds, cut from its end; else what the top grows
-//     by. Pages for that are made usable 64 KiB at a time, and from 1 MiB of data on four at a
-//     time, which are brought into memory together.
+//     by. Pages for that are made usable four at a time; from 512 KiB of data on two, from
+//     1 MiB on four and from 2 MiB on eight at a time are brought into memory together.
 //  4. Free(b) subtracts the address of the first data from b's, reads what its unit
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
 //     the remainder is not 0, the bit not set or that of no slot, it is a fault, and

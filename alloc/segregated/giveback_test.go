@@ -167,6 +167,21 @@ func TestResident(t *testing.T) {
 	require.Less(t, h.Stats().Resident, full-7<<20)
 }
 
+// TestGrowStep: the data grows by a few pages, and by more of them the larger it is.
+func TestGrowStep(t *testing.T) {
+	h := fresh(t, 64<<20, nil)
+	for pages, want := range map[uint64]uint64{
+		0: commitPages, 2*aheadShare - 1: commitPages, 2 * aheadShare: 2, 4*aheadShare - 1: 2,
+		4 * aheadShare: 4, 8*aheadShare - 1: 4, 8 * aheadShare: aheadPages, 1 << 20: aheadPages,
+	} {
+		h.top = h.first + pages*h.pageGranules
+		step, ahead := h.growStep()
+		require.Equal(t, want*h.pageGranules, step, "%d pages", pages)
+		require.Equal(t, pages >= aheadLeast*aheadShare, ahead, "%d pages", pages)
+	}
+	h.top = h.hdr.top
+}
+
 // TestGrowsAhead: in a heap of some size, pages that small blocks are about to use are
 // brought into memory together; those of a large block are not, and Trim takes back what
 // was not used.

@@ -1,21 +1,26 @@
 package segregated
 
-import "github.com/memlab-go/memlab/arena"
+import (
+	"math/bits"
+
+	"github.com/memlab-go/memlab/arena"
+)
 
 // This file talks to the region: which pages may be touched, and which have
 // been given back.
 
-// The data grows by commitStep at least at once: it keeps calls rare. When aheadPages are
-// one part in aheadShare of it or less, it grows by these instead, and they are brought
-// into memory together, which takes a quarter less time than one after the other as they
-// are touched: what a program takes bit by bit it uses. A block for which more than
-// aheadMost pages are missing may be left untouched by it, and its pages come when they
-// are touched.
+// The data grows by commitPages at least at once: it keeps calls rare. When aheadLeast pages are
+// one part in aheadShare of it or less, it grows by the most that are, a power of two up to
+// aheadPages, instead, and they are brought into memory together, which takes a quarter less
+// time than one after the other as they are touched: what a program takes bit by bit it uses. A
+// block for which more than aheadMost pages are missing may be left untouched by it, and its
+// pages come when they are touched.
 const (
-	commitStep = 64 << 10 >> granuleShift
-	aheadShare = 64
-	aheadPages = 4
-	aheadMost  = 2
+	commitPages = 4
+	aheadShare  = 64
+	aheadLeast  = 2
+	aheadPages  = 8
+	aheadMost   = 2
 )
 
 // rowsPastTop is how many rows past that of the top can be looked at, so that
@@ -57,10 +62,11 @@ func (h *Heap) endGranule() uint64 { return h.end >> granuleShift }
 // growStep returns by how many granules the data grows, and whether their pages are to
 // be brought into memory.
 func (h *Heap) growStep() (step uint64, ahead bool) {
-	if (h.top-h.first)/aheadShare < aheadPages*h.pageGranules {
-		return commitStep, false
+	pages := (h.top - h.first) / aheadShare >> h.pageShift
+	if pages < aheadLeast {
+		return commitPages * h.pageGranules, false
 	}
-	return aheadPages * h.pageGranules, true
+	return min(uint64(1)<<bits.Len64(pages)>>1, aheadPages) * h.pageGranules, true
 }
 
 // populate brings the pages of g, which were committed just now, into memory.
