@@ -81,24 +81,26 @@ func TestMallocOfDamagedMemory(t *testing.T) {
 // TestDamagedHeld: what is given back of a damaged free span that is held is not used.
 func TestDamagedHeld(t *testing.T) {
 	for bit := range 64 {
-		h := fresh(t, 32<<20, &Options{Classes: []int{}})
-		var blocks [4][]byte
-		for i := range blocks {
-			blocks[i] = must(t, h, 5<<20)
-			set(blocks[i], byte(i+1))
-		}
-		h.Free(blocks[1])
-		h.info(uint64(at(h, blocks[1])) >> granuleShift).tag ^= 1 << bit
-		h.heldTo = 1
-		h.giveHeld()
-		for _, i := range []int{0, 2, 3} {
-			for k := 0; k < 5<<20; k += 1 << 10 {
-				if blocks[i][k] != byte(i+1) {
-					t.Fatalf("bit %d: byte %d of block %d is %#x", bit, k, i, blocks[i][k])
+		t.Run(fmt.Sprint(bit), func(t *testing.T) {
+			h := fresh(t, 32<<20, &Options{Classes: []int{}})
+			var blocks [4][]byte
+			for i := range blocks {
+				blocks[i] = must(t, h, 5<<20)
+				set(blocks[i], byte(i+1))
+			}
+			h.Free(blocks[1])
+			h.info(uint64(at(h, blocks[1])) >> granuleShift).tag ^= 1 << bit
+			h.heldTo = 1
+			h.giveHeld()
+			for _, i := range []int{0, 2, 3} {
+				for k := 0; k < 5<<20; k += 1 << 10 {
+					if blocks[i][k] != byte(i+1) {
+						t.Fatalf("byte %d of block %d is %#x", k, i, blocks[i][k])
+					}
 				}
 			}
-		}
-		h.fail("broken on purpose") // so that the end of the test does not check
+			h.fail("broken on purpose") // so that the end of the test does not check
+		})
 	}
 }
 
