@@ -230,21 +230,24 @@ func TestBusyClass(t *testing.T) {
 		total uint32
 		of    uint64 // requests for all
 		share uint8
+		turn  quickTurn
 		want  bool
 	}{
-		{"few", classOften - 1, 1, quickShare, false},
-		{"a large part", classOften, classOften * classOneIn, quickShare, true},
-		{"a smaller one", classOften, classOften*classOneIn + 1, quickShare, false},
-		{"many, and worth it", classBusy, uint64(classBusy * parts / classPays), quickShare, true},
-		{"many, not worth it", classBusy, uint64(classBusy*parts/classPays) + 1, quickShare, false},
-		{"fewer", classBusy - 1, uint64((classBusy - 1) * parts / classPays), quickShare, false},
-		{"many in a still heap", classBusy, 1 << 40, quickStill, true},
-		{"fewer in a still heap", classBusy - 1, 1 << 40, quickStill, false},
+		{"few", classOften - 1, 1, quickShare, quickGrew, false},
+		{"a large part", classOften, classOften * classOneIn, quickShare, quickGrew, true},
+		{"a smaller one", classOften, classOften*classOneIn + 1, quickShare, quickGrew, false},
+		{"many, and worth it", classBusy, uint64(classBusy * parts / classPays), quickShare, quickGrew, true},
+		{"many, not worth it", classBusy, uint64(classBusy*parts/classPays) + 1, quickShare, quickGrew, false},
+		{"fewer", classBusy - 1, uint64((classBusy - 1) * parts / classPays), quickShare, quickGrew, false},
+		{"many in a still heap", classBusy, 1 << 40, quickStill, quickSank, true},
+		{"fewer in a still heap", classBusy - 1, 1 << 40, quickStill, quickSank, false},
+		{"some in one that is back", classBack, 1 << 40, quickStill, quickBack, true},
+		{"fewer in one that is back", classBack - 1, 1 << 40, quickStill, quickBack, false},
 	} {
-		h.demand[ci].total, h.mallocs, h.quick.share = c.total, c.of, c.share
+		h.demand[ci].total, h.mallocs, h.quick.share, h.quick.turn = c.total, c.of, c.share, c.turn
 		require.Equal(t, c.want, h.isBusy(ci), c.name)
 	}
-	h.mallocs = mallocs
+	h.mallocs, h.quick.turn = mallocs, quickGrew
 }
 
 // TestFirstRun: a class gets its first run with the request after classOften, or after as many

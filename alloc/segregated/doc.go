@@ -44,11 +44,12 @@
 //     of up to 64 slots is cut from the best-fit space, unless that would grow
 //     while there are many free spans that hold the block alone.
 //  3. A class of 64 bytes and more has no runs before its blocks are many (twice the slots of a run
-//     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; or
-//     1024 times, in a heap that is still or where its part of all requests is twice that of a
-//     run in the data); until then, and for sizes above the largest class, the block is a
-//     span, of 64 bytes at least: the newest in the quick list of its size that is large enough; else the closest of
-//     the free spans that a bounded search finds, cut from its end; else what the top grows
+//     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; 64
+//     times in a heap that is back where it was before, see quickshare.go; or 1024 times, in one
+//     that is still or where its part of all requests is twice that of a run in the data); until
+//     then, and for sizes above the largest class, the block is a span, of 64 bytes at least: the
+//     newest in the quick list of its size that is large enough; else the closest of the free
+//     spans that a bounded search finds, cut from its end; else what the top grows
 //     by. Pages for that are made usable four at a time; from 512 KiB of data on two, from
 //     1 MiB on four and from 2 MiB on eight at a time are brought into memory together.
 //  4. Free(b) subtracts the address of the first data from b's, reads what its unit

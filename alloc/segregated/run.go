@@ -14,9 +14,9 @@ import "math/bits"
 
 // A class gets its first run when it is populous or busy: when classFull times the slots of a
 // run are live in the best-fit space; after classOften requests were served from there, if these
-// are one in classOneIn of all requests to the heap; or after classBusy of them, if the heap is
-// still or they are classPays times as large a part of all as a run is of the data. Until then a
-// run would be mostly waste; that of sizes above classSmall bytes, of which there are more, still
+// are one in classOneIn of all requests to the heap; after classBack of them, if the heap is back
+// where it was before (see quickshare.go); or after classBusy of them, if it is still or they are
+// classPays times as large a part of all as a run is of the data. Until then a run would be mostly waste; that of sizes above classSmall bytes, of which there are more, still
 // would, so that classFullLarge times the slots have to be live. Blocks that are smaller than a
 // span can be have runs from the first one on.
 //
@@ -29,6 +29,7 @@ const (
 	classFullLarge = 6
 	classSmall     = 256
 	classBusy      = 1024
+	classBack      = 64
 	classOften     = 32
 	classOneIn     = 40
 	classPays      = 2
@@ -50,13 +51,17 @@ type demand struct {
 // that it gets one. Of a heap that was opened again the blocks found count as requests.
 func (h *Heap) isBusy(ci uintptr) bool {
 	total := uint64(h.demand[ci].total)
-	return total >= classOften && (total*classOneIn >= h.mallocs || total >= classBusy && h.runPays(ci))
+	return total >= classOften && (total*classOneIn >= h.mallocs || total >= classBack && h.runPays(ci))
 }
 
-// runPays reports whether the heap is still, or the part of all requests that is for class ci is
-// at least classPays times the part of the data that a run takes.
+// runPays is what is left of isBusy for at least classBack requests that are few beside all.
 func (h *Heap) runPays(ci uintptr) bool {
-	if h.quick.share == quickStill {
+	switch {
+	case h.quick.turn == quickBack:
+		return true
+	case h.demand[ci].total < classBusy:
+		return false
+	case h.quick.share == quickStill:
 		return true
 	}
 	run, data := uint64(h.classes[ci].units)*unitGranules, h.top-h.first
