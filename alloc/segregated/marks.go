@@ -33,7 +33,7 @@ const (
 func mark(as, g uint64) uint64 { return (as | g&placeMask) << (g & cellMask) }
 
 // isMarked reports whether the row w says that a span of that kind starts at granule g.
-func isMarked(w, as, g uint64) bool { return w>>(g&cellMask)&markMask == as|g&placeMask }
+func isMarked(w, as, g uint64) bool { return (w>>(g&cellMask)^g&placeMask)&markMask == as }
 
 // isStart reports whether the row w says that any span starts at granule g.
 func isStart(w, g uint64) bool {

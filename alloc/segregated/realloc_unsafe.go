@@ -33,7 +33,7 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 		}
 		if k == kindMarks && isMarked(*h.row(u), asUsed, g) {
 			n := (uint64(size) + granule - 1) >> granuleShift
-			if old := h.largeSize(g); old != 0 && old-n <= keptSlack(n) {
+			if old := h.largeSize(g); old != 0 && old-n <= 4*(n/32) { // as in keptSlack, of large spans
 				// SAFETY: the block is live and has old granules; with a negative size it
 				// would have too many.
 				return bytesAt(unsafe.Pointer(unsafe.SliceData(b)), size), nil

@@ -80,7 +80,7 @@ func (h *Heap) largeSize(g uint64) uint64 {
 
 // taggedSize is largeSize for the row after that of g, of kind k.
 func (h *Heap) taggedSize(g, row uint64, k uint16) uint64 {
-	if n := row >> granuleBits; k == kindLarge && row&granuleMask == g&granuleMask && n >= largeMin && n <= h.top-g {
+	if n := row >> granuleBits; k == kindLarge && (row^g)&granuleMask == 0 && n >= largeMin && n <= h.top-g {
 		return n
 	}
 	return 0
