@@ -8,11 +8,11 @@
 //     byte limit, mode, zeroing and event sink;
 //   - runs (run.go), how sparse ones become spans (dissolve.go), and the fast
 //     paths of Malloc and Free (small_unsafe.go);
-//   - spans: how they are marked (marks.go) and measured (span.go), bins of free ones (bin.go), taking and splitting
-//     (fit.go), freeing and joining (join.go), the top (top.go), short lists of what
-//     was freed last (quick.go), what they hold in chunks (quickmore.go) and how much
-//     (quickshare.go), joining that is put off (deferred.go), and frees of which all else
-//     is (notes.go);
+//   - spans: how they are marked (marks.go) and measured (span.go), bins of free ones
+//     (bin.go), taking and splitting (fit.go), freeing and joining (join.go), the top
+//     (top.go), short lists of what was freed last (quick.go), what they hold in chunks
+//     (quickmore.go) and how much (quickshare.go), joining that is put off (deferred.go),
+//     and frees of which all else is (notes.go);
 //   - pages: commit, and a few ahead (pages.go), by what rule they go back
 //     (sweep.go), which are held for a while (held.go), and how they pay for growth
 //     (trade.go);
@@ -135,16 +135,16 @@
 //	│ header │ kinds     │ rows          │ …             │ spans and runs │ untouched │
 //	└────────┴───────────┴───────────────┴───────────────┴────────────────┴───────────┘
 //
-//	row of a run     a bit for each slot, set while it is live; the next row: links of partial runs
-//	row of spans     four bits for each 64 bytes, in which one starts at most:
+//	row of a run     a bit for each slot, set while it is live; the row after it: the links
+//	                 of partial runs
+//	row of spans     bound │ live │ place, four bits for each 64 bytes, in which one span starts
+//	                 at most:
 //
-//	     64 bytes      64 bytes      64 bytes      64 bytes
-//	  ┌─────────────┬─────────────┬─────────────┬─────────────┬─
-//	  │      ┌──────┼─────────────┤             │   ┌─────────┼─     where spans start
-//	  └──────┴──────┴─────────────┴─────────────┴───┴─────────┴─
-//	     11 10         00 00         10 00         01 01
-//	    used, at     none           free, at      in a quick list, at the second granule
-//	    the third                   the first
+//	    ├─── 64 bytes ──┼─── 64 bytes ──┼─── 64 bytes ──┼─── 64 bytes ──┼ …
+//	            ▲                       ▲                   ▲
+//	        1 1  2          none        1 0  0          0 1  1
+//	        used, from the              free, from      in a quick list,
+//	        third granule on            the first on    from the second on
 //
 // A [Shared] has a table more, of 16 bytes a unit, with words of its runs that say themselves
 // what they are, and what only it knows, the shards, lies on the Go heap:
@@ -156,11 +156,11 @@
 //	shard          a word for each class:  run │ 32 slots at hand     lists of runs with room
 //	handle, claim  words for each class:   slots at hand, biased      lists of runs with room
 //
-// Blocks have no headers and are multiples of 16 bytes. The tables cost 10 bytes for each 1024,
-// those of a Shared 26, touched only where there are blocks. What a user's
+// Blocks have no headers and are multiples of 16 bytes. The tables cost 10 bytes for each
+// 1024 of data, those of a Shared 26, touched only where there are blocks. What a user's
 // stray write can reach are the links inside small free spans, and those of runs of 16-byte
-// slots, which have a 64th slot for them; they are followed only to spans that the rows call
-// free, or runs, that point back.
+// slots, which lie where a 64th slot would be; they are followed only to spans that the rows
+// call free, or to runs, that point back.
 //
 // # Limits and caveats
 //
@@ -208,7 +208,7 @@
 // in one to four milliseconds; one that is calm takes a larger span out of them, as long as
 // there is one.
 //
-// The heap uses at most 4 TiB; the runs of a Shared lie in its first 1 TiB.
+// The heap uses at most 16 TiB; runs lie in its first 4 TiB, in a Shared in its first 1 TiB.
 // Words are in the byte order of the machine. In mode Fast Stats().Requested
 // equals Live, since the sizes asked for are not kept.
 //

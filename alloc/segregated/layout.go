@@ -55,8 +55,8 @@ const (
 	maxClasses  = 64
 	exactBins   = 128     // bin n holds free spans of exactly n granules
 	subBinShift = 3       // 8 bins a doubling above
-	maxGranules = 1 << 38 // of a heap, 4 TiB: numbers of pages have 30 bits, see packPages
-	numBins     = exactBins + (38-7)*(1<<subBinShift)
+	maxGranules = 1 << 40 // of a heap, 16 TiB: see pageRange
+	numBins     = exactBins + (40-7)*(1<<subBinShift)
 	infoBin     = exactBins + infoMin>>(8-subBinShift) // first bin of spans of infoMin and more
 	binWords    = (numBins + 63) / 64
 )
@@ -93,18 +93,17 @@ type header struct {
 	sizes    [maxClasses]uint8 // of the slots of class i, in granules
 }
 
-// A row is a word of the metadata: 8 bytes for each 1024 of data.
+// spanInfo overlays the rows of the first whole units inside a free span of infoMin. A row is
+// a word of the metadata, 8 bytes for each 1024 of data, and has
 //
-//	marks        of the spans that start in the unit, see marks.go
-//	unit 0 run   live: bit i is set while slot i is used
-//	unit 1 run   links to the partial runs before and after; a run of one unit has them in
-//	             the place of a last slot
-//	others       see spanInfo
+//	the marks of the spans that start in the unit, see marks.go
+//	in unit 0 of a run a bit for each slot, set while it is live
+//	in unit 1 of a run links to the partial runs before and after, see runLinks
+//	inside a large span what its kind says, mostly nothing
 //
-// spanInfo overlays the rows of the first whole units inside a free span of infoMin. A
-// smaller one, and a used one, has only the tag, if it is large; the links of a smaller free one
-// are in the span itself. In a large free one the row of the last whole unit has its endTag,
-// so that the span after it can find it.
+// A smaller free span, and a used one, has only the tag, if it is large; the links of a smaller
+// free one are in the span itself. In a large free one the row of the last whole unit has its
+// endTag, so that the span after it can find it.
 //
 //	unit   +1    +2     +3     +4      +5      …   last
 //	       tag   next   prev   gone    idle        endTag
@@ -126,48 +125,6 @@ func tagOf(g, n uint64) uint64 { return n<<granuleBits | g&granuleMask }
 // endTagOf returns its endTag: its size, and at which granule of the unit after that of the
 // endTag it ends.
 func endTagOf(g, n uint64) uint64 { return n<<granuleBits | (g+n)&granuleMask }
-
-// pageRange is a range of pages of 4 KiB, none if it is 0: the first in its low half, the
-// one after the last in the other. The highest bits are 0, as those of all rows are that are not
-// marks or live words.
-type pageRange uint64
-
-const (
-	pageBits    = 12 - granuleShift // granule number >> pageBits is its page of 4 KiB
-	rangeBits   = 30
-	rangeMask   = 1<<rangeBits - 1
-	_           = uint(rangeMask - (maxGranules>>pageBits - 1))
-	pageOfRange = 1 << pageBits // granules
-)
-
-// pagesOf returns the whole pages of g.
-func pagesOf(g gap) pageRange {
-	lo, hi := (g.lo+pageOfRange-1)>>pageBits, g.hi>>pageBits
-	if lo >= hi {
-		return 0
-	}
-	return pageRange(hi<<rangeBits | lo)
-}
-
-// before returns the pages of r that lie before granule at, from those from it on.
-func (r pageRange) before(at uint64) pageRange {
-	if g := r.gap(); g.hi > at {
-		return pagesOf(gap{g.lo, at})
-	}
-	return r
-}
-
-func (r pageRange) from(at uint64) pageRange {
-	if g := r.gap(); g.lo < at {
-		return pagesOf(gap{at, g.hi})
-	}
-	return r
-}
-
-// gap returns the granules of the pages.
-func (r pageRange) gap() gap {
-	return gap{uint64(r) & rangeMask << pageBits, uint64(r) >> rangeBits << pageBits}
-}
 
 // links join the free spans of a bin. Those of a small span are in the span
 // itself and are not trusted: the marks say what is free, see [Heap.unlink].

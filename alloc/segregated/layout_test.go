@@ -17,11 +17,11 @@ func TestBinOf(t *testing.T) {
 		require.Equal(t, n >= infoMin, bin >= infoBin, "size %d", n)
 		prev = bin
 	}
-	for e := 16; e < 38; e++ {
+	for e := 16; e < 40; e++ {
 		require.Less(t, binOf(1<<e), numBins)
 		require.Equal(t, binOf(1<<e-1)+1, binOf(1<<e))
 	}
-	require.Less(t, binOf(1<<38-1), numBins)
+	require.Less(t, binOf(1<<40-1), numBins)
 }
 
 // TestSlotOf: the reciprocal of every class finds the slot of every offset of a
