@@ -41,6 +41,13 @@ func (h *Heap) freeFar(b []byte, g, n uint64) {
 	}
 }
 
+// freeEdge is runEdge for Free of b.
+func (h *Heap) freeEdge(b []byte, run uintptr, before uint64) {
+	if h.runEdge(run, before); h.err != nil {
+		h.failFree(b)
+	}
+}
+
 // failFree panics as damage was found while b was freed.
 //
 //go:noinline

@@ -190,9 +190,7 @@ func (h *Heap) Free(b []byte) {
 		h.frees++
 		if m == ^uint64(0) || m&^slot&valid == 0 {
 			if run += h.data.unit; run != c.cur {
-				if h.runEdge(run, m); h.err != nil {
-					h.failFree(b)
-				}
+				h.freeEdge(b, run, m) // what is called here is called last: then b stays in registers
 			}
 		}
 		return
