@@ -4,9 +4,6 @@ package segregated
 // its mark in a row and, if it is large, by the rows inside it. Every other bit under a span
 // is zero. The mark of a free span at the top ends the last one.
 
-// bit returns the unit of granule g and g's bit in a word with a bit for each granule.
-func bit(g uint64) (u, mask uint64) { return g >> granuleBits, 1 << (g & granuleMask) }
-
 // markUsed makes [g, g+n) a used span.
 func (h *Heap) markUsed(g, n uint64) {
 	*h.rowOf(g) |= mark(asUsed, g)
