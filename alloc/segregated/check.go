@@ -13,8 +13,8 @@ import (
 //
 //	L1  spans and runs tile the data from its first granule to the top
 //	L2  no two neighbouring spans are both free, but for those in quick lists or to be joined, and none before the top is
-//	L3  under a span only its first bit is set, and its rows say its size
-//	L4  bits of slots that do not exist are set, those past a run's first row clear
+//	L3  under a span only its mark is set, and its rows say its size
+//	L4  bits of slots that do not exist are set, rows past that of a run's links clear
 //	L5  each bin holds exactly the free spans of its size, joined both ways; each quick list, and the list of those to be joined, what is marked as such, but for what Free has noted
 //	L6  the bit of a bin is set ⇔ it has spans, that of a word of them ⇔ it has a bit
 //	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current; an empty one is current or to be joined; as if what is noted were done
@@ -255,7 +255,8 @@ func (c *checker) run(p piece) uint64 {
 		c.report(4, "run %#x: live %#x lacks bits of %#x", p.g<<granuleShift, live, cl.empty())
 	}
 	for i := uintptr(1); i < cl.units; i++ {
-		if i > 1 && c.units[u+i] != 0 || c.kinds[u+i] != uint16(p.class<<8)|uint16(i) { // those of unit 1 are links, see lists
+		isLinks := i == 1 // see lists
+		if !isLinks && c.units[u+i] != 0 || c.kinds[u+i] != uint16(p.class<<8)|uint16(i) {
 			c.report(4, "row %d of the run %#x: %#x of kind %#x", i, p.g<<granuleShift, c.units[u+i], c.kinds[u+i])
 		}
 	}

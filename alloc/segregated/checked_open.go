@@ -40,14 +40,22 @@ func (c *checked) blank(core uint64) bool {
 		return false
 	}
 	b = b[recordSize:]
-	w := c.word(core)
 	n := 0 // bytes that are as they were, or fresh
 	for n < len(b) && (b[n] == freshByte || b[n] == c.poison || b[n] == 0) {
 		n++
 	}
-	rest := b[n:]
-	rest = rest[:min(len(rest), canaryMax)]
-	for i, x := range rest {
+	for from := n; from >= 0 && from > n-8; from-- { // a canary may begin with such bytes
+		if c.mayBeCanary(core, b[from:]) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayBeCanary reports whether b is as much of a canary of the block at core as was written.
+func (c *checked) mayBeCanary(core uint64, b []byte) bool {
+	w := c.word(core)
+	for i, x := range b[:min(len(b), canaryMax)] {
 		if x != pattern(w, i) && x != c.poison && x != 0 {
 			return false
 		}

@@ -275,3 +275,22 @@ func TestFirstRun(t *testing.T) {
 		}
 	}
 }
+
+// TestSmallInCrowd: blocks that are smaller than a span can be are slots also where many free
+// spans could hold them.
+func TestSmallInCrowd(t *testing.T) {
+	h := fresh(t, 16<<20, &Options{Classes: []int{16, 32, 48, 64}})
+	var bs [][]byte
+	for range 4000 {
+		bs = append(bs, must(t, h, 700))
+	}
+	for i := 0; i < len(bs); i += 2 {
+		h.Free(bs[i])
+	}
+	h.flushQuick()
+	require.True(t, h.isCrowded())
+	for range 1000 {
+		require.Equal(t, 16, h.Usable(must(t, h, 16)))
+	}
+	require.Zero(t, h.demand[h.classOf[64/granule]].live)
+}

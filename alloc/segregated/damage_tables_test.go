@@ -34,7 +34,7 @@ func TestDamagedKindAtTheStart(t *testing.T) {
 				was := h.kinds[u]
 				for i := range uint16(runIndex + 1) {
 					h.kinds[u] = ci<<8 | i
-					freeReads(t, h, h.mem[u<<unitShift:][:64:64])
+					onlyFaults(t, func() { h.Free(h.mem[u<<unitShift:][:64:64]) })
 				}
 				h.kinds[u] = was
 			}
@@ -42,9 +42,35 @@ func TestDamagedKindAtTheStart(t *testing.T) {
 	}
 }
 
-// freeReads frees b, which may be a block or not, and fails if that touches memory that
-// cannot be read.
-func freeReads(t *testing.T, h *Heap, b []byte) {
+// TestDamagedKindOfShared: the same of a Shared, whose words lie behind the rows.
+func TestDamagedKindOfShared(t *testing.T) {
+	for _, size := range []int{1 << 20, 3 << 19, 2 << 20, 3 << 20, 64 << 20} {
+		t.Run(fmt.Sprintf("region=%d", size), func(t *testing.T) {
+			r, err := arena.Reserve(size, &arena.Options{Backing: arena.Sparse})
+			if err != nil {
+				t.Skip(err)
+			}
+			defer r.Close()
+			s, err := NewShared(r, nil)
+			require.NoError(t, err)
+			must(t, s, 40)
+			for u := s.h.first >> granuleBits; u < s.h.first>>granuleBits+8; u++ {
+				was := s.h.kinds[u]
+				for _, k := range []uint16{runIndex, 1<<8 | runIndex, maxClasses<<8 | runIndex, 5 << 8} {
+					s.h.kinds[u] = k
+					b := s.h.mem[u<<unitShift:][:16:16]
+					onlyFaults(t, func() { s.Free(b) })
+					onlyFaults(t, func() { _, _ = s.Realloc(b, 40) })
+				}
+				s.h.kinds[u] = was
+			}
+		})
+	}
+}
+
+// onlyFaults calls f, and fails if it panics with anything but a fault, as it does if it touches
+// memory that cannot be read.
+func onlyFaults(t *testing.T, f func()) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
 		if v := recover(); v != nil {
@@ -52,7 +78,7 @@ func freeReads(t *testing.T, h *Heap, b []byte) {
 			require.True(t, ok, "%v", v)
 		}
 	}()
-	h.Free(b)
+	f()
 }
 
 // TestCommittedBySmallShared: a Shared needs the row of unit 0, and counts its page once,

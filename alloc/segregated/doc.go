@@ -56,24 +56,23 @@
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
 //     the remainder is not 0, the bit not set or that of no slot, it is a fault, and
 //     which one is found out then.
-//  5. A run that becomes empty goes back to the best-fit space, and so does the
-//     free part of one that is sparse, before the data grows, if its class asks
-//     for no more: its live slots are spans from then on. An empty one that is current is
-//     kept until its class is idle and the data has grown by a sixteenth, or memory comes above
-//     its peak. A freed span waits in the quick list of its size (of up to 64 KiB, from 2 KiB
-//     on of eight sizes a doubling; seven of each; 8 KiB or 1/256 of the heap in all, 1/32 while they serve two of three
-//     requests, 64 KiB while the heap has less than 256 KiB; more than seven, and 1/2, when the
-//     heap is still, as it has not grown for twice as many operations as it took to grow, 65536
-//     at least and a million at most, or 2048 if more than four of ten had to look for a span,
-//     or as what it uses fell to less than half and came back)
-//     or is joined with its free neighbours at once; one that ends at the top lowers it. Of a
-//     long row of frees the spans and runs, 2048 at most, are joined all together, before the
-//     next span is taken (deferred.go). Of one in no order Free only clears the bits and notes
-//     what else there is to do, which is done with all others before the next block
-//     that is not at hand (notes.go). A still heap that has not grown for 32768
-//     operations is calm, and gives spans of more than 2 KiB the sizes of their lists,
-//     up to 1/8 more, if there is a free one of that size; before it grows to near its
-//     peak, it cuts what it needs from a larger span of its lists.
+//  5. A run that becomes empty goes back to the best-fit space, and so does the free part of one
+//     that is sparse, before the data grows, if its class asks for no more: its live slots are
+//     spans from then on. An empty one that is current is kept until its class is idle and the
+//     data has grown by a sixteenth, or memory comes above its peak. A freed span waits in the
+//     quick list of its size (of up to 64 KiB, from 2 KiB on of eight sizes a doubling; seven of
+//     each; 8 KiB or 1/256 of the heap in all, 1/32 while they serve two of three requests, 64
+//     KiB while the heap has less than 256 KiB; more than seven, and 1/2, when the heap is still,
+//     as it has not grown for twice as many operations as it took to grow, 65536 at least and a
+//     million at most, or 2048 if more than four of ten had to look for a span, or as what it
+//     uses fell to less than half and came back) or is joined with its free neighbours at once;
+//     one that ends at the top lowers it. Of a long row of frees the spans and runs, 2048 at
+//     most, are joined all together, before the next span is taken (deferred.go). Of one in no
+//     order Free only clears the bits and notes what else there is to do, which is done with all
+//     others before the next block that is not at hand (notes.go). A still heap that has not
+//     grown for 32768 operations, as most have not, is calm, and gives spans of more than 2 KiB
+//     the sizes of their lists, up to 1/8 more, if there is a free one of that size; before it
+//     grows to near its peak, it cuts what it needs from a larger span of its lists.
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been
 //     free since the one before, and so far as there is credit for it: five pages for
 //     each that the heap grows by, and one for each 10000 operations; a page that was given

@@ -37,8 +37,8 @@ func (a grid) after(g uint64) uint64 {
 }
 
 // allocSpan returns a used span of n granules, or of up to minSpan-1 more as no less can be
-// left over, and its size; 0 if there is no room. It takes the end of the span it finds, so that a large one with a large rest
-// keeps its place and, mostly, its bin.
+// left over, and its size; 0 if there is no room. It takes the end of the span it finds, so
+// that a large one with a large rest keeps its place and, mostly, its bin.
 func (h *Heap) allocSpan(n uint64) (g, size uint64) {
 	h.takes()
 	switch bin := h.nextBin(binOf(n)); {
@@ -286,8 +286,8 @@ func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 }
 
 // carve takes [at, at+n) out of the free span [g, g+size) and leaves it without
-// marks; what is left before and after stays free: nothing, or as much as is a span. It reports whether the pages could
-// be had; if not, nothing has changed.
+// marks; what is left before and after stays free: nothing, or as much as is a span. It reports
+// whether the pages could be had; if not, nothing has changed.
 func (h *Heap) carve(g, size, at, n uint64) bool {
 	end := at + n
 	front, back := at-g, g+size-end

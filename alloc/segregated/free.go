@@ -136,7 +136,7 @@ func (h *Heap) slotOf(off uint64) (c *class, run, slot uint64) {
 	k := uint64(h.kinds[u])
 	c = &h.classes[k>>8%maxClasses]
 	run = u - k&runIndex
-	return c, run, (off - run<<unitShift) / uint64(c.size)
+	return c, run, (off - run<<unitShift) / uint64(max(c.size, 1)) // that of a damaged kind may be 0
 }
 
 // usable returns the bytes of the live block at off.

@@ -13,7 +13,7 @@ const (
 	unitShift    = 10
 	unitSize     = 1 << unitShift           // bytes
 	unitGranules = unitSize / granule       // 64: as many as a row has bits
-	granuleMask  = unitGranules - 1         // of a granule number: its bit
+	granuleMask  = unitGranules - 1         // of a granule number: its place in its unit
 	granuleBits  = unitShift - granuleShift // granule number >> granuleBits is its unit
 )
 
@@ -53,7 +53,7 @@ const (
 	kindSize    = 2 // bytes of a kind
 	unitRow     = 8 // bytes of a row
 	maxClasses  = 64
-	exactBins   = 128     // bin n holds free spans of exactly n granules
+	exactBins   = 128     // bin n holds free spans of exactly n granules; those before minSpan none
 	subBinShift = 3       // 8 bins a doubling above
 	maxGranules = 1 << 40 // of a heap, 16 TiB: see pageRange
 	numBins     = exactBins + (40-7)*(1<<subBinShift)
@@ -132,7 +132,7 @@ type links struct {
 	next, prev uint64 // first granule of the neighbour, 0 if none
 }
 
-// binOf returns the bin for free spans of n granules, n ≥ 1.
+// binOf returns the bin for free spans of n granules, n ≥ minSpan.
 func binOf(n uint64) int {
 	if n < exactBins {
 		return int(n)

@@ -9,9 +9,9 @@ import (
 // This file talks to the region: which pages may be touched, and which have
 // been given back.
 
-// The data grows by commitPages at least at once: it keeps calls rare. When aheadLeast pages are
+// Small data grows by commitPages at once: it keeps calls rare. When aheadLeast pages are
 // one part in aheadShare of it or less, it grows by the most that are, a power of two up to
-// aheadPages, instead, and they are brought into memory together, which takes a quarter less
+// aheadPages, and they are brought into memory together, which takes a quarter less
 // time than one after the other as they are touched: what a program takes bit by bit it uses. A
 // block for which more than aheadMost pages are missing may be left untouched by it, and its
 // pages come when they are touched.
@@ -23,9 +23,9 @@ const (
 	aheadMost   = 2
 )
 
-// rowsPastTop is how many rows past that of the top can be looked at, so that
+// rowsPastTop is how many rows can be looked at from that of the top on, so that
 // every row a span below the top may have is one of them.
-const rowsPastTop = 6
+const rowsPastTop = infoRows + 1
 
 // grow makes sure that the data granules below to, and the rows that describe
 // them and the top, may be touched.
@@ -99,8 +99,8 @@ func (h *Heap) growMeta(n uint64) bool {
 }
 
 // tableEnds returns up to where the tables are to be committed for the units
-// below n. Where Free may go back past the first row, see tables.starts, it is the
-// kinds that lie there: then all of them.
+// below n. Where Free may go back past the first row or word, see tables.starts, it is the
+// kinds, or the rows, that lie there: then all of them.
 func (h *Heap) tableEnds(n uint64) (to tables) {
 	t := h.tables()
 	n = min(n, uint64(len(h.units)))
@@ -109,6 +109,9 @@ func (h *Heap) tableEnds(n uint64) (to tables) {
 	to.words = roundUp(t.words+n*sharedRow, h.pageSize)
 	if h.hdr.first>>granuleBits < runIndex {
 		to.kinds = t.units
+		if h.shared != nil {
+			to.units = t.words
+		}
 	}
 	return to
 }

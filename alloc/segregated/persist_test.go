@@ -532,3 +532,15 @@ func churnOne(h *Heap, rng *rand.Rand, b *[]byte, size int) (err error) {
 	}
 	return err
 }
+
+// TestBlank: a block whose canary is written and whose record is not is known as one that Malloc
+// has not returned, whatever the canary begins with.
+func TestBlank(t *testing.T) {
+	for seed := range uint64(400) {
+		h := fresh(t, 256<<10, &Options{Mode: Checked, Classes: []int{}, Seed: 1000 + seed})
+		core := uint64(addrOf(must(t, h, 24))-addrOf(h.mem)) - recordSize
+		h.chk.erase(core)
+		require.True(t, h.chk.blank(core), "seed %d", 1000+seed)
+		h.fail("broken on purpose") // so that the end of the test does not check
+	}
+}

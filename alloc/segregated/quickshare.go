@@ -24,9 +24,10 @@ import "math"
 // A heap is back if it has used less than half of what it used when it grew last, and then
 // nearly as much again without growth. It is likely to do so once more, and still at once.
 //
-// After calmOps operations without growth a still heap is calm: then it gives requests the sizes
-// of its buckets, up to 1/8 more, so that what is freed serves all that have the same bucket. It
-// does so only where there is a free span of that size.
+// A still heap is calm if it has not grown for calmOps operations, as all have but those that are
+// searching or back: then it gives requests the sizes of its buckets, up to 1/8 more, so that
+// what is freed serves all that have the same bucket. It does so only where there is a free span
+// of that size.
 //
 // A heap is searching if in more than searchingTenths of ten operations a span had to be looked
 // for in the best-fit space, as in programs that use large blocks of many sizes, until no more

@@ -5,7 +5,8 @@ package segregated
 // the row of its first unit. It is in one of these states:
 //
 //	current   Malloc takes its slots; at most one per class
-//	partial   on the class's list, joined by its links, in the row of its second unit
+//	partial   on the class's list, joined by its links: in the row of its second unit, or, if
+//	          it has one only, in its last granule
 //	full      on no list; Free puts it on the list
 //
 // An empty run that is not current goes back to the best-fit space.
@@ -23,7 +24,8 @@ import "math/bits"
 // While the heap is crowded with free spans that a run does not fit, but a block
 // does, blocks are put there instead, and the class asks again after classWait of
 // them: to grow by runs would leave the free spans to nobody. It is crowded when
-// one granule in crowded is free, in a small heap one in crowdedLess.
+// one granule in crowded is free, in a small heap one in crowdedLess. Blocks that are smaller
+// than a span would leave more behind in spans than they use.
 const (
 	classFull      = 2
 	classFullLarge = 6
@@ -240,8 +242,8 @@ func (h *Heap) takeUp(ci, run uintptr) {
 // better be a span.
 func (h *Heap) fittingRun(ci uintptr) uintptr {
 	h.coalesce()
-	n := uint64(h.classes[ci%maxClasses].size) >> granuleShift
-	run := h.newRun(ci, !h.isCrowded() || h.nextBin(binOf(n)) == numBins)
+	c := &h.classes[ci%maxClasses]
+	run := h.newRun(ci, !c.canDissolve() || !h.isCrowded() || h.nextBin(binOf(spanFor(int(c.size)))) == numBins)
 	if run == 0 {
 		h.demand[ci%maxClasses].wait = classWait
 	}

@@ -269,7 +269,7 @@ func (s *Shared) classifySlot(op string, b []byte, p place) *alloc.Fault {
 
 // liveSlots returns the slots of the run of class ci that somebody owns.
 func (s *Shared) liveSlots(run, ci uint64) uint64 {
-	p := place{c: &s.classes[ci], run: uintptr(run)}
+	p := place{c: &s.classes[ci%maxClasses], run: uintptr(run)}
 	w, _ := s.word(p.run)
 	if !p.c.isRun(w) {
 		return 0

@@ -131,17 +131,13 @@ func (s *Shared) spanOnce(op string, size, align int) ([]byte, error) {
 	if s.serial {
 		return s.h.Malloc(size)
 	}
-	n := size
-	if s.maxSize != 0 && size >= 0 {
-		n = max(size, 2*granule) // no span of one granule: see the words of runs
-	}
 	var b []byte
 	var err error
 	if align == granule && op == "malloc" {
-		b, err = s.h.Malloc(n)
+		b, err = s.h.Malloc(size)
 	} else {
 		var off uint64
-		if off, err = s.h.mallocAligned(op, n, align); err == nil {
+		if off, err = s.h.mallocAligned(op, size, align); err == nil {
 			return s.h.block(off, size), nil
 		}
 	}

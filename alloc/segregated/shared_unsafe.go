@@ -20,8 +20,8 @@ type sharedFast struct {
 	base    unsafe.Pointer           // of the region
 	kindTab unsafe.Pointer           // of the kinds
 	wordTab unsafe.Pointer           // of the words of runs, see shared_word.go
-	first   uintptr                  // bytes from base to the data: kinds and rows of what lies before may not be read
-	reach   atomic.Uintptr           // bytes of data whose kinds and rows may be read; 0: every call takes the slow path
+	first   uintptr                  // bytes from base to the data: kinds and words of what lies before may not be read
+	reach   atomic.Uintptr           // bytes of data whose kinds and words may be read; 0: every call takes the slow path
 	maxSize uintptr                  // largest size that has a class
 	owners  atomic.Pointer[[]*shard] // shards, desks, and the ones of handles, by their number in a run's second word
 	seats   [numSeats]atomic.Pointer[shard]
@@ -212,10 +212,11 @@ func (s *Shared) kindNow(u uintptr) uintptr {
 }
 
 // word returns the word of the run at unit run, and where it is.
-func (s *Shared) word(run uintptr) (w uint64, row *uint64) {
-	// SAFETY: the rows are committed for what is in reach, and row 0, for no run, is.
-	row = (*uint64)(unsafe.Add(s.wordTab, run*sharedRow))
-	return atomic.LoadUint64(row), row
+func (s *Shared) word(run uintptr) (w uint64, at *uint64) {
+	// SAFETY: the words are committed for what is in reach, and those of unit 0, for no run, are;
+	// for a bad kind see tables.starts.
+	at = (*uint64)(unsafe.Add(s.wordTab, run*sharedRow))
+	return atomic.LoadUint64(at), at
 }
 
 // bound returns the second word of the run at unit run.
@@ -226,18 +227,18 @@ func (s *Shared) bound(run uintptr) *uint64 {
 
 // clearWords clears the words of the run of so many units at unit run, which is no run any more.
 func (s *Shared) clearWords(run, units uintptr) {
-	_, row := s.word(run)
-	atomic.StoreUint64(row, 0)
+	_, at := s.word(run)
+	atomic.StoreUint64(at, 0)
 	atomic.StoreUint64(s.bound(run), 0)
 	if units > 1 {
 		atomic.StoreUint64(s.shown(run), 0)
 	}
 }
 
-// shown returns the word of the row that follows that of the run at unit run, which
-// has more than one unit.
+// shown returns the word of the unit that follows the first of the run at unit run, which
+// has more than one.
 func (s *Shared) shown(run uintptr) *uint64 {
-	// SAFETY: as in word; the row is one of the run's.
+	// SAFETY: as in word; the unit is one of the run's.
 	return (*uint64)(unsafe.Add(s.wordTab, (run+1)*sharedRow))
 }
 

@@ -172,7 +172,7 @@ func (h *Heap) Free(b []byte) {
 		return
 	}
 	// SAFETY: u is below the top, so its kind and row exist, and so do 63 rows'
-	// worth of bytes before any row, see tableStarts and tableEnds.
+	// worth of bytes before any row, see tables.starts and tableEnds.
 	k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
 	if k != kindMarks {
 		c := &h.classes[k>>8%maxClasses]

@@ -197,8 +197,8 @@ func (h *Heap) giveLast(p, pages uint64) {
 
 // Trim gives back the pages that hold no block, but for one that may lie in a free span
 // of less than 7 KiB, and the empty runs that are kept for speed, and returns by how
-// many bytes the heap's committed memory shrank. Operations go on doing that bit by bit; Trim is for a program that
-// is about to be idle. O(free spans).
+// many bytes the heap's committed memory shrank. Operations go on doing that bit by bit;
+// Trim is for a program that is about to be idle. O(free spans).
 func (h *Heap) Trim() int {
 	if h.refused() {
 		return 0
