@@ -42,7 +42,7 @@ const (
 
 	// Fewer than one note in fewMost of the last fewFrees frees are not worth it; then a row
 	// is looked for again fewWait frees later.
-	fewMost  = 12
+	fewMost  = 28
 	fewFrees = 512
 	fewWait  = 4096
 )

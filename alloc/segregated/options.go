@@ -17,7 +17,7 @@ type Options struct {
 	// Classes are the sizes in bytes that are served from runs: ascending
 	// multiples of 16 up to MaxClass, at most 63 of them. A request takes the
 	// smallest class that holds it; one that is larger than all goes to the
-	// best-fit space. nil means DefaultClasses; an empty slice means none.
+	// best-fit space, where a block has 64 bytes at least. nil means DefaultClasses; an empty slice means none.
 	Classes []int
 
 	// ZeroOnFree clears every block when it is freed, so that no later owner

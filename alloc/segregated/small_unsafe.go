@@ -149,13 +149,17 @@ func (h *Heap) Free(b []byte) {
 		// compared. The remainder is that of slots.
 		// SAFETY: as below; the table has room for notes.end, and there are fewer.
 		k := uintptr(*(*uint16)(unsafe.Add(kinds, u*kindSize)))
+		if h.hasSoon && k == kindMarks && h.isSoon(u) {
+			h.freeRare(b)
+			return
+		}
 		span, c, run := (uint64(k)-1)>>63, &h.classes[k>>8%maxClasses], u-k&runIndex
 		x := uint64(off-run<<unitShift) * c.recip
 		word := (*uint64)(unsafe.Add(h.data.units, run*unitRow))
 		m, i, valid := *word, x>>32, c.valid
 		slot := uint64(1) << ((i | placeMask&-span) % 64)
 		bits, want := slot|(markMask&-span)<<(i&cellMask), slot|((asUsed|i&placeMask)&-span)<<(i&cellMask)
-		if uint32(x) >= uint32(c.recip) || m&(valid|-span)&bits != want || h.hasSoon && k == kindMarks && h.isSoon(u) {
+		if uint32(x) >= uint32(c.recip) || m&(valid|-span)&bits != want {
 			h.freeRare(b)
 			return
 		}
