@@ -114,19 +114,17 @@ func (c *compactor) wasteful() bool {
 
 // usedMask returns which granules of a row of marks are used, those of spans in quick lists
 // included, and whether the one after it is if no span starts there; in says the same of its
-// first one.
+// first one. From each bit where a used span starts, an addition carries through the row up to
+// the next bit where a free one does.
 func usedMask(row uint64, in bool) (mask uint64, on bool) {
+	live := row / liveBit & eachCell
+	free := startBits(row, row/boundBit&eachCell&^live)
+	seed := startBits(row, live)
 	if in {
-		mask = ^uint64(0)
+		seed |= 1 &^ free
 	}
-	for w := row; w != 0; w = withoutFirst(w) {
-		at := firstStart(w)
-		mask &= 1<<at - 1
-		if in = markAt(w, at)&liveBit != 0; in {
-			mask |= ^uint64(0) << at
-		}
-	}
-	return mask, in
+	sum, carry := bits.Add64(^free, seed, 0)
+	return (sum ^ ^free | seed) &^ free, carry != 0
 }
 
 // sortPages puts the pages that are neither empty nor full in order.

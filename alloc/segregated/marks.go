@@ -41,8 +41,17 @@ func isStart(w, g uint64) bool {
 	return m > placeMask && m&placeMask == g&placeMask
 }
 
-// markAt returns the mark that the cell of granule g has.
-func markAt(w, g uint64) uint64 { return w >> (g & cellMask) & markMask }
+// eachCell has the first bit of each cell.
+const eachCell = ^uint64(0) / markMask
+
+// startBits returns a word with a bit for each granule, set where the spans start whose cells
+// have their first bit in which: all are moved by the places of their marks at once.
+func startBits(w, which uint64) uint64 {
+	odd, high := w&eachCell, w>>1&eachCell
+	which = which&^odd | which&odd<<1
+	high |= high << 1
+	return which&^high | which&high<<2
+}
 
 // clearMark removes the mark from the cell of granule g.
 func clearMark(row *uint64, g uint64) { *row &^= markMask << (g & cellMask) }
