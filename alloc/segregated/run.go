@@ -14,10 +14,11 @@ package segregated
 import "math/bits"
 
 // A class gets its first run when it is populous or busy: when classFull times the slots of a
-// run are live in the best-fit space; after classOften requests were served from there, if these
-// are one in classOneIn of all requests to the heap; after classBack of them, if the heap is back
-// where it was before (see quickshare.go); or after classBusy of them, if it is still or they are
-// classPays times as large a part of all as a run is of the data. Until then a run would be mostly waste; that of sizes above classSmall bytes, of which there are more, still
+// run are live in the best-fit space; after classOften requests were served from there, if
+// these are one in classOneIn of all requests to the heap; after classBack of them, if the heap
+// is back where it was before (see quickshare.go); or after classBusy of them, if it is still
+// or they are classPays times as large a part of all as a run is of the data. Until then a run
+// would be mostly waste; that of sizes above classSmall bytes, of which there are more, still
 // would, so that classFullLarge times the slots have to be live. Blocks that are smaller than a
 // span can be have runs from the first one on.
 //
