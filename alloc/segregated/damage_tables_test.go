@@ -15,55 +15,57 @@ import (
 // leads Free before the rows of the data, where memory that is only reserved cannot be
 // read; what lies there is committed, whatever the size of the region.
 func TestDamagedKindAtTheStart(t *testing.T) {
-	for _, size := range []int{512 << 10, 2 << 20, 3 << 20, 64 << 20, 200<<20 + 1<<14, 1 << 30} {
-		t.Run(fmt.Sprintf("region=%d", size), func(t *testing.T) {
-			r, err := arena.Reserve(size, &arena.Options{Backing: arena.Sparse})
-			if err != nil {
-				t.Skip(err)
+	sizes := []int{512 << 10, 2 << 20, 3 << 20, 64 << 20, 200<<20 + 1<<14, 1 << 30}
+	inSparse(t, sizes, func(t *testing.T, r *arena.Region) {
+		h, err := New(r, nil)
+		require.NoError(t, err)
+		heat(t, h, 64)
+		for h.top-h.first < 128*unitGranules {
+			must(t, h, 64)
+		}
+		ci := uint16(h.classOf[64/granule])
+		first := h.first >> granuleBits
+		for u := first; u < first+runIndex; u++ {
+			was := h.kinds[u]
+			for i := range uint16(runIndex + 1) {
+				h.kinds[u] = ci<<8 | i
+				onlyFaults(t, func() { h.Free(h.mem[u<<unitShift:][:64:64]) })
 			}
-			defer r.Close()
-			h, err := New(r, nil)
-			require.NoError(t, err)
-			heat(t, h, 64)
-			for h.top-h.first < 128*unitGranules {
-				must(t, h, 64)
-			}
-			ci := uint16(h.classOf[64/granule])
-			first := h.first >> granuleBits
-			for u := first; u < first+runIndex; u++ {
-				was := h.kinds[u]
-				for i := range uint16(runIndex + 1) {
-					h.kinds[u] = ci<<8 | i
-					onlyFaults(t, func() { h.Free(h.mem[u<<unitShift:][:64:64]) })
-				}
-				h.kinds[u] = was
-			}
-		})
-	}
+			h.kinds[u] = was
+		}
+	})
 }
 
 // TestDamagedKindOfShared: the same of a Shared, whose words lie behind the rows.
 func TestDamagedKindOfShared(t *testing.T) {
-	for _, size := range []int{1 << 20, 3 << 19, 2 << 20, 3 << 20, 64 << 20} {
+	sizes := []int{1 << 20, 3 << 19, 2 << 20, 3 << 20, 64 << 20}
+	inSparse(t, sizes, func(t *testing.T, r *arena.Region) {
+		s, err := NewShared(r, nil)
+		require.NoError(t, err)
+		must(t, s, 40)
+		for u := s.h.first >> granuleBits; u < s.h.first>>granuleBits+8; u++ {
+			was := s.h.kinds[u]
+			for _, k := range []uint16{runIndex, 1<<8 | runIndex, maxClasses<<8 | runIndex, 5 << 8} {
+				s.h.kinds[u] = k
+				b := s.h.mem[u<<unitShift:][:16:16]
+				onlyFaults(t, func() { s.Free(b) })
+				onlyFaults(t, func() { _, _ = s.Realloc(b, 40) })
+			}
+			s.h.kinds[u] = was
+		}
+	})
+}
+
+// inSparse runs f in regions of these sizes, where memory that is not committed cannot be read.
+func inSparse(t *testing.T, sizes []int, f func(t *testing.T, r *arena.Region)) {
+	for _, size := range sizes {
 		t.Run(fmt.Sprintf("region=%d", size), func(t *testing.T) {
 			r, err := arena.Reserve(size, &arena.Options{Backing: arena.Sparse})
 			if err != nil {
 				t.Skip(err)
 			}
 			defer r.Close()
-			s, err := NewShared(r, nil)
-			require.NoError(t, err)
-			must(t, s, 40)
-			for u := s.h.first >> granuleBits; u < s.h.first>>granuleBits+8; u++ {
-				was := s.h.kinds[u]
-				for _, k := range []uint16{runIndex, 1<<8 | runIndex, maxClasses<<8 | runIndex, 5 << 8} {
-					s.h.kinds[u] = k
-					b := s.h.mem[u<<unitShift:][:16:16]
-					onlyFaults(t, func() { s.Free(b) })
-					onlyFaults(t, func() { _, _ = s.Realloc(b, 40) })
-				}
-				s.h.kinds[u] = was
-			}
+			f(t, r)
 		})
 	}
 }

@@ -60,14 +60,11 @@ func NewShared(r *arena.Region, o *Options) (*Shared, error) {
 	}
 	s := &Shared{own: r == nil, serial: opts.Sink != nil || opts.ZeroOnFree || opts.Mode != Fast || opts.ProfileRate > 0}
 	central := opts
+	var runs *Shared // whose runs are in the central heap
 	if !s.serial {
-		central.Classes = []int{}
+		central.Classes, runs = []int{}, s
 	}
-	words := s
-	if s.serial {
-		words = nil
-	}
-	if s.h, err = newHeap(r, central, words); err != nil {
+	if s.h, err = newHeap(r, central, runs); err != nil {
 		return nil, err
 	}
 	if err := s.start(opts); err != nil {
