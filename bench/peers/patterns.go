@@ -79,16 +79,19 @@ func randomOrder(a alloc.Allocator, count, rounds int, report func(string, float
 
 const (
 	larsonBlocks = 1000
-	larsonRounds = 20
+	larsonTurn   = 500_000 // operations on an array before another goroutine has it
+	larsonTurns  = 20                 // at least, of fewer operations then
 )
 
 // larson has each goroutine free a random block of an array and allocate
-// another in its place; arrays move on to the next goroutine after every round,
+// another in its place; arrays move on to the next goroutine after every turn,
 // so that blocks are freed by others than allocated them. One operation is a
-// free and a malloc.
+// free and a malloc. (Larson, Krishnan: Memory allocation for long-running server
+// applications, ISMM 1998; with as many operations a turn as its usual arguments give.)
 func larson(c *crowd, threads, ops int, report func(string, float64)) {
 	arrays := make([]larsonArray, threads)
 	per := ops / threads
+	turns := max(per/larsonTurn, larsonTurns)
 	for range 5 {
 		var all sync.WaitGroup
 		bar := barrier{n: int32(threads)}
@@ -99,8 +102,8 @@ func larson(c *crowd, threads, ops int, report func(string, float64)) {
 				a := c.each()
 				defer c.left(a)
 				bar.wait()
-				for round := range larsonRounds {
-					r = arrays[(self+round)%threads].churn(a, r, per/larsonRounds)
+				for turn := range turns {
+					r = arrays[(self+turn)%threads].churn(a, r, per/turns)
 					bar.wait()
 				}
 			})
@@ -116,7 +119,7 @@ type larsonArray struct {
 	size [larsonBlocks]uint16
 }
 
-// churn is what one goroutine does with the array in one round.
+// churn is what one goroutine does with the array in one turn.
 func (w *larsonArray) churn(a alloc.Allocator, r rng, n int) rng {
 	at, sizes := &w.at, &w.size
 	for ; n > 0; n-- {

@@ -40,7 +40,7 @@ func TestRoundsMeasureEveryPeer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts a process for every figure")
 	}
-	r := Rounds{Peers: Known(), Traces: []string{"git-log"}, Rounds: 1, Reps: 1, Quick: true}
+	r := Rounds{Peers: Known(), Traces: []string{"git-log"}, Rounds: 1, Reps: 1, Quick: true, threaded: 200_000}
 	f, err := r.Run(context.Background())
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package peers
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	_ "embed"
 	"errors"
@@ -41,16 +42,21 @@ func (f Figures) keepLeast(measure, trace, peer string, v float64) {
 type Rounds struct {
 	Peers  []Peer
 	Traces []string
-	Rounds int // of the times; memory is measured in the first
-	Reps   int // warm passes in each process
-	Quick  bool
+	Rounds int  // of the times; memory is measured in the first
+	Reps   int  // warm passes in each process
+	Quick  bool // a twentieth of the operations of patterns with one thread
 	// Step, if not nil, is told what is under way.
 	Step func(done, total int, what string)
 
 	dir      string // programs and the C replayer
 	self     string
 	programs map[string]string
+	threaded int // operations of the patterns with threads, threadedOps if 0
 }
+
+// threadedOps makes a run with threads last some tenths of a second: for the first hundredth or
+// more the system may leave both on the processor where one woke the other.
+const threadedOps = 40_000_000
 
 // A job is one measurement in one process.
 type job struct {
@@ -168,9 +174,10 @@ func (r *Rounds) jobs() []job {
 	same("pair 64 B ns", "call", false, "pair", "64", strconv.Itoa(5_000_000/n))
 	same("pair 256 B ns", "call", false, "pair", "256", strconv.Itoa(5_000_000/n))
 	same("random frees ns", "call", false, "random", "10000", strconv.Itoa(max(100/n, 3)))
-	same("larson 1 ns", "op", true, "larson", "1", strconv.Itoa(4_000_000/n))
-	same("larson 2 ns", "op", true, "larson", "2", strconv.Itoa(4_000_000/n))
-	same("handover ns", "block", true, "handover", strconv.Itoa(2_000_000/n))
+	ops := cmp.Or(r.threaded, threadedOps)
+	same("larson 1 ns", "op", true, "larson", "1", strconv.Itoa(ops))
+	same("larson 2 ns", "op", true, "larson", "2", strconv.Itoa(ops))
+	same("handover ns", "block", true, "handover", strconv.Itoa(ops/4))
 	return out
 }
 

@@ -252,8 +252,8 @@ static void random_order(int count, int rounds) {
 }
 
 // larson: each thread owns an array of blocks, frees one at random and allocates
-// another in its place; arrays move on to the next thread after every round.
-enum { larson_blocks = 1000, larson_rounds = 20 };
+// another in its place; arrays move on to the next thread after every turn.
+enum { larson_blocks = 1000, larson_turn = 500000, larson_turns = 20 };
 static char *arrays[64][larson_blocks];
 static int threads;
 static long ops_per_thread;
@@ -274,10 +274,12 @@ static void meet(void) {
 static void *larson_thread(void *arg) {
   int self = (int)(intptr_t)arg;
   uint64_t state = 100 + self;
+  long turns = ops_per_thread / larson_turn;
+  if (turns < larson_turns) turns = larson_turns;
   meet();
-  for (int round = 0; round < larson_rounds; round++) {
-    char **mine = arrays[(self + round) % threads];
-    for (long i = 0; i < ops_per_thread / larson_rounds; i++) {
+  for (long turn = 0; turn < turns; turn++) {
+    char **mine = arrays[(self + turn) % threads];
+    for (long i = 0; i < ops_per_thread / turns; i++) {
       int k = next(&state) % larson_blocks;
       size_t size = 16 + next(&state) % 497;
       free(mine[k]);

@@ -33,7 +33,7 @@ func main() {
 		only   = flag.String("peers", "", "comma-separated `names`, all if empty")
 		rounds = flag.Int("rounds", 5, "interleaved rounds; the least time counts")
 		reps   = flag.Int("reps", 5, "warm passes in each process")
-		quick  = flag.Bool("quick", false, "a twentieth of the pattern operations")
+		quick  = flag.Bool("quick", false, "a twentieth of the operations of patterns with one thread")
 		asJSON = flag.Bool("json", false, "write the figures as JSON")
 		misuse = flag.Bool("misuse", false, "show what each allocator does about bad frees, and measure nothing")
 		detail = flag.Bool("traces", false, "print the figures of each trace, too")
