@@ -80,7 +80,7 @@ func randomOrder(a alloc.Allocator, count, rounds int, report func(string, float
 const (
 	larsonBlocks = 1000
 	larsonTurn   = 500_000 // operations on an array before another goroutine has it
-	larsonTurns  = 20                 // at least, of fewer operations then
+	larsonTurns  = 20      // at least, of fewer operations then
 )
 
 // larson has each goroutine free a random block of an array and allocate
