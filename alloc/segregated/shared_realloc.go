@@ -45,7 +45,7 @@ func (s *Shared) realloc(b []byte, size, align int, o *shard) ([]byte, error) {
 	case size < 0:
 		return nil, &alloc.Fault{Op: "realloc", Size: size, Err: alloc.ErrSize}
 	case size == 0:
-		s.Free(b)
+		s.freeFor(b, o)
 		return nil, nil
 	case uintptr(size) <= p.c.size && uintptr(size) > p.c.size/2 && addrOf(b)&uintptr(align-1) == 0:
 		return s.slotAt(addrOf(b)-uintptr(s.base), size), nil
@@ -57,7 +57,7 @@ func (s *Shared) realloc(b []byte, size, align int, o *shard) ([]byte, error) {
 func (s *Shared) reallocSpan(b []byte, size, align int, o *shard) ([]byte, error) {
 	if size == 0 {
 		s.spanUsable("realloc", b) // panics if b is not live
-		s.Free(b)
+		s.freeFor(b, o)
 		return nil, nil
 	}
 	old, done, err := s.resizeSpan(b, size, align)
@@ -117,10 +117,20 @@ func (s *Shared) moveBlock(b []byte, old, size, align int, o *shard) (to []byte,
 	freed := false
 	defer func() {
 		if !freed { // somebody has freed b meanwhile: the panic goes on
-			s.Free(to)
+			s.freeFor(to, o)
 		}
 	}()
-	s.Free(b)
+	s.freeFor(b, o)
 	freed = true
 	return to, nil
+}
+
+// freeFor is Free of b by the handle that o is the shard of, so that it need not take its own
+// bias away; if o is nil, by whoever calls.
+func (s *Shared) freeFor(b []byte, o *shard) {
+	if o != nil {
+		o.hands.Load().freeFar(b, nil)
+		return
+	}
+	s.Free(b)
 }
