@@ -145,6 +145,7 @@ func (c *checker) walk() {
 		switch {
 		case p.class == 0:
 			c.span(p)
+			c.spanWord(p)
 			c.noteSpan(p, prevFree, &t)
 		case c.shared != nil:
 			t.runs[p.class]++

@@ -30,7 +30,8 @@
 //     one at a time: the words of runs on which all agree (shared_word.go), fast
 //     paths (shared_unsafe.go, handle_unsafe.go), shards and their lists
 //     (shard.go, shard_move.go), frees without an atomic operation (bias.go),
-//     goroutines that are known by their stacks (shared_claim.go).
+//     goroutines that are known by their stacks (shared_claim.go), stocks of larger
+//     blocks (stock.go, stock_unsafe.go) and the words of these (shared_span.go).
 //
 // # One operation, step by step
 //
@@ -121,9 +122,17 @@
 //     all that has room, and the claim. So an idle shard keeps nothing while
 //     others work; [Shared.Trim] is for when nobody does.
 //
+// s.Malloc(5000) has no class. The size is rounded up to one of eight for each doubling, 5120; a goroutine
+// that has a claim takes the span that it has freed last of that size from its stock, and others
+// take the lock, as it does if it has none. Free finds the word of the span, which says that it is
+// live and how large; a compare-and-swap says that it is not, and the span goes to the stock. That
+// holds 128 KiB at first, and twice as much if it gives up spans that are missed soon after, up
+// to 2 MiB or a third of what is in use; what it has no room for goes to the best-fit space by
+// the dozen. Blocks of more than 256 KiB take the lock each time.
+//
 // There are claims on amd64 under Linux. A [Handle] is one for which the caller says
 // that no two goroutines use it at a time: it takes slots by plain writes on all
-// systems, and on amd64 under Linux it frees by them, too.
+// systems, and on amd64 under Linux it frees by them, too. It has a stock on all.
 //
 // # The memory picture
 //
@@ -145,15 +154,17 @@
 //	        used, from the              free, from      in a quick list,
 //	        third granule on            the first on    from the second on
 //
-// A [Shared] has a table more, of 16 bytes a unit, with words of its runs that say themselves
+// A [Shared] has a table more, of 16 bytes a unit, with words of its runs and spans that say themselves
 // what they are, and what only it knows, the shards, lies on the Go heap:
 //
+//	span    101 │ live │ size │ start
 //	word    111 │ class │ held │ bias │ frees modulo 16 │ 49 slots
 //	next    111 │ 0 │ lends modulo 64 │ 49 slots that may be at hand or biased
 //	bound   111 │ class │ on its owner's list │ owner
 //
 //	shard          a word for each class:  run │ 32 slots at hand     lists of runs with room
 //	handle, claim  words for each class:   slots at hand, biased      lists of runs with room
+//	               buckets of spans that it has freed
 //
 // Blocks have no headers and are multiples of 16 bytes. The tables cost 10 bytes for each
 // 1024 of data, those of a Shared 26, touched only where there are blocks. What a user's
@@ -185,8 +196,8 @@
 //
 // A Shared holds a run of up to 49 slots or 32 KiB for each shard and class in use,
 // two for each claim or handle, of which pages that were never touched are not
-// resident; it has more classes than a Heap, from the first block on, since what has
-// no class takes the lock.
+// resident; it has more classes than a Heap, from the first block on, since spans of less than
+// 1 KiB would take the lock. Larger ones, of up to 256 KiB, are rounded up by 1/8 at most.
 // Small programs are tighter in a Heap. A goroutine that calls from depths of its
 // stack that are more than 2 KiB apart is taken for several; a block that passes from
 // one to another costs a compare-and-swap. Its check-and-free of a slot is exact

@@ -182,7 +182,7 @@ func (h *Heap) seek(op string, b []byte) uint64 {
 			if slot < 64 && h.units[run]&c.valid>>slot&1 != 0 && off == run<<unitShift+slot*uint64(c.size) {
 				return off
 			}
-		} else if off%granule == 0 && h.isUsed(off>>granuleShift) {
+		} else if off%granule == 0 && h.isLive(off>>granuleShift) {
 			return off
 		}
 	}
@@ -237,7 +237,7 @@ func (h *Heap) containing(off uint64) (alloc.Block, bool) {
 	if g == 0 {
 		return alloc.Block{}, false
 	}
-	return alloc.Block{Off: arena.Offset(g << granuleShift), Size: int(h.spanSize(g) << granuleShift), Used: h.isUsed(g)}, true
+	return alloc.Block{Off: arena.Offset(g << granuleShift), Size: int(h.spanSize(g) << granuleShift), Used: h.isLive(g)}, true
 }
 
 // spanAt returns the start of the span that covers granule g, or 0.

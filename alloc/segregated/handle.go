@@ -20,8 +20,8 @@ type Handle struct {
 }
 
 // Handle returns a handle for one goroutine at a time. Close it when it is not
-// needed any more: what it has at hand, at most two runs of each class and its
-// lists, goes back then. Handles cost some KiB each and need no limit of their
+// needed any more: what it has at hand, at most two runs of each class, its lists and
+// its stock, goes back then. Handles cost some 20 KiB each and need no limit of their
 // number. One of a closed heap has nothing to give.
 func (s *Shared) Handle() *Handle {
 	s.reg.Lock()
@@ -45,16 +45,30 @@ func (s *Shared) Handle() *Handle {
 	defer o.mu.Unlock()
 	o.beginBias(&h.hands)
 	o.hands.Store(&h.hands)
+	s.stocks.Add(1)
+	h.stock.resize(s.stockMay())
+	h.openStock()
 	return h
+}
+
+// mallocBig is Malloc for sizes that never have a class.
+func (h *Handle) mallocBig(size int) ([]byte, error) {
+	if h.closed {
+		return nil, h.refusal("malloc")
+	}
+	return h.mallocLarge("malloc", size, nil)
 }
 
 // mallocSlow is Malloc when there is no slot at hand.
 func (h *Handle) mallocSlow(size int) ([]byte, error) {
+	if !h.s.hasClass(size) {
+		return h.mallocBig(size)
+	}
 	h.fences.Add(1)
 	if h.closed {
 		return nil, h.refusal("malloc")
 	}
-	if h.s.hasClass(size) && !h.s.stopped.Load() {
+	if !h.s.stopped.Load() {
 		c := h.s.classFor(size)
 		now, hd := h.now[c.size/granule], h.other[c.size/granule]
 		bias := now.run != 0 && h.o.mayBias()
@@ -144,7 +158,10 @@ func (h *Handle) Close() error {
 		t.mu.Unlock()
 	}
 	h.shut()
+	h.emptyStock()
+	s.stocks.Add(-1)
 	o.frees.Add(h.frees())
+	o.taken += h.stock.takes()
 	o.hands.Store(nil)
 	o.closed = true
 	s.idle = append(s.idle, o)

@@ -53,6 +53,7 @@ type hands struct {
 	_          [64]byte
 	fences     atomic.Uint64 // how often its goroutine was seen between two frees: see passesFence
 	_          [56]byte
+	stock      stock
 }
 
 // handIndex is how many sizes in granules are told apart: a power of two, so that Free
@@ -70,9 +71,10 @@ func (hs *hands) setHands(s *Shared, o *shard) {
 	}
 }
 
-// shut lets nobody take slots of the hands, or free any by plain writes. If another
+// shut lets nobody take slots of the hands, or free any by plain writes, or use the stock. If another
 // goroutine may be at that, retract has to come before.
 func (hs *hands) shut() {
+	hs.stock.setOpen(0)
 	for hd := range hs.all() {
 		hd.setMode(handShut)
 	}
@@ -191,8 +193,9 @@ func (h *Handle) Malloc(size int) ([]byte, error) {
 			// SAFETY: the slot is free, lent to this handle, and holds size bytes.
 			return bytesAt(unsafe.Add(hd.slots, uintptr(bits.TrailingZeros64(a))*uintptr(hd.size)), size), nil
 		}
+		return h.mallocSlow(size)
 	}
-	return h.mallocSlow(size)
+	return h.mallocBig(size)
 }
 
 // Free is [Shared.Free]: b may come from any handle of the heap, or from the
@@ -207,6 +210,10 @@ func (h *Handle) Malloc(size int) ([]byte, error) {
 //
 //go:nosplit
 func (h *Handle) Free(b []byte) {
+	if cap(b) > MaxClass {
+		h.freeLarge(b, nil)
+		return
+	}
 	if canBias {
 		h.turn = 1
 		hd := h.now[(uint(cap(b))+granule-1)/granule%handIndex]

@@ -33,6 +33,7 @@ type shard struct {
 	empties int    // of these, those that were seen empty and are listed
 	calls   uint64 // refills
 	seen    uint64 // calls and frees at the last visit
+	taken   uint64 // spans that those whose hands there were have taken out of their stocks
 	_       [64]byte
 }
 

@@ -55,7 +55,7 @@ const visitEvery = 64
 func (v *shard) isIdle() bool {
 	used := v.calls
 	if hs := v.hands.Load(); hs != nil {
-		used += hs.frees()
+		used += hs.frees() + hs.stock.takes()
 	}
 	idle := used == v.seen
 	v.seen = used

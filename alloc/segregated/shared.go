@@ -13,9 +13,10 @@ import (
 
 // A Shared is a heap for many goroutines: any of them may call it at any time,
 // and free what another allocated. It scales with cores for sizes up to the
-// largest class; larger blocks, aligned ones and new runs come from one best-fit
-// space under a lock. See [Handle] for what is faster still, and the same on all
-// systems.
+// largest class, and up to 256 KiB where a goroutine that calls often, or a
+// [Handle], keeps what it has freed in a stock of its own. Other blocks, aligned ones
+// and new runs come from one best-fit space under a lock. A Handle is faster still, and
+// the same on all systems.
 //
 // Every method is safe for concurrent use. Those that look at the whole heap,
 // [Shared.Check], [Shared.Blocks], [Shared.Stats] and [Shared.Trim], stop
@@ -41,6 +42,8 @@ type Shared struct {
 	desks  []*shard                // as many, for claims
 	reg    sync.Mutex              // guards the change of owners, idle and claims; taken first
 	idle   []*shard                // of handles that were closed
+	left   uint64                  // spans that were in stocks at Close
+	stocks atomic.Int32            // handles that are open, and claims
 	turn   atomic.Uint32           // whom the next visit is to
 	tries  [numSeats]atomic.Uint64 // how often who has asked for a run, see wantsClaim
 	desk   int                     // desk that is looked at when all are taken
@@ -152,6 +155,7 @@ func (s *Shared) stop() {
 			o.cur[ci].Store(0)
 		}
 		if hs := o.hands.Load(); hs != nil {
+			hs.stock.setOpen(0)
 			for hd := range hs.all() {
 				hd.stop()
 			}
@@ -208,6 +212,7 @@ func (s *Shared) Close() error {
 	first, reached := int(h.hdr.first)<<granuleShift, h.reached()
 	if !s.serial {
 		h.own = false // closeLater does that
+		s.left = s.countStocked()
 	}
 	err := h.Close()
 	s.closed.Store(true)

@@ -120,5 +120,6 @@ func (s *Shared) dirtySpan(total int) (off, end, dirty uint64, restored gap, err
 	if off, err = s.h.malloc("calloc", total); err != nil {
 		return 0, 0, 0, gap{}, err
 	}
+	s.noteSpan(off)
 	return off, off + uint64(s.h.usable(off)), dirty, s.h.restored, nil
 }

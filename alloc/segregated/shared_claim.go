@@ -113,6 +113,9 @@ func (s *Shared) makeClaim(here *byte) {
 	o.beginBias(&k.hands)
 	o.claim = k
 	o.hands.Store(&k.hands)
+	s.stocks.Add(1)
+	k.stock.resize(s.stockMay())
+	k.openStock()
 	s.setClaim(place, k)
 }
 
@@ -144,9 +147,10 @@ func (s *Shared) freeDesk() *shard {
 	return nil
 }
 
-// withdraw takes all runs out of the hands of a desk's claim, and leaves them shut.
-// The desk's mutex is held, and so nobody is at work on the claim but by the small paths.
-func (s *Shared) withdraw(o *shard) {
+// withdraw takes all runs out of the hands of a desk's claim, and all spans, and leaves them shut;
+// it returns how many spans there were. The desk's mutex is held, and so nobody is at work on the
+// claim but by the small paths.
+func (s *Shared) withdraw(o *shard) (spans int) {
 	hs := &o.claim.hands
 	s.retract(hs)
 	hs.shut()
@@ -154,6 +158,7 @@ func (s *Shared) withdraw(o *shard) {
 	for ci := range s.classes {
 		s.giveBackAll(o, &s.classes[ci])
 	}
+	return hs.emptyStock()
 }
 
 // endClaim takes the claim from a desk, whose mutex is held. What it has on its
@@ -166,6 +171,8 @@ func (s *Shared) endClaim(o *shard) {
 		s.setClaim(k.home, s.nobody)
 	}
 	o.frees.Add(k.frees())
+	o.taken += k.stock.takes()
+	s.stocks.Add(-1)
 	o.hands.Store(nil)
 	o.claim = nil
 }

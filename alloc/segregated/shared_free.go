@@ -216,8 +216,16 @@ func (s *Shared) freeSpan(b []byte) bool {
 	if !s.serial && !s.h.refused() && s.hasRunAt(off) {
 		return false
 	}
-	s.h.Free(b)
+	s.freeCentral(b, off)
 	return true
+}
+
+// freeCentral frees b, at offset off, which is no slot. s.mu is held.
+func (s *Shared) freeCentral(b []byte, off uintptr) {
+	if off-s.first < s.reach.Load() && off%granule == 0 && !s.claimSpan(off) {
+		panic(s.h.classify("free", b, uint64(off)))
+	}
+	s.h.Free(b)
 }
 
 // freeOnce frees b if it is no slot, or tries to if it is one.
@@ -237,7 +245,7 @@ func (s *Shared) freeOnce(b []byte) (p place, v verdict) {
 			return p, s.release(p)
 		}
 	}
-	s.h.Free(b)
+	s.freeCentral(b, off)
 	return place{}, freed
 }
 

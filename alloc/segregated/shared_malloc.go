@@ -10,9 +10,12 @@ import (
 // quicker, for sizes without a class, and when every call has to come here; here
 // is a variable of the caller's.
 func (s *Shared) mallocSlow(op string, size int, here *byte) ([]byte, error) {
+	if !s.hasClass(size) {
+		return s.handsFor(here).mallocLarge(op, size, here)
+	}
 	at := seat()
 	o := s.seats[at].Load()
-	if s.hasClass(size) && !s.stopped.Load() {
+	if !s.stopped.Load() {
 		c := s.classFor(size)
 		if s.isClaimed(here) {
 			if b := s.mallocClaimed(c, size, here); b != nil {
@@ -32,6 +35,19 @@ func (s *Shared) mallocSlow(op string, size int, here *byte) ([]byte, error) {
 	return s.malloc(op, size, o)
 }
 
+// handsFor returns those of the claim of the caller, whose variable here is, or nobody's.
+func (s *Shared) handsFor(here *byte) *hands {
+	if place := stackPlace(here); canClaim && !s.serial {
+		if k := s.claimAt(here); k.home == place {
+			return &k.hands
+		}
+		if s.wantsClaim(place) {
+			s.makeClaim(here)
+		}
+	}
+	return &s.nobody.hands
+}
+
 // hasClass reports whether blocks of so many bytes are slots.
 func (s *Shared) hasClass(size int) bool { return uintptr(size) <= s.maxSize && s.maxSize != 0 }
 
@@ -47,7 +63,10 @@ func (s *Shared) malloc(op string, size int, o *shard) ([]byte, error) {
 		var here byte
 		return s.mallocSlow(op, size, &here)
 	}
-	if s.hasClass(size) && !s.stopped.Load() {
+	switch hs := o.hands.Load(); {
+	case !s.hasClass(size) && hs != nil:
+		return hs.mallocLarge(op, size, nil)
+	case s.hasClass(size) && !s.stopped.Load():
 		c := s.classFor(size)
 		for range 2 {
 			if b := s.mallocSlot(o, c, size); b != nil {
@@ -91,8 +110,8 @@ func (s *Shared) relieve(o *shard, c *sharedClass) bool {
 	return dropped > 0 || o.lists[c.index].len() > 0
 }
 
-// reclaim gives the empty runs of all owners back to the best-fit space and
-// returns how many there were.
+// reclaim gives the empty runs of all owners back to the best-fit space, and the stocks of claims, and
+// returns how many runs and spans there were.
 func (s *Shared) reclaim() (dropped int) {
 	for _, o := range *s.owners.Load() {
 		o.mu.Lock()
@@ -101,7 +120,7 @@ func (s *Shared) reclaim() (dropped int) {
 			s.retire(o, &s.classes[ci])
 		}
 		if o.claim != nil {
-			s.withdraw(o)
+			dropped += s.withdraw(o)
 		}
 		s.dropEmpty(o, 1)
 		dropped += before - o.runs
@@ -138,7 +157,7 @@ func (s *Shared) spanOnce(op string, size, align int) ([]byte, error) {
 	} else {
 		var off uint64
 		if off, err = s.h.mallocAligned(op, size, align); err == nil {
-			return s.h.block(off, size), nil
+			b = s.h.block(off, size)
 		}
 	}
 	if err != nil {
@@ -147,6 +166,7 @@ func (s *Shared) spanOnce(op string, size, align int) ([]byte, error) {
 		}
 		return nil, err
 	}
+	s.noteSpan(uint64(addrOf(b) - uintptr(s.base)))
 	return b[:size:size], nil
 }
 

@@ -37,6 +37,12 @@ func (s *Shared) realloc(b []byte, size, align int, o *shard) ([]byte, error) {
 	case s.closed.Load():
 		return nil, &alloc.Fault{Op: "realloc", Err: alloc.ErrClosed}
 	}
+	if old := s.liveSize(b); old != 0 {
+		if s.staysLarge(old, size) && addrOf(b)&uintptr(align-1) == 0 {
+			return s.slotAt(addrOf(b)-uintptr(s.base), size), nil
+		}
+		return s.reallocSpan(b, size, align, o)
+	}
 	p, ok := s.find(b)
 	if !ok {
 		return s.reallocSpan(b, size, align, o)
@@ -51,6 +57,13 @@ func (s *Shared) realloc(b []byte, size, align int, o *shard) ([]byte, error) {
 		return s.slotAt(addrOf(b)-uintptr(s.base), size), nil
 	}
 	return s.moveBlock(b, int(p.c.size), size, align, o)
+}
+
+// staysLarge reports whether a span of so many granules stays the place of a block that is to have size
+// bytes: if no smaller size of stocks will do.
+func (s *Shared) staysLarge(old uint64, size int) bool {
+	n := spanFor(size)
+	return size > 0 && !s.hasClass(size) && n <= old && old-n <= max(keptSlack(n), old/8)
 }
 
 // reallocSpan is realloc for a block that is no slot.
@@ -84,6 +97,22 @@ func (s *Shared) resizeSpan(b []byte, size, align int) (old int, done []byte, er
 		panic(s.classifySlot("realloc", b, p))
 	}
 	h.locate("realloc", b)
+	if !s.claimSpan(uintptr(off)) { // somebody has just freed it
+		panic(h.classify("realloc", b, off))
+	}
+	old, done, err = s.resizeClaimed(b, off, size, align)
+	if !h.refused() {
+		if done != nil {
+			off = uint64(addrOf(done) - uintptr(s.base))
+		}
+		s.noteSpan(off)
+	}
+	return old, done, err
+}
+
+// resizeClaimed is resizeSpan for a live block at offset off that nobody frees meanwhile. s.mu is held.
+func (s *Shared) resizeClaimed(b []byte, off uint64, size, align int) (old int, done []byte, err error) {
+	h := s.h
 	old = h.usable(off)
 	switch {
 	case size < 0:

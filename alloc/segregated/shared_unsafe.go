@@ -49,7 +49,7 @@ func seat() uintptr {
 // Malloc returns a block of size bytes with unspecified contents, as
 // [Heap.Malloc] does. Any goroutine may call it and any may free the block.
 // It waits for nobody but for one call in some dozens, and but for sizes above
-// the largest class, which take a lock.
+// the largest class, which take a lock if the goroutine has none in stock.
 //
 //go:nosplit
 func (s *Shared) Malloc(size int) ([]byte, error) {
@@ -97,6 +97,10 @@ func (s *Shared) Free(b []byte) {
 		// SAFETY: addresses are compared and used as an index only.
 		place := uintptr(unsafe.Pointer(&here)) >> stackShift
 		if k := s.claims[place%numSeats]; k.place == place {
+			if cap(b) > MaxClass {
+				k.freeLarge(b, &here)
+				return
+			}
 			k.turn = 1
 			hd := k.now[(uint(cap(b))+granule-1)/granule%handIndex]
 			slot := hd.slotOf(uintptr(unsafe.Pointer(unsafe.SliceData(b))))
@@ -136,6 +140,10 @@ func (hs *hands) freeFar(b []byte, here *byte) {
 		return
 	}
 	k := s.kindNow(off >> unitShift)
+	if k < kindRun {
+		hs.freeSpan(b, off, here)
+		return
+	}
 	c, run := &s.classes[k>>8%maxClasses], off>>unitShift-k&runIndex
 	if raceEnabled && hs.holding(k>>8, run) == nil {
 		hs.freeSlow(b) // the row may be a span's by now, and be written as such

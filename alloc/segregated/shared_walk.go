@@ -54,12 +54,15 @@ func (s *Shared) Stats() alloc.Stats {
 	}
 	var frees, live uint64
 	for _, o := range *s.owners.Load() {
-		frees += o.frees.Load()
+		frees += o.frees.Load() + o.taken
 		if hs := o.hands.Load(); hs != nil {
-			frees += hs.frees()
+			frees += hs.frees() + hs.stock.takes()
 		}
 	}
-	if !s.h.closed {
+	if s.h.closed {
+		st.Frees += s.left
+		st.LiveBlocks -= int(s.left)
+	} else {
 		for p := range s.h.pieces() {
 			if p.bad == "" && p.class != 0 {
 				w, _ := s.word(uintptr(p.g >> granuleBits))
@@ -122,6 +125,21 @@ func (c *checker) checkRun(p piece) {
 	c.owned[b&ownerMask]++
 	if b&listedBit != 0 {
 		c.listed[u] = b & ownerMask
+	}
+}
+
+// spanWord checks the word of a span, if the heap is a Shared's.
+func (c *checker) spanWord(p piece) {
+	if c.shared == nil {
+		return
+	}
+	w, _ := c.shared.word(uintptr(p.g >> granuleBits))
+	want := spanWord(0)
+	if p.used && isStockSize(p.n) {
+		want = liveSpan(p.g, p.n)
+	}
+	if got := spanWord(w); got != want && got != want.stocked() && (want != 0 || got.isOf(p.g)) {
+		c.report(4, "the word of the span %#x is %#x, want %#x", p.g<<granuleShift, got, want)
 	}
 }
 

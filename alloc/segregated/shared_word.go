@@ -179,8 +179,7 @@ func freeSlots(w uint64) int { return bits.OnesCount64(^w & slotMask) }
 func countOf(w uint64) uint64 { return w & countMask >> countShift }
 
 // SharedClasses returns the size classes that nil Options.Classes stands for in
-// [NewShared]: every multiple of 16 up to 512, of 64 up to 1024. What
-// is larger is allocated under a lock.
+// [NewShared]: every multiple of 16 up to 512, of 64 up to 1024.
 func SharedClasses() []int {
 	var c []int
 	for size := granule; size <= 512; size += granule {

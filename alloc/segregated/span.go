@@ -145,6 +145,11 @@ func (h *Heap) startsFree(g uint64) bool { return h.begins(asFree, g) }
 // isUsed reports whether a used span starts at g. It trusts nothing about g.
 func (h *Heap) isUsed(g uint64) bool { return g-h.first < h.top-h.first && h.begins(asUsed, g) }
 
+// isLive reports whether the used span that starts at g, if any, is somebody's block.
+func (h *Heap) isLive(g uint64) bool {
+	return h.isUsed(g) && (h.shared == nil || !h.shared.isStocked(g))
+}
+
 // begins reports whether a span of that kind starts at g, a granule between the first and the
 // top.
 func (h *Heap) begins(as, g uint64) bool {

@@ -38,6 +38,10 @@ func (h *Heap) Stats() (s alloc.Stats) {
 		switch {
 		case p.class != 0:
 			h.addRun(&s, p)
+		case p.stocked:
+			s.FreeBlocks++
+			s.LiveBlocks--
+			s.Frees++
 		case p.used:
 			s.Live += int(p.n << granuleShift)
 		default:

@@ -32,7 +32,7 @@ func (h *Heap) Blocks() iter.Seq[alloc.Block] {
 		}()
 		for p := range h.pieces() {
 			if p.class == 0 {
-				if !yield(alloc.Block{Off: offset(p.g << granuleShift), Size: int(p.n << granuleShift), Used: p.used}) {
+				if !yield(alloc.Block{Off: offset(p.g << granuleShift), Size: int(p.n << granuleShift), Used: p.used && !p.stocked}) {
 					return
 				}
 				continue
@@ -73,6 +73,8 @@ type piece struct {
 	used  bool   // of a span
 	quick bool   // of a free span: it is in a quick list, or to be joined later
 	bad   string // why the walk ends here, if it does
+
+	stocked bool // of a used span of a Shared: it is nobody's block
 }
 
 // pieces walks spans and runs from the first granule to the top. A damaged
@@ -114,6 +116,7 @@ func (h *Heap) pieceAt(g uint64) piece {
 	if p.n == 0 {
 		p.bad = "has no end"
 	}
+	p.stocked = p.used && !h.isLive(g)
 	return p
 }
 

@@ -1,0 +1,216 @@
+package segregated
+
+import (
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+func TestStockSizes(t *testing.T) {
+	for n := uint64(stockFirst); n <= stockMax; n++ {
+		i := stockBin(n)
+		require.Less(t, i, uint(stockBuckets))
+		require.LessOrEqual(t, stockSize(i), n)
+		if n < stockMax {
+			require.Greater(t, stockSize(i+1), n)
+		}
+		up := stockSize(stockBin(n-1) + 1)
+		require.True(t, n <= up && up-n < max(n/8, 1)+1, "%d becomes %d", n, up)
+	}
+	require.False(t, isStockSize(stockFirst-1))
+	require.False(t, isStockSize(stockMax+1))
+	w := liveSpan(1<<40-1, stockMax)
+	require.True(t, w.isLiveAt(1<<40-1) && !w.isLiveAt(1<<40-2) && !w.stocked().isLiveAt(1<<40-1))
+	require.True(t, w.stocked().isOf(1<<40-1))
+	require.Equal(t, uint64(stockMax), w.size())
+	require.Equal(t, uint64(1<<40-1), w.stocked().start())
+}
+
+// TestStock: what a handle frees it gets again, and meanwhile it is nobody's block.
+func TestStock(t *testing.T) {
+	for _, b := range []arena.Backing{arena.GoHeap, arena.Mmap} {
+		t.Run(b.String(), func(t *testing.T) {
+			s := freshSharedIn(t, 64<<20, &arena.Options{Backing: b}, nil)
+			h := s.Handle()
+			p, q := must(t, h, 5000), must(t, s, 5000)
+			require.Equal(t, 5120, s.Usable(p))
+			h.Free(p)
+			require.Equal(t, uint64(5120>>granuleShift), h.stock.total)
+			require.Equal(t, 1, s.Stats().LiveBlocks)
+			require.Equal(t, 5120, s.Stats().Live)
+			require.NoError(t, s.Check())
+			for v := range s.Blocks() {
+				require.Equal(t, v.Used, uintptr(v.Off) == addrOf(q)-uintptr(s.base))
+			}
+			for name, bad := range map[string]func(){
+				"free":         func() { s.Free(p) },
+				"handle":       func() { h.Free(p) },
+				"cut":          func() { s.Free(p[:10:10]) },
+				"realloc":      func() { _, _ = s.Realloc(p, 10_000) },
+				"usable":       func() { s.Usable(p) },
+				"handle moves": func() { _, _ = h.Realloc(p, 10) },
+			} {
+				require.ErrorIs(t, alloc.Try(bad), alloc.ErrDoubleFree, name)
+			}
+			for _, at := range []int{1, 16, 64, 1024, 4096} {
+				require.ErrorIs(t, alloc.Try(func() { h.Free(q[at:]) }), alloc.ErrInvalidFree)
+			}
+			central := s.h.mallocs
+			again := must(t, h, 4700)
+			require.Equal(t, addrOf(p), addrOf(again))
+			require.Equal(t, central, s.h.mallocs, "the best-fit space was asked")
+			require.Equal(t, 2, s.Stats().LiveBlocks)
+			s.Free(again)
+			h.Free(q)
+			st := s.Stats()
+			require.Equal(t, [3]uint64{3, 3, 0}, [3]uint64{st.Mallocs, st.Frees, uint64(st.LiveBlocks)})
+			require.NoError(t, h.Close())
+			require.Zero(t, h.stock.total)
+			require.Equal(t, s.h.mallocs, s.h.frees, "spans are left")
+			require.Equal(t, st.Frees, s.Stats().Frees)
+			require.NoError(t, s.Check())
+			h = s.Handle()
+			h.Free(must(t, h, 5000))
+			require.NoError(t, s.Close())
+			st = s.Stats()
+			require.Equal(t, [3]uint64{4, 4, 0}, [3]uint64{st.Mallocs, st.Frees, uint64(st.LiveBlocks)})
+		})
+	}
+}
+
+// TestStockReallocs: a block that Realloc has changed goes where its size belongs.
+func TestStockReallocs(t *testing.T) {
+	s := freshSharedIn(t, 64<<20, nil, nil)
+	h := s.Handle()
+	b := must(t, h, 2000)
+	for _, size := range []int{3000, 70_000, 500_000, 40_000, 1100, 900, 300_000, 20_000} {
+		moved, err := h.Realloc(b, size)
+		require.NoError(t, err)
+		b = moved
+		require.GreaterOrEqual(t, s.Usable(b), size)
+		require.NoError(t, s.Check())
+		require.Equal(t, 1, s.Stats().LiveBlocks)
+	}
+	h.Free(b)
+	a, err := h.MallocAligned(5000, 4096)
+	require.NoError(t, err)
+	h.Free(a)
+	z := must(t, h, 1<<20)
+	h.Free(z)
+	require.NoError(t, s.Check())
+	require.Zero(t, s.Stats().LiveBlocks)
+}
+
+// TestStockGivesUp: a stock that may not hold more gives to others what it holds, and so
+// does one without memory, and one that nobody uses any more.
+func TestStockGivesUp(t *testing.T) {
+	s := freshSharedIn(t, 16<<20, nil, nil)
+	h := s.Handle()
+	r := rand.New(rand.NewPCG(1, 2))
+	for range 50 {
+		var live [][]byte
+		for range 100 {
+			live = append(live, must(t, h, 1100+r.IntN(60_000)))
+		}
+		for _, b := range live {
+			h.Free(b)
+			require.LessOrEqual(t, h.stock.total, max(h.stock.most, stockLeast))
+		}
+	}
+	require.NotZero(t, h.stock.total)
+	require.NoError(t, s.Check())
+	kept := h.stock.total
+	for size := 8 << 20; size > 1<<10; size /= 2 {
+		for {
+			if _, err := h.Malloc(size); err != nil {
+				require.ErrorIs(t, err, alloc.ErrNoMemory)
+				break
+			}
+		}
+	}
+	require.Less(t, h.stock.total, max(kept, 1))
+	require.NoError(t, s.Check())
+
+	s = claimed(t)
+	inPlace(t, func() {
+		k := earn(t, s)
+		b := must(t, s, 10_000)
+		s.Free(b)
+		require.NotZero(t, k.stock.total)
+		require.ErrorIs(t, alloc.Try(func() { s.Free(b) }), alloc.ErrDoubleFree)
+		s.Trim()
+		require.Zero(t, k.stock.total)
+		require.Equal(t, s.h.hdr.first, s.h.top, "spans are left")
+		s.Free(must(t, s, 10_000))
+		s.Free(must(t, s, 10_000))
+		require.True(t, k == s.nobody || k.stock.isOpen(), "the stock stays shut")
+	})
+}
+
+// TestStockRace: of goroutines that free one block at the same time one succeeds, whatever
+// stock it goes to, and no block is somebody's twice.
+func TestStockRace(t *testing.T) {
+	const users, rounds = 4, 300
+	s := freshSharedIn(t, 64<<20, &arena.Options{Backing: arena.GoHeap}, nil)
+	var owner sync.Map
+	for round := range rounds {
+		blocks := make([][]byte, 20)
+		for i := range blocks {
+			blocks[i] = must(t, s, 1100+i*700)
+			_, twice := owner.Swap(addrOf(blocks[i]), round)
+			require.False(t, twice, "a block was handed out twice")
+		}
+		for _, b := range blocks {
+			owner.Delete(addrOf(b))
+		}
+		var freed, faults atomic.Int32
+		var all sync.WaitGroup
+		for i := range users {
+			all.Go(func() {
+				free := s.Free
+				if i%2 == 0 {
+					h := s.Handle()
+					defer h.Close()
+					free = h.Free
+				}
+				for _, b := range blocks {
+					if err := alloc.Try(func() { free(b) }); err == nil {
+						freed.Add(1)
+					} else {
+						faults.Add(1)
+					}
+				}
+			})
+		}
+		all.Wait()
+		require.Equal(t, int32(len(blocks)), freed.Load())
+		require.Equal(t, int32(len(blocks)*(users-1)), faults.Load())
+		if round%50 == 0 {
+			require.NoError(t, s.Check())
+			require.Zero(t, s.Stats().LiveBlocks)
+		}
+	}
+}
+
+// TestStockDamage: damage of what a stock refers to is found, and ends the heap.
+func TestStockDamage(t *testing.T) {
+	s := freshSharedIn(t, 64<<20, nil, nil)
+	h := s.Handle()
+	p, q := must(t, h, 5000), must(t, h, 5000)
+	off := addrOf(p) - uintptr(s.base)
+	w, at := s.word(off >> unitShift)
+	*at = w ^ 1<<spanSizeShift
+	require.ErrorContains(t, s.Check(), "word of the span")
+	*at = w
+	h.Free(p)
+	*s.h.rowOf(uint64(off >> granuleShift)) = 0
+	require.NoError(t, alloc.Try(func() { require.NoError(t, h.Close()) }))
+	require.ErrorIs(t, s.Check(), alloc.ErrCorrupt)
+	require.ErrorIs(t, alloc.Try(func() { s.Free(q) }), alloc.ErrCorrupt)
+}
