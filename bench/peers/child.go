@@ -80,9 +80,10 @@ func Child(w io.Writer, name string, args []string) error {
 	if err != nil {
 		return err
 	}
-	if args[0] == "larson" {
-		larson(c, number(1), number(2), report)
-	} else {
+	switch args[0] {
+	case "larson", "large":
+		larson(c, number(1), number(2), args[0] == "large", report)
+	default:
 		handover(c, number(1), report)
 	}
 	return nil

@@ -16,6 +16,9 @@ func (r *rng) next() uint32 {
 	return uint32(*r >> 33)
 }
 
+// below returns a number below n, without a division.
+func (r *rng) below(n uint32) uint32 { return uint32(uint64(r.next()) * uint64(n) >> 31) }
+
 // mixed returns sizes as programs ask for them: mostly small, a few large.
 func (r *rng) mixed() int {
 	switch class := r.next() % 100; {
@@ -78,7 +81,7 @@ func randomOrder(a alloc.Allocator, count, rounds int, report func(string, float
 }
 
 const (
-	larsonBlocks = 1000
+	larsonBlocks = 1000    // for each goroutine; a fifth of large ones
 	larsonTurn   = 500_000 // operations on an array before another goroutine has it
 	larsonTurns  = 20      // at least, of fewer operations then
 )
@@ -88,8 +91,16 @@ const (
 // so that blocks are freed by others than allocated them. One operation is a
 // free and a malloc. (Larson, Krishnan: Memory allocation for long-running server
 // applications, ISMM 1998; with as many operations a turn as its usual arguments give.)
-func larson(c *crowd, threads, ops int, report func(string, float64)) {
+//
+// Blocks have 16 to 512 bytes, or, if they are to be large, 1040 to 9039.
+func larson(c *crowd, threads, ops int, large bool, report func(string, float64)) {
 	arrays := make([]larsonArray, threads)
+	for i := range arrays {
+		w := &arrays[i]
+		if w.blocks, w.least, w.sizes = larsonBlocks, 16, 497; large {
+			w.blocks, w.least, w.sizes = larsonBlocks/5, 1040, 8000
+		}
+	}
 	per := ops / threads
 	turns := max(per/larsonTurn, larsonTurns)
 	for range 5 {
@@ -115,6 +126,8 @@ func larson(c *crowd, threads, ops int, report func(string, float64)) {
 
 // larsonArray is what moves from one goroutine to the next.
 type larsonArray struct {
+	blocks, least, sizes uint32
+
 	at   [larsonBlocks]*byte
 	size [larsonBlocks]uint16
 }
@@ -123,7 +136,7 @@ type larsonArray struct {
 func (w *larsonArray) churn(a alloc.Allocator, r rng, n int) rng {
 	at, sizes := &w.at, &w.size
 	for ; n > 0; n-- {
-		k, size := r.next()%larsonBlocks, 16+r.next()%497
+		k, size := r.below(w.blocks), w.least+r.below(w.sizes)
 		p, old := &at[k], sizes[k]
 		sizes[k] = uint16(size)
 		freeKept(a, *p, old)

@@ -52,7 +52,7 @@ func TestRoundsMeasureEveryPeer(t *testing.T) {
 				trace = "git-log"
 			}
 			v, ok := f[m][trace][p.Name]
-			threads := strings.HasPrefix(m, "larson") || strings.HasPrefix(m, "handover")
+			threads := strings.HasPrefix(m, "lar") || strings.HasPrefix(m, "handover")
 			if threads && p.Go != nil && p.Shared == nil {
 				continue
 			}

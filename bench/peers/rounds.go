@@ -177,13 +177,15 @@ func (r *Rounds) jobs() []job {
 	ops := cmp.Or(r.threaded, threadedOps)
 	same("larson 1 ns", "op", true, "larson", "1", strconv.Itoa(ops))
 	same("larson 2 ns", "op", true, "larson", "2", strconv.Itoa(ops))
+	same("large 1 ns", "op", true, "large", "1", strconv.Itoa(ops/4))
+	same("large 2 ns", "op", true, "large", "2", strconv.Itoa(ops/4))
 	same("handover ns", "block", true, "handover", strconv.Itoa(ops/4))
 	return out
 }
 
 // Measures lists the measures in the order of reports.
 func Measures() []string {
-	return []string{"warm ns/op", "cold ns/op", "peak util", "mean util", "pair 64 B ns", "pair 256 B ns", "random frees ns", "larson 1 ns", "larson 2 ns", "handover ns"}
+	return []string{"warm ns/op", "cold ns/op", "peak util", "mean util", "pair 64 B ns", "pair 256 B ns", "random frees ns", "larson 1 ns", "larson 2 ns", "large 1 ns", "large 2 ns", "handover ns"}
 }
 
 // measure runs one process and returns the least of each figure that it prints.

@@ -9,6 +9,7 @@
 //   creplay pair SIZE N           malloc and free of one block, N times
 //   creplay random COUNT ROUNDS   mixed blocks freed in random order
 //   creplay larson THREADS OPS    blocks that another thread freed or will free
+//   creplay large THREADS OPS     the same with blocks of 1 to 9 KiB
 //   creplay handover BLOCKS       one thread allocates, another frees
 //   creplay misuse KIND           double, interior, foreign
 //
@@ -221,6 +222,9 @@ static uint32_t next(uint64_t *state) {
   return *state >> 33;
 }
 
+// below returns a number below n, without a division.
+static uint32_t below(uint64_t *state, uint32_t n) { return (uint64_t)next(state) * n >> 31; }
+
 // mixed returns sizes as programs ask for them: mostly small, a few large.
 static size_t mixed(uint64_t *state) {
   uint32_t r = next(state), class = r % 100;
@@ -257,6 +261,7 @@ enum { larson_blocks = 1000, larson_turn = 500000, larson_turns = 20 };
 static char *arrays[64][larson_blocks];
 static int threads;
 static long ops_per_thread;
+static uint32_t larson_count = larson_blocks, larson_least = 16, larson_sizes = 497;
 static _Atomic int meet_here, meet_turn;
 
 // meet holds the threads until all have come. None sleeps: to wake it takes as long as
@@ -280,8 +285,8 @@ static void *larson_thread(void *arg) {
   for (long turn = 0; turn < turns; turn++) {
     char **mine = arrays[(self + turn) % threads];
     for (long i = 0; i < ops_per_thread / turns; i++) {
-      int k = next(&state) % larson_blocks;
-      size_t size = 16 + next(&state) % 497;
+      uint32_t k = below(&state, larson_count);
+      size_t size = larson_least + below(&state, larson_sizes);
       free(mine[k]);
       mine[k] = malloc(size);
       *mine[k] = 1;
@@ -386,6 +391,9 @@ int main(int argc, char **argv) {
   } else if (argc == 4 && strcmp(mode, "random") == 0) {
     random_order(atoi(argv[2]), atoi(argv[3]));
   } else if (argc == 4 && strcmp(mode, "larson") == 0) {
+    larson(atoi(argv[2]), atol(argv[3]));
+  } else if (argc == 4 && strcmp(mode, "large") == 0) {
+    larson_count = larson_blocks / 5, larson_least = 1040, larson_sizes = 8000;
     larson(atoi(argv[2]), atol(argv[3]));
   } else if (argc == 3 && strcmp(mode, "handover") == 0) {
     handover(atol(argv[2]));
