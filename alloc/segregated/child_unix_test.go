@@ -16,7 +16,7 @@ const haveChildren = true
 
 // runChild runs the death test of this name and exits.
 func runChild(name string) {
-	cases := map[string]func() error{"rlimit": underRlimit, "afterclose": afterClose, "maps": guardEverything, "persist": persistChild}
+	cases := map[string]func() error{"rlimit": underRlimit, "afterclose": afterClose, "maps": guardEverything, "persist": persistChild, "reopen": reopenChild}
 	if err := cases[name](); err != nil {
 		fmt.Println(err)
 		os.Exit(1)

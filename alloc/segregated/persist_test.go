@@ -436,6 +436,70 @@ func TestKilled(t *testing.T) {
 	}
 }
 
+// TestKilledInOpen: a process that opens a heap whose process was killed is killed as well,
+// at some moment of that. No block is lost, none appears, and none changes its size.
+func TestKilledInOpen(t *testing.T) {
+	rounds := 25
+	if *long {
+		rounds = 1000
+	}
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
+	path := filepath.Join(t.TempDir(), "heap")
+	r := fileRegion(t, path, 64<<20)
+	h, err := New(r, nil)
+	require.NoError(t, err)
+	l := list{h}
+	var spare [][]byte
+	for seq := range uint64(5000) {
+		require.NoError(t, l.push(seq+1, 24+rng.IntN(1<<rng.IntN(15))))
+		spare = append(spare, must(t, h, 1+rng.IntN(1<<rng.IntN(17))))
+	}
+	for _, b := range spare {
+		h.Free(b)
+	}
+	live := h.Stats()
+	require.NoError(t, r.Close())
+	for round := range rounds {
+		cmd := exec.Command(os.Args[0], "-segregated.child=reopen", "-segregated.file="+path)
+		out, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		_, err = out.Read(make([]byte, 1))
+		require.NoError(t, err)
+		time.Sleep(time.Duration(rng.IntN(5_000)) * time.Microsecond)
+		require.NoError(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+
+		r := fileRegion(t, path, 64<<20)
+		h, err := Open(r, nil)
+		require.NoError(t, err, "round %d", round)
+		require.NoError(t, h.Check())
+		seqs, err := list{h}.verify()
+		require.NoError(t, err, "round %d", round)
+		require.Len(t, seqs, 5000)
+		require.Equal(t, live.LiveBlocks, h.Stats().LiveBlocks)
+		require.Equal(t, live.Live, h.Stats().Live)
+		require.NoError(t, r.Close())
+	}
+}
+
+// reopenChild opens the heap in the file again and again, until it is killed.
+func reopenChild() error {
+	for {
+		r, err := arena.Reserve(64<<20, &arena.Options{Backing: arena.File, Path: *childFile})
+		if err != nil {
+			return err
+		}
+		fmt.Print("r")
+		if _, err := Open(r, nil); err != nil {
+			return err
+		}
+		if err := r.Close(); err != nil {
+			return err
+		}
+	}
+}
+
 // churnBlocks is how many blocks besides the list the child has at most.
 const churnBlocks = 8
 

@@ -22,6 +22,9 @@ import (
 // Everything else (lists, bins, counters, what was given back) is made anew. At
 // most the block of the call that was under way is lost: it may be live without
 // anybody knowing it, and [Heap.Blocks] lists it.
+//
+// A process may be killed while it rebuilds, too. So each row changes from what it was to
+// what says of runs and used spans the same, and is a readable one on the way.
 
 // stretch is a used span or a run as rebuild found it.
 type stretch struct {
@@ -39,11 +42,7 @@ func (h *Heap) rebuild() error {
 		return h.noMemory("open", int(past<<granuleShift))
 	}
 	h.unlinkLoose(found, loose, past)
-	for u := d.first >> granuleBits; u <= d.top>>granuleBits; u++ {
-		if h.kinds[u] < kindRun {
-			h.clearRow(u)
-		}
-	}
+	h.rewrite(found)
 	h.clearPastTop() // there may be what a block was about to grow into
 	d.wordSet = 0
 	d.bins, d.binSet, d.partial, d.runs = [numBins]uint64{}, [binWords]uint64{}, [maxClasses]uint32{}, [maxClasses]uint32{}
@@ -70,9 +69,45 @@ func (h *Heap) rebuild() error {
 	return nil
 }
 
+// rewrite leaves of the rows and kinds those of what was found, and the marks of what is free
+// between and behind that.
+func (h *Heap) rewrite(found []stretch) {
+	d := h.hdr
+	first, end := d.first>>granuleBits, d.first
+	rows := make([]uint64, d.top>>granuleBits+1-first)
+	kinds := make([]uint16, len(rows))
+	for _, s := range found {
+		if rest := s.g - end; rest != 0 && isPiece(rest) {
+			rows[end>>granuleBits-first] |= mark(asFree, end)
+		}
+		u := s.g>>granuleBits - first
+		if s.class != 0 {
+			copy(kinds[u:], h.kinds[first+u:][:s.n>>granuleBits])
+		} else if rows[u] |= mark(asUsed, s.g); s.n >= largeMin {
+			kinds[u+1], rows[u+1] = kindLarge, tagOf(s.g, s.n)
+		}
+		end = s.g + s.n
+	}
+	rows[end>>granuleBits-first] |= mark(asFree, end)
+	for i, k := range kinds {
+		if k < kindRun {
+			h.rewriteRow(first+uint64(i), rows[i], k)
+		}
+	}
+}
+
+// rewriteRow makes the row of unit u, which is no run's, that row of kind k. What it is on the
+// way says nothing.
+func (h *Heap) rewriteRow(u, row uint64, k uint16) {
+	if h.kinds[u] != k {
+		h.clearRow(u)
+		h.kinds[u] = k
+	}
+	h.units[u] = row
+}
+
 // survey returns the runs and used spans by address, as far as they are
-// believed, and leaves of the kinds only those of the runs. Where free spans were to
-// begin is what else it returns.
+// believed. Where free spans were to begin is what else it returns.
 func (h *Heap) survey() (found []stretch, loose []uint64) {
 	d := h.hdr
 	last := d.top >> granuleBits // the unit of the top
@@ -91,15 +126,14 @@ func (h *Heap) survey() (found []stretch, loose []uint64) {
 	for u := d.first >> granuleBits; u <= last; u++ {
 		k := h.kinds[u]
 		if k >= kindRun {
+			finish(u << granuleBits) // no span has gone on where a run is, was or was about to be
 			if n := h.wholeRun(u, last); n > 0 {
-				finish(u << granuleBits)
 				found = append(found, stretch{g: u << granuleBits, n: n << granuleBits, class: uint64(k >> 8)})
 				u += n - 1
 				continue
 			}
 		}
 		if k != kindMarks {
-			h.clearRow(u)
 			continue
 		}
 		row := h.units[u]
@@ -227,7 +261,7 @@ func (h *Heap) adopt(s stretch) {
 	}
 	u, c := s.g>>granuleBits, &h.classes[s.class]
 	live := h.units[u] | c.empty()
-	clear(h.units[u:][:s.n>>granuleBits])
+	clear(h.units[u+1:][:s.n>>granuleBits-1])
 	h.units[u] = live
 	h.hdr.runs[s.class]++
 	h.mallocs += uint64(bits.OnesCount64(live & c.valid))
