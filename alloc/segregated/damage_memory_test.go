@@ -91,7 +91,7 @@ func TestDamagedHeld(t *testing.T) {
 			h.Free(blocks[1])
 			h.info(uint64(at(h, blocks[1])) >> granuleShift).tag ^= 1 << bit
 			h.heldTo = 1
-			h.giveHeld()
+			h.giveHeld(allPages)
 			for _, i := range []int{0, 2, 3} {
 				for k := 0; k < 5<<20; k += 1 << 10 {
 					if blocks[i][k] != byte(i+1) {

@@ -217,7 +217,7 @@ func TestDamagedTop(t *testing.T) {
 	for name, f := range map[string]func(h *Heap){
 		"trim":  func(h *Heap) { h.Trim() },
 		"sweep": func(h *Heap) { h.credit = 1 << 20; h.sweep(sweepMin); h.sweep(sweepMin) },
-		"held":  func(h *Heap) { h.heldTo = 1; h.giveHeld() },
+		"held":  func(h *Heap) { h.heldTo = 1; h.giveHeld(allPages) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h := freshIn(t, 128<<20, &arena.Options{}, nil)

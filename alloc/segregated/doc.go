@@ -14,8 +14,8 @@
 //     (quickmore.go) and how much (quickshare.go), joining that is put off (deferred.go),
 //     and frees of which all else is (notes.go);
 //   - pages: commit, and a few ahead (pages.go), by what rule they go back
-//     (sweep.go), which are held for a while (held.go), and how they pay for growth
-//     (trade.go);
+//     (sweep.go), which are held for a while (held.go), how they pay for growth
+//     (trade.go), and which are kept from one round to the next (rounds.go);
 //   - [Heap.Compact], for callers who can update their references (compact.go): what is
 //     used of each page (compact_survey.go), moving slots (compact_run.go), finding
 //     places (compact_place.go);
@@ -82,8 +82,9 @@
 //     free spans of 7 KiB and more give back as many pages as it grows by, with the same
 //     credit; and when pages that were given back are used again, so many that memory does
 //     not come above its peak (trade.go). A block of 32 MiB and more goes back when it is
-//     freed; a calm heap holds it for a quarter of a million operations, or until it grows
-//     or memory comes above its peak (held.go).
+//     freed; a calm heap holds it for a quarter of a million operations, or until pages of it
+//     pay for growth (held.go). A heap that was emptied and then used as much again has no
+//     credit for what it would need in the next round (rounds.go).
 //
 // # One operation of a Shared
 //

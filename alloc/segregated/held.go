@@ -7,29 +7,35 @@ package segregated
 // about to grow beyond what it ever was, or memory comes above its peak. Meanwhile blocks may
 // have been cut from it: all that has one part in heldPart of hugePages goes back then.
 const (
-	heldOps  = 1 << 18
-	heldPart = 8
+	heldOps   = 1 << 18
+	heldPart  = 8
+	heldLeast = 512
 )
 
 // holds reports whether the huge free span at hand is held, and if it is the first one sees to
-// it that it is not for longer than heldOps.
+// it that it is not for too long.
 func (h *Heap) holds() bool {
-	if h.quick.calm == 0 {
+	if h.quick.calm == 0 && !h.inRounds() {
 		return false
 	}
 	if h.heldTo == 0 {
-		h.heldTo = h.mallocs + h.frees + heldOps
+		h.heldTo = h.mallocs + h.frees + h.holdFor()
 	}
 	return true
 }
 
-// giveHeld gives back what is held, or left of it. O(free spans of hugePages/heldPart).
-func (h *Heap) giveHeld() {
+// holdFor returns for how many operations huge free spans are held.
+func (h *Heap) holdFor() uint64 { return max(heldOps, heldRounds*h.rounds.ops) }
+
+// giveHeld gives back so many pages of what is held, or left of it, and heldLeast at least.
+// O(free spans of hugePages/heldPart).
+func (h *Heap) giveHeld(pages uint64) {
 	if h.heldTo == 0 {
 		return
 	}
+	pages = max(pages, heldLeast)
 	credit, least := h.credit, hugePages/heldPart*h.pageGranules
-	h.credit = ^uint64(0)
+	h.credit = pages
 	if h.hdr.dirty-h.top >= least {
 		h.topPeak = h.top
 		h.giveBackTop()
@@ -38,9 +44,12 @@ func (h *Heap) giveHeld() {
 		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.remembers(g); i++ {
 			in := h.info(g)
 			in.setIdle(g)
-			h.giveBack(in, allPages)
+			h.giveBack(in, h.credit)
 			g = in.next
 		}
 	}
-	h.credit, h.heldTo = credit, 0
+	if h.credit != 0 {
+		h.heldTo = 0
+	}
+	h.credit = credit
 }

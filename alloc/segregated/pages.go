@@ -51,7 +51,7 @@ func (h *Heap) grow(to uint64) bool {
 			return true
 		}
 	}
-	h.credit -= min(h.credit, growPages*(h.credited>>h.pageShift-credited>>h.pageShift))
+	h.credit -= min(h.credit, h.growthBrings(credited, h.credited))
 	h.credited = credited
 	return false
 }

@@ -28,7 +28,8 @@ type smallState struct {
 	maxSize  uintptr // largest size that has a class
 	quickEnd uintptr // sizes below it may be in the quick lists; 0 when hooked, and while Free takes notes
 	notes    notes
-	_        [32]byte                     // so that a class is a cache line
+	rounds   rounds                       // here as there is room
+	_        [8]byte                      // so that a class is a cache line
 	hooked   bool                         // every call takes the slow path
 	hasSoon  bool                         // there may be used spans of soonGranules and more
 	classOf  [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none

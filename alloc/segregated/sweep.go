@@ -22,6 +22,8 @@ package segregated
 // little while Free takes notes (see notes.go), and in a still heap (see quickshare.go), after
 // restEvery. Requests for slots look when none is at hand, and restEvery later.
 //
+// A heap that works in rounds has credit from operations alone, see rounds.go.
+//
 // So a program that grows and shrinks keeps little that it does not use; one
 // that does so over and over soon keeps its pages, and then pays at most one
 // page for each opsPerPage operations. A block of hugePages and more goes back
@@ -57,14 +59,16 @@ func (h *Heap) tick() {
 		return
 	}
 	h.quick.adapt(h.top-h.first, ops-h.lastTick)
-	h.quick.watch(h.inUse())
+	if h.rounds.watch(&h.quick, h.inUse(), ops) {
+		h.endRound(ops)
+	}
 	h.earned += ops - h.lastTick
 	h.lastTick = ops
 	h.credit += h.earned / opsPerPage
 	h.earned %= opsPerPage
 	h.sweepAt = ops + sweepEvery
 	if h.heldTo != 0 && ops >= h.heldTo {
-		h.giveHeld()
+		h.giveHeld(allPages)
 	}
 	since := ops - h.lastSweep
 	if h.sweeps() {

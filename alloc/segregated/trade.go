@@ -28,9 +28,18 @@ func (h *Heap) tradeFor(to, end uint64) {
 		}
 		return
 	}
-	h.credit += growPages * (to>>h.pageShift - h.credited>>h.pageShift)
+	h.credit += h.growthBrings(h.credited, to)
 	h.credited = to
 	h.trade((to-from)>>h.pageShift + 1)
+}
+
+// growthBrings returns what credit it brings when the data grows from one granule to another for
+// the first time.
+func (h *Heap) growthBrings(from, to uint64) uint64 {
+	if h.inRounds() {
+		return 0
+	}
+	return growPages * (to>>h.pageShift - from>>h.pageShift)
 }
 
 // grewTo is told that the data may be used up to granule end now, and had been up to from, and
@@ -44,7 +53,7 @@ func (h *Heap) grewTo(from, end, credited uint64) {
 
 // trade gives back so many pages of free spans, or a few more.
 func (h *Heap) trade(pages uint64) {
-	h.giveHeld()
+	h.giveHeld(pages)
 	if h.credit == 0 {
 		return
 	}
