@@ -133,13 +133,18 @@ func (h *Heap) growTable(end *uint64, to uint64) bool {
 func (h *Heap) commit(g gap) bool { return h.commitBytes(g.lo<<granuleShift, g.hi<<granuleShift) }
 
 // recommit is commit for pages that were given back and are about to be touched, which costs
-// credit again. If that brings memory above its peak, lookAround sees to it when the span
+// credit again. In a heap that comes back to what it was (rounds.go) they are brought into
+// memory together, if they are for a block of less than soonPages: those that this leaves untouched
+// would come one by one in the next rounds, as blocks lie otherwise then. If that brings memory above its peak, lookAround sees to it when the span
 // has been taken.
 func (h *Heap) recommit(g gap) bool {
 	if !h.commit(g) {
 		return false
 	}
 	h.credit -= min(h.credit, g.size()/h.pageGranules)
+	if g.size() < h.soonGranules() && (h.rounds.emptied || h.inRounds()) {
+		h.populate(g)
+	}
 	if h.committed > h.peak {
 		h.sweepAt = min(h.sweepAt, h.mallocs+h.frees) // for Malloc to look around
 	}

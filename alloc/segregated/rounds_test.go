@@ -1,11 +1,13 @@
 package segregated
 
 import (
+	"runtime"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/memlab-go/memlab/arena"
+	"github.com/memlab-go/memlab/arena/arenatest"
 )
 
 // TestRounds: a round is over when a heap that was emptied uses as much again, and not if some
@@ -70,4 +72,35 @@ func TestRoundsKeepPages(t *testing.T) {
 	require.GreaterOrEqual(t, h.Stats().Retained, len(bs)*size)
 	small(max(heldOps, heldRounds*h.rounds.ops) + 2*restEvery)
 	require.Less(t, h.Stats().Retained, 1<<20)
+}
+
+// TestRoundsPopulate: pages that were given back come together when a block needs them in a heap
+// that comes back to what it was, if it is not so large that it may be left untouched.
+func TestRoundsPopulate(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux populates")
+	}
+	resident := func(h *Heap) int {
+		n, err := h.region.Resident()
+		require.NoError(t, err)
+		return n
+	}
+	for _, c := range []struct {
+		pages   int
+		emptied bool
+		want    int
+	}{{20, true, 20}, {20, false, 0}, {soonPages + 20, true, 0}} {
+		h := freshIn(t, heldMiB()<<20, &arena.Options{}, &Options{Classes: []int{}})
+		page := h.region.PageSize()
+		if arenatest.New().Advise(h.mem[:page], arena.AdvisePopulate) != nil {
+			t.Skip("the system does not populate")
+		}
+		b := must(t, h, 2*soonPages*page)
+		must(t, h, 5000)
+		h.Free(b)
+		h.rounds.emptied = c.emptied
+		before := resident(h)
+		must(t, h, c.pages*page)
+		require.InDelta(t, before+c.want*page, resident(h), 3*float64(page))
+	}
 }
