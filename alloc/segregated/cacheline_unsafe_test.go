@@ -27,5 +27,5 @@ func TestCacheLines(t *testing.T) {
 		require.EqualValues(t, 64, c.size, c.name)
 	}
 	// An object of the next size class costs the process some pages more.
-	require.LessOrEqual(t, 8+unsafe.Sizeof(*h), uintptr(18432))
+	require.LessOrEqual(t, 8+unsafe.Sizeof(*h), uintptr(20480))
 }

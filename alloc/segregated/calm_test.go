@@ -149,7 +149,7 @@ func TestHeldByACalmHeap(t *testing.T) {
 		"joined": func(h *Heap) {
 			var bs [100][]byte
 			for i := range bs {
-				bs[i] = must(t, h, 40*h.region.PageSize())
+				bs[i] = must(t, h, 70*h.region.PageSize())
 			}
 			for _, b := range bs {
 				h.Free(b)

@@ -15,19 +15,19 @@ import "math/bits"
 
 const (
 	quickSlots   = 7
-	quickMax     = 64 << 10 >> granuleShift // granules, the largest that is kept
-	quickBuckets = exactBins + (12-7)<<subBinShift + 1
+	quickMax     = 256 << 10 >> granuleShift // granules, the largest that is kept
+	quickBuckets = exactBins + (14-7)<<subBinShift + 1
 	quickWords   = 4                      // of bits for them; a power of two
 	quickTries   = 2                      // buckets looked at to make room for a span
-	quickBits    = 13                     // of an entry: the size; the rest is the start
-	_            = uint(quickMax - 1<<12) // the last bucket is that of quickMax alone
-	_            = uint(1<<12 - quickMax)
+	quickBits    = 15                     // of an entry: the size; the rest is the start
+	_            = uint(quickMax - 1<<14) // the last bucket is that of quickMax alone
+	_            = uint(1<<14 - quickMax)
 
 	wideWord  = exactBins / 64  // the word of bits of the wide buckets, those from exactBins on
 	wideShift = 7 - subBinShift // the least sizes of these are multiples of 1<<wideShift
 	_         = uint((wideWord+1)*64 - quickBuckets)
-	_         = uint(256 - quickMax>>wideShift)    // an index of wideBins is a byte,
-	_         = uint(quickMax>>wideShift - 256)    // and only quickMax wraps
+	wideMask  = quickMax>>wideShift - 1 // of an index of wideBins; only quickMax wraps
+	_         = uint(-(quickMax >> wideShift & wideMask))
 	_         = uint(exactBins - MaxClass/granule) // what is larger has no class: Malloc and Free do not tell demands
 )
 
@@ -74,7 +74,7 @@ type quickLists struct {
 func (q *quickLists) prepare() {
 	q.share = quickShare
 	for n := uint64(exactBins); n <= quickMax; n += 1 << wideShift {
-		q.wideBins[uint8(n>>wideShift)] = uint8(wideBinOf(n))
+		q.wideBins[n>>wideShift&wideMask] = uint8(wideBinOf(n))
 	}
 }
 
@@ -105,8 +105,8 @@ func (q *quickLists) listOf(n uint64) int {
 }
 
 // wideBin is wideBinOf for exactBins to quickMax granules, from a table: every Malloc and Free
-// of a large span waits for it. quickMax has the index 256, as a byte 0, which no other has.
-func (q *quickLists) wideBin(n uint64) int { return int(q.wideBins[uint8(n>>wideShift)]) }
+// of a large span waits for it. quickMax has the index 0, which no other has.
+func (q *quickLists) wideBin(n uint64) int { return int(q.wideBins[n>>wideShift&wideMask]) }
 
 // fromWide returns the first bucket from i on that may hold spans, i being exactBins or
 // more, or bucket 0, which never does.
