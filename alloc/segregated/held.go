@@ -3,9 +3,10 @@ package segregated
 // A block of hugePages and more goes back to the system when it is freed, see sweep.go.
 // But a calm heap (quickshare.go) has shown that it does the same over and over: one that
 // fills a buffer of many MiB for each picture would pay for all of its pages each time. So
-// it holds what is freed, for heldOps operations from the first on, or until the data is
-// about to grow beyond what it ever was, or memory comes above its peak. Meanwhile blocks may
-// have been cut from it: all that has one part in heldPart of hugePages goes back then.
+// it holds what is freed, for heldOps operations from the first on, or as many as heldRounds
+// rounds have if it works in rounds (rounds.go). When the data is about to grow beyond what it ever
+// was, or memory comes above its peak, so many pages of it go back, or heldLeast. Meanwhile blocks
+// may have been cut from it: all that has one part in heldPart of hugePages goes back in the end.
 const (
 	heldOps   = 1 << 18
 	heldPart  = 8

@@ -135,8 +135,8 @@ func (h *Heap) commit(g gap) bool { return h.commitBytes(g.lo<<granuleShift, g.h
 // recommit is commit for pages that were given back and are about to be touched, which costs
 // credit again. In a heap that comes back to what it was (rounds.go) they are brought into
 // memory together, if they are for a block of less than soonPages: those that this leaves untouched
-// would come one by one in the next rounds, as blocks lie otherwise then. If that brings memory above its peak, lookAround sees to it when the span
-// has been taken.
+// would come one by one in the next rounds, as blocks lie otherwise then. If that brings
+// memory above its peak, lookAround sees to it when the span has been taken.
 func (h *Heap) recommit(g gap) bool {
 	if !h.commit(g) {
 		return false

@@ -26,9 +26,9 @@ const (
 	wideWord  = exactBins / 64  // the word of bits of the wide buckets, those from exactBins on
 	wideShift = 7 - subBinShift // the least sizes of these are multiples of 1<<wideShift
 	_         = uint((wideWord+1)*64 - quickBuckets)
-	wideMask  = quickMax>>wideShift - 1 // of an index of wideBins; only quickMax wraps
-	_         = uint(-(quickMax >> wideShift & wideMask))
-	_         = uint(exactBins - MaxClass/granule) // what is larger has no class: Malloc and Free do not tell demands
+	wideMask  = quickMax>>wideShift - 1                   // of an index of wideBins; only quickMax wraps
+	_         = uint(-(quickMax >> wideShift & wideMask)) // as it is a power of two
+	_         = uint(exactBins - MaxClass/granule)        // what is larger has no class: Malloc and Free do not tell demands
 )
 
 // quickEntry is a span that is kept: its start and its size in granules.
