@@ -67,6 +67,7 @@ func (h *Heap) checkCore() (errs []error) {
 		c.lists()
 		if c.shared != nil {
 			c.checkLists()
+			c.strayWords()
 		}
 	}
 	return c.errs

@@ -128,8 +128,9 @@
 // take the lock, as it does if it has none. Free finds the word of the span, which says that it is
 // live and how large; a compare-and-swap says that it is not, and the span goes to the stock. That
 // holds 128 KiB at first, and twice as much if it gives up spans that are missed soon after, up
-// to 2 MiB or a third of what is in use; what it has no room for goes to the best-fit space by
-// the dozen. Blocks of more than 256 KiB take the lock each time.
+// to 2 MiB but no third of what is in use; of a small region or limit all stocks hold an eighth at
+// most. What one has no room for goes to the best-fit space several spans at a time. Blocks of more
+// than 256 KiB take the lock each time.
 //
 // There are claims on amd64 under Linux. A [Handle] is one for which the caller says
 // that no two goroutines use it at a time: it takes slots by plain writes on all
@@ -205,7 +206,7 @@
 // like a Heap's, except that a goroutine which frees a block twice can be
 // overtaken, between looking and freeing, by a multiple of 16 other frees that
 // leave the run's word as it was: then it has freed whatever the slot is now.
-// Damage that a stray write does to the word of a run is found by Check.
+// Damage that a stray write does to the word of a run or of a span is found by Check.
 //
 // Blocks move in Realloc and [Heap.Compact] only. A cache that is full, and whose values
 // become ten times as large, wastes 40 % of the memory at the worst moment if they stay; in

@@ -182,8 +182,11 @@ func (h *Heap) seek(op string, b []byte) uint64 {
 			if slot < 64 && h.units[run]&c.valid>>slot&1 != 0 && off == run<<unitShift+slot*uint64(c.size) {
 				return off
 			}
-		} else if off%granule == 0 && h.isLive(off>>granuleShift) {
-			return off
+		} else if g := off >> granuleShift; off%granule == 0 && h.isUsed(g) {
+			if h.shared == nil || !h.shared.isStocked(g) {
+				return off
+			}
+			panic(h.classifyFreed(op, b, off))
 		}
 	}
 	panic(h.classify(op, b, off))
@@ -218,6 +221,13 @@ func (h *Heap) classify(op string, b []byte, off uint64) *alloc.Fault {
 	if !blk.Used && off%granule == 0 && (blk.Off == f.Off || h.kinds[off>>unitShift] < kindRun) {
 		f.Err = alloc.ErrDoubleFree
 	}
+	return f
+}
+
+// classifyFreed is classify for a block that was found to be freed, though it may be somebody's again.
+func (h *Heap) classifyFreed(op string, b []byte, off uint64) *alloc.Fault {
+	f := h.classify(op, b, off)
+	f.Err = alloc.ErrDoubleFree
 	return f
 }
 

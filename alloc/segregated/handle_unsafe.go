@@ -38,7 +38,7 @@ const (
 // unless outgrown says that they need not yet.
 type hands struct {
 	_          [0]atomic.Uint64 // aligns the words on 32 bits
-	turn       uint64           // 1 while its goroutine frees a slot by plain writes, or takes one of a claim
+	turn       uint64           // 1 while its goroutine frees a slot by plain writes, or takes one of a claim, or is at its stock
 	done       uint64           // slots that it has freed so
 	s          *Shared
 	o          *shard           // the owner of the runs in them

@@ -97,7 +97,8 @@ func (s *Shared) fillPart(o *shard, to, from []byte) bool {
 // need no clearing.
 func (s *Shared) callocSpan(total int, o *shard) ([]byte, error) {
 	off, end, dirty, restored, err := s.dirtySpan(total)
-	if err != nil && isNoMemory(err) && s.reclaim() > 0 {
+	if err != nil && isNoMemory(err) && s.reclaim(o) > 0 {
+		s.uncount()
 		off, end, dirty, restored, err = s.dirtySpan(total)
 	}
 	if err != nil {

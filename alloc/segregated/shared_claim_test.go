@@ -281,7 +281,7 @@ func TestCloseOvertakesReclaim(t *testing.T) {
 	if err := s.Close(); err != nil {
 		require.ErrorIs(t, err, alloc.ErrLeak)
 	}
-	s.reclaim()
+	s.reclaim(nil)
 	_, err := s.Malloc(48)
 	require.ErrorIs(t, err, alloc.ErrClosed)
 }

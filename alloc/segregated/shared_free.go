@@ -223,7 +223,7 @@ func (s *Shared) freeSpan(b []byte) bool {
 // freeCentral frees b, at offset off, which is no slot. s.mu is held.
 func (s *Shared) freeCentral(b []byte, off uintptr) {
 	if off-s.first < s.reach.Load() && off%granule == 0 && !s.claimSpan(off) {
-		panic(s.h.classify("free", b, uint64(off)))
+		panic(s.h.classifyFreed("free", b, uint64(off)))
 	}
 	s.h.Free(b)
 }

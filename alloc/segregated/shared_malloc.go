@@ -77,7 +77,7 @@ func (s *Shared) malloc(op string, size int, o *shard) ([]byte, error) {
 			}
 		}
 	}
-	return s.mallocSpan(op, size, granule)
+	return s.mallocSpan(op, size, size, granule, o)
 }
 
 // mallocSlot returns a slot of a run of o, nil if there is none and no room for
@@ -98,7 +98,7 @@ func (s *Shared) mallocSlot(o *shard, c *sharedClass, size int) []byte {
 // empty run, and o takes what runs of other shards have free slots. It reports
 // whether it is worth trying again.
 func (s *Shared) relieve(o *shard, c *sharedClass) bool {
-	dropped := s.reclaim()
+	dropped := s.reclaim(o)
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, v := range *s.owners.Load() {
@@ -110,32 +110,44 @@ func (s *Shared) relieve(o *shard, c *sharedClass) bool {
 	return dropped > 0 || o.lists[c.index].len() > 0
 }
 
-// reclaim gives the empty runs of all owners back to the best-fit space, and the stocks of claims, and
-// returns how many runs and spans there were.
-func (s *Shared) reclaim() (dropped int) {
-	for _, o := range *s.owners.Load() {
-		o.mu.Lock()
-		before := o.runs
-		for ci := range o.cur {
-			s.retire(o, &s.classes[ci])
+// reclaim gives the empty runs of all owners back to the best-fit space, and the stocks: of handles only
+// that of o, the caller's or nil, where nobody can wait for others. It returns how many runs and spans
+// there were.
+func (s *Shared) reclaim(o *shard) (dropped int) {
+	for _, v := range *s.owners.Load() {
+		v.mu.Lock()
+		before := v.runs
+		for ci := range v.cur {
+			s.retire(v, &s.classes[ci])
 		}
-		if o.claim != nil {
-			dropped += s.withdraw(o)
+		if v.claim != nil {
+			dropped += s.withdraw(v)
+		} else if hs := v.hands.Load(); hs != nil {
+			dropped += hs.drainStock(v == o)
 		}
-		s.dropEmpty(o, 1)
-		dropped += before - o.runs
-		o.mu.Unlock()
+		s.dropEmpty(v, 1)
+		dropped += before - v.runs
+		v.mu.Unlock()
 	}
 	return dropped
 }
 
-// mallocSpan returns a block from the best-fit space at a multiple of align.
-func (s *Shared) mallocSpan(op string, size, align int) ([]byte, error) {
-	b, err := s.spanOnce(op, size, align)
-	if err != nil && size >= 0 && isNoMemory(err) && s.reclaim() > 0 {
-		return s.spanOnce(op, size, align)
+// mallocSpan returns a block of size bytes at a multiple of align from the best-fit space for o, which
+// may be nil: in a span for want bytes if there is memory for that.
+func (s *Shared) mallocSpan(op string, size, want, align int, o *shard) ([]byte, error) {
+	b, err := s.spanOnce(op, size, want, align)
+	if err != nil && size >= 0 && isNoMemory(err) && s.reclaim(o) > 0 {
+		s.uncount()
+		return s.spanOnce(op, size, want, align)
 	}
 	return b, err
+}
+
+// uncount is told that a call which has failed is tried again.
+func (s *Shared) uncount() {
+	s.lock()
+	defer s.unlock()
+	s.h.failed--
 }
 
 func isNoMemory(err error) bool {
@@ -144,21 +156,16 @@ func isNoMemory(err error) bool {
 }
 
 // spanOnce is mallocSpan without a second try.
-func (s *Shared) spanOnce(op string, size, align int) ([]byte, error) {
+func (s *Shared) spanOnce(op string, size, want, align int) ([]byte, error) {
 	s.lock()
 	defer s.unlock()
 	if s.serial {
 		return s.h.Malloc(size)
 	}
-	var b []byte
-	var err error
-	if align == granule && op == "malloc" {
-		b, err = s.h.Malloc(size)
-	} else {
-		var off uint64
-		if off, err = s.h.mallocAligned(op, size, align); err == nil {
-			b = s.h.block(off, size)
-		}
+	b, err := s.centralSpan(op, want, align)
+	if err != nil && want != size && isNoMemory(err) {
+		s.h.failed--
+		b, err = s.centralSpan(op, size, align)
 	}
 	if err != nil {
 		if none, ok := errors.AsType[*alloc.NoMemoryError](err); ok {
@@ -168,6 +175,18 @@ func (s *Shared) spanOnce(op string, size, align int) ([]byte, error) {
 	}
 	s.noteSpan(uint64(addrOf(b) - uintptr(s.base)))
 	return b[:size:size], nil
+}
+
+// centralSpan returns a block of the central heap. s.mu is held.
+func (s *Shared) centralSpan(op string, size, align int) ([]byte, error) {
+	if align == granule && op == "malloc" {
+		return s.h.Malloc(size)
+	}
+	off, err := s.h.mallocAligned(op, size, align)
+	if err != nil {
+		return nil, err
+	}
+	return s.h.block(off, size), nil
 }
 
 // MallocAligned is [Shared.Malloc] with a base address that is a multiple of
@@ -190,8 +209,11 @@ func (s *Shared) mallocAligned(size, align int, o *shard) ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			return b[:size:size], nil
+			if addrOf(b)&uintptr(align-1) == 0 {
+				return b[:size:size], nil
+			}
+			s.freeFor(b, o) // no slot, as there was no room for a run
 		}
 	}
-	return s.mallocSpan("malloc", size, align)
+	return s.mallocSpan("malloc", size, size, align, o)
 }

@@ -98,7 +98,7 @@ func (s *Shared) resizeSpan(b []byte, size, align int) (old int, done []byte, er
 	}
 	h.locate("realloc", b)
 	if !s.claimSpan(uintptr(off)) { // somebody has just freed it
-		panic(h.classify("realloc", b, off))
+		panic(h.classifyFreed("realloc", b, off))
 	}
 	old, done, err = s.resizeClaimed(b, off, size, align)
 	if !h.refused() {

@@ -3,8 +3,8 @@ package segregated
 import "sync/atomic"
 
 // spanWord says of a span of a [Shared] who has it. It is in the table of the words of runs, at
-// the unit in which the span begins; spans that are shorter than a unit or too large for a stock
-// have none, so that no unit needs two:
+// the unit in which the span begins; those that a stock does not keep have none, so that no unit needs
+// two:
 //
 //	101 │ live 1 │ 4 │ size 16 │ start 40      both in granules
 //
@@ -30,6 +30,9 @@ func liveSpan(g, n uint64) spanWord { return spanWord(spanMagic | spanLive | n<<
 func (w spanWord) start() uint64    { return uint64(w) & spanStartMask }
 func (w spanWord) size() uint64     { return uint64(w) >> spanSizeShift & spanSizeMask }
 
+// isSpan reports whether w is the word of a span at all.
+func (w spanWord) isSpan() bool { return uint64(w)&spanMagicBits == spanMagic }
+
 // isOf reports whether w is the word of a span that starts at granule g, live or not.
 func (w spanWord) isOf(g uint64) bool {
 	return uint64(w)&(spanMagicBits|spanStartMask) == spanMagic|g
@@ -46,12 +49,8 @@ func (w spanWord) stocked() spanWord { return w &^ spanLive }
 // noteSpan writes the word of the used span at off, which is about to be handed out, if it is to
 // have one. s.mu is held.
 func (s *Shared) noteSpan(off uint64) {
-	h := s.h
-	if h.kinds[off>>unitShift] >= kindRun {
-		return
-	}
 	g := off >> granuleShift
-	if n := h.spanSize(g); isStockSize(n) {
+	if n := s.h.spanSize(g); isStockSize(n) {
 		_, at := s.word(uintptr(off >> unitShift))
 		setMask(at, uint64(liveSpan(g, n)))
 	}

@@ -11,9 +11,10 @@ import (
 // stock is used; that it is nobody's block, the word of the span says (shared_span.go), and a
 // compare-and-swap of that is what frees it. So of two frees of one block one fails here, too.
 //
-// Only the goroutine looks into its stock, between two writes to the turn, as it does with
-// slots (bias.go, shared_claim.go). Others who end a claim shut the stock first, and wait
-// until no turn is under way.
+// Only the goroutine takes spans out and puts them in, between two writes to the turn, as it does with
+// slots (bias.go, shared_claim.go). Others who end a claim, or need memory, shut the stock first, and
+// wait until no turn is under way. What only says when and how much is given up is written outside of
+// turns, too.
 //
 // Sizes are rounded up to eight for each doubling, so that what is in the bucket of a size will do for
 // each request that comes there. A bucket that is full gives its older spans to the best-fit space, all
@@ -22,24 +23,28 @@ import (
 const (
 	stockSlots   = 15
 	stockMax     = 256 << 10 >> granuleShift     // granules, the largest span that is kept
-	stockFirst   = unitGranules + unitGranules/8 // and the least
+	stockFirst   = unitGranules + unitGranules/8 // and the least, so that no unit has the starts of two
 	stockBuckets = (14-6)<<subBinShift + 1       // the last is that of stockMax alone
 	_            = uint(stockMax - 1<<14)
 	_            = uint(1<<14 - stockMax)
 )
 
-// How much a stock holds, in granules: stockLeast at first. It may come to stockLots, unless that is
-// more than one part in stockShare of what is in use, or stocksLots for all of them; to more if all
-// hold less than one part in stocksShare; never to more than one in stockRegion of the region or of
-// the limit. A span of more than one part in stockPart of what the stock may hold is not kept.
+// How much a stock holds, in granules: stockLeast at first, and then, if u are in use and there are n
+// stocks, two at least, up to
+//
+//	max(stockLeast, u/stocksShare/n, min(stockLots, stocksLots/n, u/stockShare))
+//
+// but not more than one part in stockRegion of the region or of the limit, nor all of them more than
+// one part in stocksRegion. A span of more than one part in stockPart of that is not kept.
 const (
-	stockLeast  = 128 << 10 >> granuleShift
-	stockLots   = 2 << 20 >> granuleShift
-	stocksLots  = 32 << 20 >> granuleShift
-	stockShare  = 3
-	stocksShare = 4
-	stockRegion = 64
-	stockPart   = 8
+	stockLeast   = 128 << 10 >> granuleShift
+	stockLots    = 2 << 20 >> granuleShift
+	stocksLots   = 32 << 20 >> granuleShift
+	stockShare   = 3
+	stocksShare  = 4
+	stockRegion  = 64
+	stocksRegion = 8
+	stockPart    = 8
 )
 
 // A stock has the spans of all buckets.
@@ -62,7 +67,8 @@ type stockBucket struct {
 	span [stockSlots]spanWord
 }
 
-// stockBin returns the bucket of spans of n granules, stockFirst to stockMax.
+// stockBin returns the bucket of spans of n granules, unitGranules to stockMax. The next one is the
+// first whose spans all are larger.
 func stockBin(n uint64) uint {
 	e := uint(bits.Len64(n)) - 1
 	return ((e-6)<<subBinShift + uint(n>>((e-subBinShift)&63)&(1<<subBinShift-1))) % stockBuckets
@@ -79,29 +85,16 @@ func isStockSize(n uint64) bool { return n-stockFirst <= stockMax-stockFirst }
 // mallocLarge is Malloc for sizes without a class, by the hands of the caller, whose variable
 // here is: from its stock, else from the best-fit space.
 func (hs *hands) mallocLarge(op string, size int, here *byte) ([]byte, error) {
-	if n := spanFor(size) - 1; n-unitGranules < stockMax-unitGranules {
-		if g := hs.takeStocked(stockBin(n)+1, here); g != 0 {
+	want := size
+	if n := spanFor(size) - 1; n-unitGranules < stockMax-unitGranules && !hs.s.serial {
+		i := stockBin(n) + 1
+		if g := hs.takeStocked(i, here); g != 0 {
 			return hs.s.slotAt(uintptr(g)<<granuleShift, size), nil
 		}
 		hs.missStock()
+		want = int(stockSize(i) << granuleShift)
 	}
-	b, err := hs.s.mallocLarge(op, size)
-	if err != nil && isNoMemory(err) && hs.dropAll(here) {
-		return hs.s.mallocSpan(op, size, granule)
-	}
-	return b, err
-}
-
-// mallocLarge returns a block of a size that has no class from the best-fit space: if there is
-// memory, of one that a stock keeps.
-func (s *Shared) mallocLarge(op string, size int) ([]byte, error) {
-	if n := spanFor(size) - 1; n-unitGranules < stockMax-unitGranules && !s.serial {
-		want := int(stockSize(stockBin(n)+1) << granuleShift)
-		if b, err := s.spanOnce(op, want, granule); err == nil {
-			return b[:size:size], nil
-		}
-	}
-	return s.mallocSpan(op, size, granule)
+	return hs.s.mallocSpan(op, size, want, granule, hs.o)
 }
 
 // missStock is told that the stock had no span, or is shut. Now and then it looks after other
@@ -121,8 +114,9 @@ func (hs *hands) missStock() {
 	}
 }
 
-// resize lets the stock hold twice as much if it gave up as many spans as it then missed, half of them
-// at least, and half as much if half of what it may hold was not touched since it was asked last.
+// resize is called when so many requests as visitEvery have found nothing. It lets the stock hold twice
+// as much if it gave up half as many spans or more meanwhile, and half as much if half of what it may
+// hold was not touched.
 func (st *stock) resize(may uint64) {
 	switch {
 	case st.dropped*2 >= visitEvery:
@@ -147,7 +141,8 @@ func (s *Shared) stockMay() uint64 {
 		all = min(all, h.limit>>granuleShift)
 	}
 	used := h.inUse()
-	return min(max(used/stocksShare/n, min(stockLots, stocksLots/n, used/stockShare), stockLeast), all/stockRegion)
+	return min(max(used/stocksShare/n, min(stockLots, stocksLots/n, used/stockShare), stockLeast),
+		all/stockRegion, all/stocksRegion/n)
 }
 
 // openStock lets the goroutine use its stock. The owner's mutex is held.
@@ -160,14 +155,14 @@ func (hs *hands) openStock() {
 
 // freeSpan is freeFar for b at offset off, in a unit that is no run's, mostly.
 func (hs *hands) freeSpan(b []byte, off uintptr, here *byte) {
-	if !hs.freeStocked(off, here) {
+	if !hs.freeStocked(b, off, here) {
 		hs.freeSlow(b)
 	}
 }
 
-// freeStocked frees what is at offset off, if that is a block whose word says so, by a
+// freeStocked frees b, at offset off, if that is a block whose word says so, by a
 // compare-and-swap, and puts it into the stock. It reports whether it has.
-func (hs *hands) freeStocked(off uintptr, here *byte) bool {
+func (hs *hands) freeStocked(b []byte, off uintptr, here *byte) bool {
 	w, at := hs.s.word(off >> unitShift)
 	e := spanWord(w).stocked()
 	if off%granule != 0 || !spanWord(w).isLiveAt(uint64(off>>granuleShift)) || !isStockSize(e.size()) ||
@@ -176,8 +171,21 @@ func (hs *hands) freeStocked(off uintptr, here *byte) bool {
 	}
 	if !hs.keepStocked(e, here) {
 		hs.spillStock(e, here)
+		if hs.s.reach.Load() == 0 {
+			hs.failFree(b)
+		}
 	}
 	return true
+}
+
+// failFree panics if damage has been found, as when b was freed.
+func (hs *hands) failFree(b []byte) {
+	s := hs.s
+	s.lock()
+	defer s.unlock()
+	if s.h.err != nil && !s.h.closed {
+		panic(s.h.badBlock("free", b, s.h.err))
+	}
 }
 
 // stockKept is how many spans stay in a bucket that was full.
@@ -217,16 +225,17 @@ func (hs *hands) drop(i uint, but uint64, here *byte) {
 	hs.stock.dropped += n
 }
 
-// dropAll gives all that is in the caller's stock to the best-fit space, and reports whether there was
-// anything.
-func (hs *hands) dropAll(here *byte) bool {
-	had := hs.stock.total != 0
-	for i := range hs.stock.bucket {
-		if hs.stock.bucket[i].n != 0 {
-			hs.drop(uint(i), 0, here)
-		}
+// drainStock empties the stock of a handle, the caller's own or, where its goroutine can be waited for,
+// another one, and returns how many spans there were. The owner's mutex is held.
+func (hs *hands) drainStock(own bool) int {
+	if !own && (!canBias || !hasBarrier()) || hs.stock.holds() == 0 {
+		return 0
 	}
-	return had
+	hs.stock.setOpen(0) // until the next miss
+	if !own {
+		hs.await(&hs.s.nobody.hands)
+	}
+	return hs.emptyStock()
 }
 
 // emptyStock gives all that is in the stock, which is shut, to the best-fit space, and returns how

@@ -1,7 +1,9 @@
 package segregated
 
 import (
+	"errors"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -213,4 +215,173 @@ func TestStockDamage(t *testing.T) {
 	require.NoError(t, alloc.Try(func() { require.NoError(t, h.Close()) }))
 	require.ErrorIs(t, s.Check(), alloc.ErrCorrupt)
 	require.ErrorIs(t, alloc.Try(func() { s.Free(q) }), alloc.ErrCorrupt)
+}
+
+// TestStockFaultKinds: what was freed is reported as that, though it may just be taken again.
+func TestStockFaultKinds(t *testing.T) {
+	s := freshSharedIn(t, 64<<20, nil, nil)
+	h := s.Handle()
+	b := must(t, h, 5000)
+	h.Free(b)
+	for name, bad := range map[string]func(){
+		"free":    func() { s.Free(b) },
+		"realloc": func() { _, _ = s.Realloc(b, 0) },
+		"usable":  func() { s.Usable(b) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var stop atomic.Bool
+			var other sync.WaitGroup
+			other.Go(func() {
+				for !stop.Load() {
+					x, _ := h.Malloc(5000)
+					_ = alloc.Try(func() { h.Free(x) }) // it may be freed by now
+				}
+			})
+			for range 100_000 {
+				if err := alloc.Try(bad); err != nil && !errors.Is(err, alloc.ErrDoubleFree) {
+					t.Error(err)
+					break
+				}
+			}
+			stop.Store(true)
+			other.Wait()
+		})
+	}
+}
+
+// TestStockStats: others may ask for figures while a goroutine is at its stock.
+func TestStockStats(t *testing.T) {
+	s := freshSharedIn(t, 64<<20, nil, nil)
+	var done atomic.Bool
+	var other sync.WaitGroup
+	other.Go(func() {
+		defer done.Store(true)
+		h := s.Handle()
+		defer h.Close()
+		for range 2000 {
+			h.Free(must(t, h, 5000))
+		}
+	})
+	for !done.Load() {
+		s.Stats()
+		s.Trim()
+		runtime.Gosched()
+	}
+	other.Wait()
+	require.NoError(t, s.Check())
+	require.Zero(t, s.Stats().LiveBlocks)
+}
+
+// TestStocksOfManyHandles: what they hold is no more than a part of a small heap, and is found when
+// there is no other memory.
+func TestStocksOfManyHandles(t *testing.T) {
+	s := freshSharedIn(t, 8<<20, nil, nil)
+	for range 64 {
+		h := s.Handle()
+		var bs [][]byte
+		for range 8 {
+			b, err := h.Malloc(15 << 10)
+			if err != nil {
+				break
+			}
+			bs = append(bs, b)
+		}
+		for _, b := range bs {
+			h.Free(b)
+		}
+	}
+	require.Zero(t, s.Stats().LiveBlocks)
+	n := 0
+	for ; ; n += 30 << 10 {
+		if _, err := s.Malloc(30 << 10); err != nil {
+			break
+		}
+	}
+	require.Greater(t, n, 6<<20)
+
+	for name, call := range map[string]func(h *Handle) ([]byte, error){
+		"malloc":  func(h *Handle) ([]byte, error) { return h.Malloc(8000) },
+		"calloc":  func(h *Handle) ([]byte, error) { return h.Calloc(1, 8000) },
+		"aligned": func(h *Handle) ([]byte, error) { return h.MallocAligned(4096, 64) },
+		"run":     func(h *Handle) ([]byte, error) { return h.Malloc(128) },
+		"realloc": func(h *Handle) ([]byte, error) { return h.Realloc(nil, 8000) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := freshSharedIn(t, 64<<20, nil, nil)
+			h := s.Handle()
+			var mine [][]byte
+			for range 8 {
+				mine = append(mine, must(t, h, 14000))
+			}
+			for size := 8 << 20; size >= 16; size /= 2 {
+				for {
+					if _, err := s.Malloc(size); err != nil {
+						break
+					}
+				}
+			}
+			for _, b := range mine {
+				h.Free(b)
+			}
+			require.NotZero(t, h.stock.total)
+			_, err := call(h)
+			require.NoError(t, err)
+			require.NoError(t, s.Check())
+		})
+	}
+}
+
+// TestStockFailed: a call that fails is counted once, whatever was tried.
+func TestStockFailed(t *testing.T) {
+	s := freshSharedIn(t, 4<<20, nil, nil)
+	errs := uint64(0)
+	for size := 256 << 10; size > 2048; size = size * 15 / 16 {
+		for {
+			if _, err := s.Malloc(size); err != nil {
+				errs++
+				break
+			}
+		}
+	}
+	require.Equal(t, errs, s.Stats().Failed)
+}
+
+// TestSharedAlignedWithoutRuns: a block that has a class, but no room for a run, is aligned as well.
+func TestSharedAlignedWithoutRuns(t *testing.T) {
+	s := freshSharedIn(t, 512<<10, nil, nil)
+	var all [][]byte
+	for {
+		b, err := s.Malloc(1100)
+		if err != nil {
+			break
+		}
+		all = append(all, b)
+	}
+	for i := 0; i < len(all); i += 2 {
+		s.Free(all[i])
+	}
+	for range 100 {
+		b, err := s.MallocAligned(100, 256)
+		if err != nil {
+			return
+		}
+		require.Zero(t, addrOf(b)%256)
+	}
+}
+
+// TestStockDamageIsTold: the Free that finds damage when its block goes to the best-fit space says so.
+func TestStockDamageIsTold(t *testing.T) {
+	s := freshSharedIn(t, 64<<20, nil, nil)
+	must(t, s, 5000)
+	p := must(t, s, 5000)
+	must(t, s, 5000)
+	*s.h.rowOf(uint64((addrOf(p) - uintptr(s.base)) >> granuleShift)) = 0
+	require.ErrorIs(t, alloc.Try(func() { s.Free(p) }), alloc.ErrCorrupt)
+
+	s = freshSharedIn(t, 64<<20, nil, nil)
+	b := must(t, s, 5000)
+	_, at := s.word((addrOf(b) - uintptr(s.base)) >> unitShift)
+	*at ^= 1
+	require.ErrorContains(t, s.Check(), "no span that begins there")
+	*at ^= 1
 }

@@ -21,10 +21,13 @@ func (hs *hands) freeLarge(b []byte, here *byte) {
 	s := hs.s
 	// SAFETY: the address is compared and used as an index only.
 	off := uintptr(unsafe.Pointer(unsafe.SliceData(b))) - uintptr(s.base)
-	if off-s.first >= s.reach.Load() || hs.closed || !hs.freeStocked(off, here) {
+	if off-s.first >= s.reach.Load() || hs.closed || !hs.freeStocked(b, off, here) {
 		hs.freeFar(b, here)
 	}
 }
+
+// holds returns how many granules are in the stock, from any goroutine.
+func (st *stock) holds() uint64 { return atomic.LoadUint64(&st.total) }
 
 // isHere reports whether the hands are of the goroutine whose variable here is; of a handle,
 // for which that is nil, they are.
@@ -46,9 +49,9 @@ func (hs *hands) takeStocked(i uint, here *byte) (g uint64) {
 		if k := b.n - 1; k < stockSlots {
 			w := b.span[k]
 			b.n = k
-			st.total -= w.size()
+			setMask(&st.total, st.total-w.size())
 			st.low = min(st.low, st.total)
-			st.taken++
+			setMask(&st.taken, st.taken+1)
 			g = w.start()
 			// SAFETY: as in word; the span is the stock's, and nobody else changes its word.
 			setMask((*uint64)(unsafe.Add(hs.s.wordTab, uintptr(g>>granuleBits)*sharedRow)), uint64(w|spanLive))
@@ -73,7 +76,7 @@ func (hs *hands) keepStocked(w spanWord, here *byte) (ok bool) {
 		if k := b.n; k < stockSlots {
 			b.span[k] = w
 			b.n = k + 1
-			st.total += n
+			setMask(&st.total, st.total+n)
 			ok = true
 		}
 	}
@@ -95,7 +98,7 @@ func (hs *hands) dropStocked(i uint, but uint64, out *[stockSlots]spanWord, here
 			n = k - but
 			for j := range n {
 				out[j%stockSlots] = b.span[j%stockSlots]
-				st.total -= b.span[j%stockSlots].size()
+				setMask(&st.total, st.total-b.span[j%stockSlots].size())
 			}
 			for j := range but {
 				b.span[j%stockSlots] = b.span[(j+n)%stockSlots]
