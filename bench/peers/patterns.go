@@ -128,6 +128,7 @@ func larson(c *crowd, threads, ops int, large bool, report func(string, float64)
 type larsonArray struct {
 	blocks, least, sizes uint32
 
+	_    [64]byte // the next array may be another goroutine's
 	at   [larsonBlocks]*byte
 	size [larsonBlocks]uint16
 }
@@ -135,8 +136,9 @@ type larsonArray struct {
 // churn is what one goroutine does with the array in one turn.
 func (w *larsonArray) churn(a alloc.Allocator, r rng, n int) rng {
 	at, sizes := &w.at, &w.size
+	blocks, least, spread := w.blocks, w.least, w.sizes
 	for ; n > 0; n-- {
-		k, size := r.below(w.blocks), w.least+r.below(w.sizes)
+		k, size := r.below(blocks), least+r.below(spread)
 		p, old := &at[k], sizes[k]
 		sizes[k] = uint16(size)
 		freeKept(a, *p, old)
