@@ -45,9 +45,7 @@ func (s *Shared) Handle() *Handle {
 	defer o.mu.Unlock()
 	o.beginBias(&h.hands)
 	o.hands.Store(&h.hands)
-	s.stocks.Add(1)
-	h.stock.resize(s.stockMay())
-	h.openStock()
+	h.beginStock()
 	return h
 }
 
@@ -159,10 +157,7 @@ func (h *Handle) Close() error {
 	}
 	h.shut()
 	h.emptyStock()
-	s.stocks.Add(-1)
-	o.frees.Add(h.frees())
-	o.taken += h.stock.takes()
-	o.hands.Store(nil)
+	o.endHands(&h.hands)
 	o.closed = true
 	s.idle = append(s.idle, o)
 	return nil

@@ -62,6 +62,15 @@ func (l *runList) pop() uintptr {
 	return uintptr(run)
 }
 
+// endHands takes the hands, which hold nothing any more, from the shard, and keeps what they have
+// counted. o.mu is held.
+func (o *shard) endHands(hs *hands) {
+	o.frees.Add(hs.frees())
+	o.taken += hs.stock.takes()
+	hs.s.stocks.Add(-1)
+	o.hands.Store(nil)
+}
+
 // ownerOf returns the owner of the run of c at unit run, nil if there is none.
 func (s *Shared) ownerOf(c *sharedClass, run uintptr) *shard {
 	if raceEnabled { // the row may be a span's by now, and be written as such

@@ -113,9 +113,7 @@ func (s *Shared) makeClaim(here *byte) {
 	o.beginBias(&k.hands)
 	o.claim = k
 	o.hands.Store(&k.hands)
-	s.stocks.Add(1)
-	k.stock.resize(s.stockMay())
-	k.openStock()
+	k.beginStock()
 	s.setClaim(place, k)
 }
 
@@ -170,10 +168,7 @@ func (s *Shared) endClaim(o *shard) {
 	if s.claimOf(k.home) == k {
 		s.setClaim(k.home, s.nobody)
 	}
-	o.frees.Add(k.frees())
-	o.taken += k.stock.takes()
-	s.stocks.Add(-1)
-	o.hands.Store(nil)
+	o.endHands(&k.hands)
 	o.claim = nil
 }
 

@@ -145,6 +145,13 @@ func (s *Shared) stockMay() uint64 {
 		all/stockRegion, all/stocksRegion/n)
 }
 
+// beginStock makes the stock of hands that their owner, whose mutex is held, has just got.
+func (hs *hands) beginStock() {
+	hs.s.stocks.Add(1)
+	hs.stock.resize(hs.s.stockMay())
+	hs.openStock()
+}
+
 // openStock lets the goroutine use its stock. The owner's mutex is held.
 func (hs *hands) openStock() {
 	hs.stock.setOpen(1)
