@@ -5,11 +5,25 @@ import (
 	"github.com/memlab-go/memlab/arena"
 )
 
-// freeFar is Free for the used span at g, of n granules if it is large, else 0, for which Free
-// itself has not found a place in a bucket. One that goes into a bucket here at once, as large
-// ones do in Free, brings no sweep and no row of notes nearer.
-func (h *Heap) freeFar(b []byte, g, n uint64) {
-	tried := false
+// freeSpanAt is Free for b, off bytes behind the first byte of data, in a unit of spans, for
+// which Free itself has not found a place in a bucket.
+func (h *Heap) freeSpanAt(b []byte, off uintptr) {
+	g := h.first + uint64(off>>granuleShift)
+	switch {
+	case off%granule != 0 || !isMarked(*h.rowOf(g), asUsed, g):
+		h.freeRare(b)
+	case h.deferred.row >= deferAfter:
+		h.freeInRow(b, g)
+	default:
+		h.freeFar(b, g)
+	}
+}
+
+// freeFar is Free for the used span at g, for which Free itself has not found a place in a
+// bucket. One that goes into a bucket here at once, as large ones do in Free, brings no sweep
+// and no row of notes nearer.
+func (h *Heap) freeFar(b []byte, g uint64) {
+	n, tried := h.largeSize(g), false
 	if n == 0 {
 		n = h.spanSize(g)
 		q := &h.quick

@@ -50,7 +50,7 @@ func (h *Heap) mallocSmall(size int, n uint64) ([]byte, error) {
 // mallocQuick is Malloc for a span of up to exactBins granules, and for any when a row of
 // notes has just ended: from the bucket where listOf says, if its newest span does.
 func (h *Heap) mallocQuick(size int) ([]byte, error) {
-	if uintptr(size) >= h.quickEnd || h.mallocs+h.frees >= h.sweepAt {
+	if h.wideSizes == 0 || uintptr(size) >= wideLeast+wideSizes || h.mallocs+h.frees >= h.sweepAt {
 		return h.mallocFar(size)
 	}
 	n := spanFor(size)
@@ -114,6 +114,9 @@ func (h *Heap) mallocFar(size int) ([]byte, error) {
 	}
 	if h.hooked || uint64(size) >= h.end { // negative ones too
 		return h.mallocRare(size)
+	}
+	if size < wideLeast && h.mallocs+h.frees < h.sweepAt {
+		return h.mallocQuick(size) // in a heap of few classes
 	}
 	n := spanFor(size)
 	return h.mallocFit(size, n, binOf(n))

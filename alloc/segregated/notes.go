@@ -75,7 +75,7 @@ func (h *Heap) lookForRow(g uint64) {
 	if t.far++; t.far < rowFar {
 		return
 	}
-	h.near, h.quickEnd = 0, 0
+	h.near, h.wideSizes = 0, 0
 	t.began, t.taken = h.frees, 0
 	h.waitForSweep()
 }
@@ -152,7 +152,7 @@ func (h *Heap) endRow() {
 func (h *Heap) closeRow() {
 	h.notes.end = 0
 	if !h.hooked {
-		h.near, h.quickEnd = h.reach, quickMax<<granuleShift+1
+		h.near, h.wideSizes = h.reach, wideSizes
 	}
 	h.settle()
 }

@@ -358,7 +358,7 @@ func TestNotesWhileWalking(t *testing.T) {
 	}
 	require.EqualValues(t, 100, h.notes.n)
 	require.Zero(t, h.near, "Free goes on")
-	require.Zero(t, h.quickEnd, "Malloc does first what they say")
+	require.Zero(t, h.wideSizes, "Malloc does first what they say")
 	require.NoError(t, h.Check())
 	for _, b := range rest {
 		h.Free(b)

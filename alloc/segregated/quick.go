@@ -23,8 +23,10 @@ const (
 	_            = uint(quickMax - 1<<14) // the last bucket is that of quickMax alone
 	_            = uint(1<<14 - quickMax)
 
-	wideWord  = exactBins / 64  // the word of bits of the wide buckets, those from exactBins on
-	wideShift = 7 - subBinShift // the least sizes of these are multiples of 1<<wideShift
+	wideLeast = exactBins<<granuleShift + 1            // bytes: the least size of a wide bucket
+	wideSizes = quickMax<<granuleShift + 1 - wideLeast // and how many there are
+	wideWord  = exactBins / 64                         // the word of bits of the wide buckets, those from exactBins on
+	wideShift = 7 - subBinShift                        // the least sizes of these are multiples of 1<<wideShift
 	_         = uint((wideWord+1)*64 - quickBuckets)
 	wideMask  = quickMax>>wideShift - 1                   // of an index of wideBins; only quickMax wraps
 	_         = uint(-(quickMax >> wideShift & wideMask)) // as it is a power of two
@@ -66,6 +68,7 @@ type quickLists struct {
 	searching bool                         // many operations look for a span in the best-fit space
 	bucket    [quickBuckets]quickBucket    // each is a cache line, as what is before has 80 bytes
 	filled    [quickWords]uint64           // bit set: the bucket may hold spans
+	large     uint64                       // sizes of large spans up to part
 	wideBins  [quickMax >> wideShift]uint8 // by size, see wideBin
 	quickMore
 }

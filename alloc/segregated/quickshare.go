@@ -29,6 +29,10 @@ import "math"
 // what is freed serves all that have the same bucket. It does so only where there is a free span
 // of that size.
 //
+// A heap that has been still for settledOps operations is settled: pages go back less often then,
+// more at a time (sweep.go). It takes some passes over the same until what was given back before
+// is where it is needed.
+//
 // A heap is searching if in more than searchingTenths of ten operations a span had to be looked
 // for in the best-fit space, as in programs that use large blocks of many sizes, until no more
 // than that ask for spans at all. To search is most of what it does, so it is still after
@@ -55,6 +59,7 @@ const (
 	stillAge        = 2
 	stillMost       = 16 * stillOps
 	calmOps         = stillOps / 2
+	settledOps      = 4 * stillOps
 	quickGrown      = 5 // it has grown when it uses more by one part in 1<<quickGrown,
 	quickStirred    = 3 // while still one part in 1<<quickStirred
 	quickNear       = 3 // it is back when it uses as much but for one part in 1<<quickNear
@@ -113,6 +118,9 @@ func (q *quickLists) grown(used, ops uint64) {
 	}
 }
 
+// settled reports whether the heap is.
+func (q *quickLists) settled() bool { return q.share == quickStill && q.still >= settledOps }
+
 // quickTurn says what became of what is in use since the heap grew last.
 type quickTurn uint8
 
@@ -139,6 +147,7 @@ func (q *quickLists) fit(data uint64) {
 		most = quickTinyMost
 	}
 	q.most, q.part = most, min(most/quickPart, quickMax)
+	q.large = q.part + 1 - min(q.part+1, largeMin)
 }
 
 // keeps reports whether a span of n granules is not too much to be kept.

@@ -40,8 +40,23 @@ func (h *Heap) reallocSlot(b []byte, g uint64, size int) ([]byte, error) {
 		return nil, asRealloc(err, size)
 	}
 	copy(to, h.at(g, int(c.size)))
-	h.Free(b)
+	h.freeSlot(b, c, run, 1<<(x>>32%64))
 	return to, nil
+}
+
+// freeSlot is Free for b, which has been found to be the live slot of a run of c.
+func (h *Heap) freeSlot(b []byte, c *class, run, slot uint64) {
+	if h.near == 0 {
+		h.Free(b)
+		return
+	}
+	live := h.row(run)
+	m := *live
+	*live = m &^ slot
+	h.frees++
+	if (m == ^uint64(0) || m&^slot&c.valid == 0) && uintptr(run) != c.cur {
+		h.freeEdge(b, uintptr(run), m)
+	}
 }
 
 // fits reports whether a slot of class ci stays the place of a block that is to have

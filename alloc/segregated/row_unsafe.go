@@ -87,3 +87,9 @@ func (h *Heap) bucket(i int) *quickBucket {
 	// SAFETY: that of quickMax is the last of quickBuckets.
 	return (*quickBucket)(unsafe.Add(unsafe.Pointer(&h.quick.bucket), uintptr(i)*unsafe.Sizeof(quickBucket{})))
 }
+
+// newest returns the newest span of b, which has some.
+func (b *quickBucket) newest() *quickEntry {
+	// SAFETY: the spans are what follows 8 bytes, and there are n of them.
+	return (*quickEntry)(unsafe.Add(unsafe.Pointer(b), uintptr(b.n)*8))
+}

@@ -17,24 +17,24 @@ import (
 // its cache lines. A class is one of them, as Go puts eight bytes before an object with
 // pointers of this size.
 type smallState struct {
-	base     unsafe.Pointer // of the region
-	kindTab  unsafe.Pointer // of h.kinds
-	unitTab  unsafe.Pointer // of h.units
-	data     dataTables
-	near     uintptr // reach, or 0 while Free takes notes
-	reach    uintptr // bytes of data that Free may look at without asking: to the top, or 0 when hooked, closed or corrupt
-	mallocs  uint64
-	frees    uint64
-	maxSize  uintptr // largest size that has a class
-	quickEnd uintptr // sizes below it may be in the quick lists; 0 when hooked, and while Free takes notes
-	notes    notes
-	rounds   rounds                       // here as there is room
-	_        [8]byte                      // so that a class is a cache line
-	hooked   bool                         // every call takes the slow path
-	hasSoon  bool                         // there may be used spans of soonGranules and more
-	classOf  [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none
-	classAt  [MaxClass/granule + 1]uint16 // the same: bytes from classes to the class
-	classes  [maxClasses]class
+	base      unsafe.Pointer // of the region
+	kindTab   unsafe.Pointer // of h.kinds
+	unitTab   unsafe.Pointer // of h.units
+	data      dataTables
+	near      uintptr // reach, or 0 while Free takes notes
+	reach     uintptr // bytes of data that Free may look at without asking: to the top, or 0 when hooked, closed or corrupt
+	mallocs   uint64
+	frees     uint64
+	maxSize   uintptr // largest size that has a class
+	wideSizes uintptr // how many sizes from wideLeast on may be in the quick lists; 0 when hooked, and while Free takes notes
+	notes     notes
+	rounds    rounds                       // here as there is room
+	_         [8]byte                      // so that a class is a cache line
+	hooked    bool                         // every call takes the slow path
+	hasSoon   bool                         // there may be used spans of soonGranules and more
+	classOf   [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none
+	classAt   [MaxClass/granule + 1]uint16 // the same: bytes from classes to the class
+	classes   [maxClasses]class
 }
 
 // dataTables are where the data begins, and its kinds and rows: those of what lies before
@@ -80,11 +80,8 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 		}
 		return h.mallocSlow(size)
 	}
-	if uintptr(size) < h.quickEnd && h.mallocs+h.frees < h.sweepAt {
+	if uintptr(size)-wideLeast < h.wideSizes && h.mallocs+h.frees < h.sweepAt {
 		n, q := (uint64(size)+granule-1)>>granuleShift, &h.quick
-		if n <= exactBins {
-			return h.mallocQuick(size) // in a heap of few classes
-		}
 		own := q.wideBin(n-q.calm) + int(q.calm) // as in listOf
 		i := own
 		if q.scattered {
@@ -92,7 +89,7 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 		}
 		b := h.bucket(i)
 		if k := b.n - 1; k < quickSlots {
-			if e := b.span[k]; e.size()-n <= n>>2 {
+			if e := *b.newest(); e.size()-n <= n>>2 {
 				if q.scattered {
 					q.leaveWide(i, k, b.more)
 					q.strayed += uint32(oneIf(i != own))
@@ -201,35 +198,29 @@ func (h *Heap) Free(b []byte) {
 		return
 	}
 
-	// A span. If it is large, the row after its first says how large, and it is put into a
-	// bucket that has room, as in putQuick. Small ones, which only heaps of few classes have many
-	// of, and all else are left to freeFar.
-	row, q := h.dataRow(off), &h.quick
-	g, m := h.first+uint64(off>>granuleShift), *row
-	if off%granule != 0 || !isMarked(m, asUsed, g) {
-		h.freeRare(b)
-		return
-	}
-	if h.deferred.row >= deferAfter {
-		h.freeInRow(b, g)
-		return
-	}
+	// A span. If it is large, the row after its first says where it starts and how large it is,
+	// and it is put into a bucket that has room, as in putQuick. Small ones, which only heaps of
+	// few classes have many of, and all else are left to freeSpanAt.
 	// SAFETY: there are rows and kinds past those of the top.
-	next := *(*uint64)(unsafe.Add(unsafe.Pointer(row), unitRow))
-	n := h.taggedSize(g, next, *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)))
-	if n-1 < q.part && q.total+n <= q.most {
+	row, q := h.dataRow(off), &h.quick
+	g, m := uint64(off>>granuleShift), *row
+	tag := *(*uint64)(unsafe.Add(unsafe.Pointer(row), unitRow))
+	n := bits.RotateLeft64(tag<<granuleShift^uint64(off%unitSize), -unitShift) // too large if it is not the tag of off
+	if *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)) == kindLarge && n-largeMin < q.large && m>>(g&cellMask)&asUsed == asUsed &&
+		n <= uint64(h.reach>>granuleShift)-g && q.total+n <= q.most && h.deferred.row < deferAfter {
 		i := q.wideBin(n)
 		into := h.bucket(i)
-		if k := into.n; k < quickSlots {
-			into.span[k], into.n = newQuickEntry(g, n), k+1
+		if into.n < quickSlots {
+			into.n++
+			*into.newest() = newQuickEntry(h.first+g, n)
 			q.filled[wideWord] |= 1 << (i & 63)
 			q.total += n
-			*row = m &^ (boundBit << (g & cellMask))
+			*row = m ^ boundBit<<(g&cellMask)
 			h.frees++
 			return
 		}
 	}
-	h.freeFar(b, g, n)
+	h.freeSpanAt(b, off)
 }
 
 // setClassAt derives classAt from classOf.

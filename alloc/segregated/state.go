@@ -36,12 +36,12 @@ func (h *Heap) refusal(op string) error {
 // a reason to see each of them.
 func (h *Heap) arm() {
 	h.hooked = h.sink != nil || h.zeroOnFree || h.chk != nil || h.trace != nil || h.refused()
-	h.near, h.reach, h.quickEnd = 0, 0, 0
+	h.near, h.reach, h.wideSizes = 0, 0, 0
 	if !h.hooked {
-		h.quickEnd = quickMax<<granuleShift + 1
+		h.wideSizes = wideSizes
 		h.reach = uintptr((h.top - h.first) << granuleShift)
 		if h.near = h.reach; h.notes.end != 0 {
-			h.near, h.quickEnd = 0, 0
+			h.near, h.wideSizes = 0, 0
 		}
 		return
 	}

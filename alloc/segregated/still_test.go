@@ -179,3 +179,43 @@ func TestNearPeak(t *testing.T) {
 	require.Zero(t, h.quick.total)
 	require.NoError(t, h.Check())
 }
+
+// TestSettledSweepsSeldom: a heap that has been still for long sweeps when there is credit for
+// some pages, others when there is any.
+func TestSettledSweepsSeldom(t *testing.T) {
+	h, bs := stillHeap(t)
+	q := &h.quick
+	for _, c := range []struct {
+		share         uint8
+		still, credit uint64
+		want          bool
+	}{
+		{quickStill, settledOps, 1, false},
+		{quickStill, settledOps, sweepLeast - 1, false},
+		{quickStill, settledOps, sweepLeast, true},
+		{quickStill, settledOps - 1, 1, true},
+		{quickStill, settledOps - 1, 0, false},
+		{quickHits, settledOps, 1, true},
+	} {
+		q.share, q.still, h.credit = c.share, c.still, c.credit
+		require.Equal(t, c.want, h.sweeps(), "%+v", c)
+	}
+
+	// A free span of many pages stays as it is until there is credit for so many at once.
+	q.share, q.still, q.turn, h.credit, h.earned = quickStill, settledOps, quickBack, 0, 0
+	for _, b := range bs {
+		h.Free(b)
+	}
+	h.flushQuick()
+	before := h.committed
+	slots := func(ops uint64) {
+		for range ops / 2 {
+			h.Free(must(t, h, 100))
+		}
+	}
+	slots((sweepLeast - 1) * opsPerPage)
+	require.Equal(t, before, h.committed)
+	slots(3 * opsPerPage)
+	require.Less(t, h.committed, before)
+	require.NoError(t, h.Check())
+}

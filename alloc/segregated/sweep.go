@@ -19,8 +19,8 @@ package segregated
 // the more seldom the less of its memory is free: every sweepEvery operations while
 // that is half or more, four times as seldom when it is half as much, down to
 // sweepRarely. It looks every sweepEvery operations whether it is time; without credit, with
-// little while Free takes notes (see notes.go), and in a still heap (see quickshare.go), after
-// restEvery. Requests for slots look when none is at hand, and restEvery later.
+// little while Free takes notes (see notes.go) or when the heap is settled, and in a still heap
+// (see quickshare.go), after restEvery. Requests for slots look when none is at hand, and restEvery later.
 //
 // A heap that works in rounds has credit from operations alone, see rounds.go.
 //
@@ -83,9 +83,12 @@ func (h *Heap) tick() {
 	}
 }
 
-// sweeps reports whether there is credit for a sweep; if Free takes notes, which are done with
-// when it comes, for one that is worth it.
-func (h *Heap) sweeps() bool { return h.credit >= sweepLeast || h.credit != 0 && h.notes.end == 0 }
+// sweeps reports whether there is credit for a sweep: for one that is worth it if Free takes
+// notes, which are done with when it comes, or if the heap has been still for long, as its quick
+// lists are emptied when it takes again what was given back.
+func (h *Heap) sweeps() bool {
+	return h.credit >= sweepLeast || h.credit != 0 && h.notes.end == 0 && !h.quick.settled()
+}
 
 // inUse returns how many granules of the data are neither free nor in the quick lists.
 func (h *Heap) inUse() uint64 { return h.top - h.first - h.freeSum - h.quick.total }
