@@ -113,7 +113,7 @@ func (h *Heap) freeBetween(g, n, front, back uint64) {
 	if back != 0 && !h.absorb(g+n, back, &m) || front != 0 && !h.absorb(g-front, front, &m) {
 		return
 	}
-	lo, end, soon := g-front, g+n+back, n >= h.soonGranules()
+	lo, end, soon := g-front, g+n+back, n >= h.soonGranules() && (!h.savesUp() || n >= hugePages*h.pageGranules)
 	switch {
 	case end == h.top:
 		h.lowerTop(lo, m.gone)

@@ -218,4 +218,22 @@ func TestSettledSweepsSeldom(t *testing.T) {
 	slots(3 * opsPerPage)
 	require.Less(t, h.committed, before)
 	require.NoError(t, h.Check())
+
+	// Nor do a block of many pages, or memory above its peak, have it give back a page or two.
+	for _, c := range []struct {
+		still, credit uint64
+		gives         bool
+	}{{settledOps, sweepLeast - 1, false}, {settledOps, sweepLeast, true}, {settledOps - 1, 1, true}} {
+		b := must(t, h, int(h.soonGranules())<<granuleShift)
+		q.share, q.still, h.credit = quickStill, c.still, c.credit
+		before = h.committed
+		h.Free(b)
+		require.Equal(t, c.gives, h.committed < before, "a block, %+v", c)
+
+		h.peak, h.credit = h.committed-2*h.pageSize, c.credit
+		before = h.committed
+		h.economize()
+		require.Equal(t, c.gives, h.committed < before, "the peak, %+v", c)
+	}
+	require.NoError(t, h.Check())
 }

@@ -83,11 +83,14 @@ func (h *Heap) tick() {
 	}
 }
 
-// sweeps reports whether there is credit for a sweep: for one that is worth it if Free takes
-// notes, which are done with when it comes, or if the heap has been still for long, as its quick
-// lists are emptied when it takes again what was given back.
-func (h *Heap) sweeps() bool {
-	return h.credit >= sweepLeast || h.credit != 0 && h.notes.end == 0 && !h.quick.settled()
+// sweeps reports whether there is credit for a sweep.
+func (h *Heap) sweeps() bool { return h.credit != 0 && !h.savesUp() }
+
+// savesUp reports whether credit for few pages is left until there is some for more: if Free takes
+// notes, which are done with in a sweep, or if the heap is settled, as its quick lists are emptied
+// when it takes again what was given back.
+func (h *Heap) savesUp() bool {
+	return h.credit < sweepLeast && (h.notes.end != 0 || h.quick.settled())
 }
 
 // inUse returns how many granules of the data are neither free nor in the quick lists.

@@ -79,6 +79,10 @@ func (h *Heap) excess() uint64 { return (max(h.committed, h.peak) - h.peak) / h.
 // below it again, as far as there is credit, with what is past the top and in free spans, then
 // with what the lists hold, then with empty runs. What is left of it is the new peak.
 func (h *Heap) economize() {
+	if h.savesUp() {
+		h.peak = max(h.peak, h.committed)
+		return
+	}
 	if !h.shed() && h.credit != 0 && h.top-h.first >= quickTiny && h.flushQuick() {
 		h.shed()
 	}
