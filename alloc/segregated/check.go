@@ -364,6 +364,30 @@ func (c *checker) deferredSpans() {
 	for _, g := range c.Heap.deferred.list {
 		c.toJoin(g)
 	}
+	c.idleRuns()
+}
+
+// idleRuns notes which runs are idle, as they are as good as those to be joined, and compares
+// their lists with the sum of their sizes: L5, L8.
+func (c *checker) idleRuns() {
+	r, sum := &c.Heap.idle, uint64(0)
+	for ci := range r.first {
+		for i, n := r.first[ci], 0; i != 0; i, n = r.nodes[i-1].next, n+1 {
+			if int(i) > len(r.nodes) || n == len(r.nodes) {
+				c.report(5, "idle runs of class %d: node %d of %d", ci, i, len(r.nodes))
+				break
+			}
+			run := uintptr(r.nodes[i-1].run)
+			if !c.isRun(uintptr(ci), run) {
+				c.report(5, "idle run %#x is no run of class %d", run<<unitShift, ci)
+			}
+			c.toJoin(uint64(run) << granuleBits)
+			sum += uint64(c.classes[ci].units) * unitGranules
+		}
+	}
+	if sum != r.sum {
+		c.report(8, "%d granules in idle runs, the counter says %d", sum, r.sum)
+	}
 }
 
 func (c *checker) toJoin(g uint64) {

@@ -72,9 +72,10 @@ func (h *Heap) letGo(g, n uint64) {
 	h.keep(g)
 }
 
-// letGoRun is dropRun for a run that is not current, at once or with others later.
+// letGoRun is dropRun for a run that is not current, if it is not kept, at once or with others
+// later.
 func (h *Heap) letGoRun(ci, run uintptr) {
-	if !h.defers(uint64(run) << granuleBits) {
+	if !h.keepIdle(ci, run) && !h.defers(uint64(run)<<granuleBits) {
 		h.dropRun(ci, run)
 		return
 	}

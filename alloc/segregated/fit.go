@@ -241,7 +241,7 @@ func (h *Heap) reshape(g, old, n uint64) bool {
 // keepsMuch reports whether there may be something for reclaim.
 func (h *Heap) keepsMuch() bool {
 	d := &h.dissolving
-	return h.quick.total != 0 && h.top-h.first >= quickTiny || h.top-d.top >= max(uint64(d.every), dissolveEvery)
+	return h.quick.total|h.idle.sum != 0 && h.top-h.first >= quickTiny || h.top-d.top >= max(uint64(d.every), dissolveEvery)
 }
 
 // reclaim makes free spans of what the heap keeps for speed, for a request of n granules:

@@ -59,6 +59,7 @@ type Heap struct {
 	credited uint64 // granule up to which the data brought credit
 	quick    quickLists
 	deferred deferredFrees
+	idle     idleRuns
 	shared   *Shared // that has runs in the heap, nil if nobody else has
 }
 

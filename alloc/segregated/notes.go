@@ -163,7 +163,7 @@ func (h *Heap) settle() {
 	for i := uint64(0); i < t.n && h.err == nil; i++ {
 		if t.table[i]&isSpan != 0 {
 			h.settleSpan(h.noted(i))
-		} else if ci, run := h.notedRun(i); h.settleRun(ci, run, i) && !h.defers(uint64(run)<<granuleBits) {
+		} else if ci, run := h.notedRun(i); h.settleRun(ci, run, i) && !h.keepIdle(ci, run) && !h.defers(uint64(run)<<granuleBits) {
 			h.leaveRun(ci, run)
 		}
 	}

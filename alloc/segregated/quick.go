@@ -344,13 +344,15 @@ func (q *quickLists) largest() (n uint64) {
 	return n
 }
 
-// flushQuick frees the spans of all buckets, joins what waits for it, and reports whether
-// there was any of either.
+// flushQuick frees the spans of all buckets and the idle runs, joins what waits for it, and
+// reports whether there was any of these.
 func (h *Heap) flushQuick() bool {
 	h.endRow()
-	if h.quick.total == 0 && len(h.deferred.list) == 0 {
+	if h.quick.total == 0 && len(h.deferred.list) == 0 && h.idle.sum == 0 {
 		return false
 	}
+	h.dropIdle(allClasses)
+	h.idle.nodes, h.idle.spare = h.idle.nodes[:0], 0
 	for h.quick.total > 0 {
 		h.emptyNext()
 	}

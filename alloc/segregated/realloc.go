@@ -40,16 +40,17 @@ func (h *Heap) reallocSlot(b []byte, g uint64, size int) ([]byte, error) {
 		return nil, asRealloc(err, size)
 	}
 	copy(to, h.at(g, int(c.size)))
-	h.freeSlot(b, c, run, 1<<(x>>32%64))
+	if h.near == 0 || uint64(*h.kind(u)) != k { // Malloc may have dissolved the run
+		h.Free(b)
+	} else {
+		h.freeSlot(b, c, run, 1<<(x>>32%64))
+	}
 	return to, nil
 }
 
-// freeSlot is Free for b, which has been found to be the live slot of a run of c.
+// freeSlot is Free for b, which has been found to be a live slot of the run of c, while Free takes
+// no notes.
 func (h *Heap) freeSlot(b []byte, c *class, run, slot uint64) {
-	if h.near == 0 {
-		h.Free(b)
-		return
-	}
 	live := h.row(run)
 	m := *live
 	*live = m &^ slot

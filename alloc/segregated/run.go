@@ -221,8 +221,11 @@ func (h *Heap) takePartial(ci uintptr) bool {
 	return c.avail != 0 || h.fail("partial run %#x of class %d is full", run<<unitShift, ci)
 }
 
-// takeNew makes a new run the current one of class ci, if there is room for one.
+// takeNew makes an idle run, or a new one if there is room for it, the current one of class ci.
 func (h *Heap) takeNew(ci uintptr) bool {
+	if h.takeIdle(ci) {
+		return true
+	}
 	run := h.fittingRun(ci)
 	if run == 0 {
 		return false

@@ -93,8 +93,9 @@ func (h *Heap) savesUp() bool {
 	return h.credit < sweepLeast && (h.notes.end != 0 || h.quick.settled())
 }
 
-// inUse returns how many granules of the data are neither free nor in the quick lists.
-func (h *Heap) inUse() uint64 { return h.top - h.first - h.freeSum - h.quick.total }
+// inUse returns how many granules of the data are neither free nor in the quick lists, nor in
+// idle runs.
+func (h *Heap) inUse() uint64 { return h.top - h.first - h.freeSum - h.quick.total - h.idle.sum }
 
 // sweepWait returns how many operations there are to be from one sweep to the next.
 func (h *Heap) sweepWait() uint64 {
@@ -122,6 +123,7 @@ func (h *Heap) sweepShrinks() bool {
 // sweep before, for as long as there is credit. O(such spans).
 func (h *Heap) sweep(least uint64) {
 	h.emptyUnused()
+	h.ageIdle()
 	h.coalesce()
 	h.giveBackTop()
 	for bin := h.nextBin(binOf(least)); bin < numBins; bin = h.nextBin(bin + 1) {
@@ -216,7 +218,7 @@ func (h *Heap) Trim() int {
 	before := h.committed
 	h.dropEmpty()
 	h.flushQuick()
-	h.deferred, h.notes, h.quick.quickMore = deferredFrees{}, notes{}, quickMore{}
+	h.deferred, h.notes, h.quick.quickMore, h.idle = deferredFrees{}, notes{}, quickMore{}, idleRuns{}
 	credit := h.credit
 	h.credit = ^uint64(0)
 	h.topPeak = h.top

@@ -1,0 +1,252 @@
+package segregated
+
+import (
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
+)
+
+// rest makes h still.
+func rest(h *Heap) {
+	h.quick.share = quickStill
+	h.quick.still = stillMost
+	h.quick.fit(h.top - h.first)
+}
+
+// idleHeap returns a still heap whose blocks of 64 bytes are all freed, and how many there were.
+func idleHeap(t testing.TB) (h *Heap, ci uintptr, blocks int) {
+	h, held := busyHeap(t, 64, 100, nil)
+	rest(h)
+	for _, b := range held {
+		h.Free(b)
+	}
+	require.NoError(t, h.Check())
+	return h, uintptr(h.classOf[64/granule]), len(held)
+}
+
+func idleRunsOf(h *Heap, ci uintptr) (n int) {
+	for i := h.idle.first[ci]; i != 0; i = h.idle.nodes[i-1].next {
+		n++
+	}
+	return n
+}
+
+// TestIdleRuns: what a class frees in a still heap is there for it again, without a new run, and
+// no memory moves.
+func TestIdleRuns(t *testing.T) {
+	h, ci, n := idleHeap(t)
+	require.Equal(t, 99, idleRunsOf(h, ci), "all but the current one")
+	units := uint64(h.classes[ci].units) * unitGranules
+	require.Equal(t, 99*units, h.idle.sum)
+	require.Less(t, h.inUse(), 8*units, "an idle run is not in use")
+	top, free := h.top, h.freeSum
+	var bs [][]byte
+	for range n {
+		bs = append(bs, must(t, h, 64))
+		require.EqualValues(t, 100, h.hdr.runs[ci])
+	}
+	require.Zero(t, h.idle.sum)
+	require.Equal(t, [2]uint64{top, free}, [2]uint64{h.top, h.freeSum})
+	require.NoError(t, h.Check())
+	h.Free(bs[0])
+	require.ErrorIs(t, alloc.Try(func() { h.Free(bs[0]) }), alloc.ErrDoubleFree)
+	for _, b := range bs[1:] {
+		h.Free(b)
+	}
+	for i, b := range bs {
+		require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrDoubleFree, "block %d", i)
+	}
+	require.Equal(t, 99, idleRunsOf(h, ci))
+}
+
+// TestIdleRunsGiveWay: idle runs do not keep the heap from anything: they go when another size
+// needs the room, when memory ends, in Trim, and in time.
+func TestIdleRunsGiveWay(t *testing.T) {
+	for name, f := range map[string]func(t *testing.T, h *Heap){
+		"growth": func(t *testing.T, h *Heap) {
+			h.peak = h.committed
+			room, dirty := int(h.idle.sum)<<granuleShift, h.hdr.dirty
+			must(t, h, int(dirty-h.top)<<granuleShift+room/2)
+			require.Equal(t, dirty, h.hdr.dirty)
+		},
+		"Trim": func(t *testing.T, h *Heap) { h.Trim() },
+		"flush": func(t *testing.T, h *Heap) {
+			require.True(t, h.flushQuick())
+			require.False(t, h.flushQuick())
+		},
+		"sweeps": func(t *testing.T, h *Heap) {
+			h.idle.sweeps = 0
+			for range idleSweeps { // each class has taken some
+				h.idle.taken = allClasses
+				h.ageIdle()
+			}
+			require.NotZero(t, h.idle.sum)
+			for range idleSweeps {
+				require.NotZero(t, h.idle.sum)
+				h.sweep(sweepMin)
+			}
+		},
+		"operations": func(t *testing.T, h *Heap) {
+			for i := 0; h.idle.sum != 0; i++ {
+				require.Less(t, i, 1<<23)
+				h.Free(must(t, h, 5000))
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, ci, _ := idleHeap(t)
+			f(t, h)
+			require.Zero(t, h.idle.sum)
+			require.Zero(t, idleRunsOf(h, ci))
+			require.NoError(t, h.Check())
+		})
+	}
+}
+
+// TestNoIdleRuns: a heap that grows, one in a file, one that reports events, and that of a Shared
+// keep none.
+func TestNoIdleRuns(t *testing.T) {
+	region := func(o *arena.Options) *arena.Region {
+		r, err := arena.Reserve(8<<20, o)
+		require.NoError(t, err)
+		t.Cleanup(func() { r.Close() })
+		return r
+	}
+	grows := fresh(t, 8<<20, nil)
+	hooked := fresh(t, 8<<20, &Options{Sink: func(alloc.Event) {}})
+	file, err := New(region(&arena.Options{Backing: arena.File, Path: filepath.Join(t.TempDir(), "heap")}), nil)
+	require.NoError(t, err)
+	shared, err := NewShared(region(&arena.Options{Backing: arena.GoHeap}), nil)
+	require.NoError(t, err)
+	defer shared.Close()
+	for name, c := range map[string]struct {
+		a     alloc.Allocator
+		h     *Heap
+		still bool
+	}{
+		"grows": {grows, grows, false}, "hooked": {hooked, hooked, true}, "file": {file, file, true}, "shared": {shared, shared.h, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var bs [][]byte
+			for range 5000 {
+				bs = append(bs, must(t, c.a, 64))
+			}
+			if c.still {
+				rest(c.h)
+			}
+			for _, b := range bs {
+				c.a.Free(b)
+			}
+			require.Zero(t, c.h.idle.sum)
+			require.Empty(t, c.h.idle.nodes)
+		})
+	}
+	require.NoError(t, file.Close())
+}
+
+// TestDamagedIdleRun: an idle run whose rows were written to is not handed out.
+func TestDamagedIdleRun(t *testing.T) {
+	for name, damage := range map[string]func(h *Heap, run uint64){
+		"live": func(h *Heap, run uint64) { *h.row(run) |= 1 },
+		"kind": func(h *Heap, run uint64) { *h.kind(run) = kindMarks },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, ci, n := idleHeap(t)
+			damage(h, uint64(h.idle.nodes[h.idle.first[ci]-1].run))
+			require.Error(t, h.Check())
+			var err error
+			for range n {
+				if _, err = h.Malloc(64); err != nil {
+					break
+				}
+			}
+			require.ErrorIs(t, err, alloc.ErrCorrupt)
+		})
+	}
+}
+
+// TestIdleRunsAtRandom drives a still heap that builds up and takes down, with blocks of all
+// sizes, and verifies contents and the heap.
+func TestIdleRunsAtRandom(t *testing.T) {
+	kept := 0
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 7))
+		h := fresh(t, 16<<20, nil)
+		type block struct {
+			b []byte
+			c byte
+		}
+		var live []block
+		drop := func(i int) {
+			require.NoError(t, filled(live[i].b, live[i].c))
+			h.Free(live[i].b)
+			live[i] = live[len(live)-1]
+			live = live[:len(live)-1]
+		}
+		for round := range 12 {
+			most := 200 + rng.IntN(4000)
+			limit := 1 << (5 + rng.IntN(8))
+			for len(live) < most {
+				size := 1 + rng.IntN(limit)
+				c := byte(rng.Uint32())
+				if i := rng.IntN(len(live) + 1); i < len(live) && rng.IntN(4) == 0 {
+					old := live[i]
+					b, err := h.Realloc(old.b, size)
+					require.NoError(t, err)
+					require.NoError(t, filled(b[:min(len(b), len(old.b))], old.c))
+					fill(b, c)
+					live[i] = block{b, c}
+					continue
+				}
+				b := must(t, h, size)
+				fill(b, c)
+				live = append(live, block{b, c})
+			}
+			rest(h)
+			for keep := rng.IntN(most); len(live) > keep; {
+				drop(rng.IntN(len(live)))
+			}
+			for ci := range h.classes {
+				kept += idleRunsOf(h, uintptr(ci))
+			}
+			require.NoError(t, h.Check(), "seed %d round %d", seed, round)
+		}
+		for len(live) > 0 {
+			drop(0)
+		}
+		h.Trim()
+		require.Zero(t, h.Stats().Retained)
+	}
+	require.NotZero(t, kept)
+}
+
+// TestReallocDissolves: that Malloc makes spans of the very run whose slot is to move does not
+// mislead Realloc.
+func TestReallocDissolves(t *testing.T) {
+	dissolved := 0
+	for size := 2500; size < 4000; size += 100 {
+		h, held := busyHeap(t, 64, 100, nil)
+		for i, b := range held {
+			if i%4 != 0 {
+				h.Free(b)
+			}
+		}
+		for i := 0; i < len(held); i += 4 {
+			b := held[i]
+			was := inRuns(h, b)
+			to, err := h.Realloc(b, size)
+			require.NoError(t, err)
+			require.NoError(t, filled(to[:64], byte(i)))
+			if was && !inRuns(h, b) {
+				dissolved++
+			}
+		}
+		require.NoError(t, h.Check(), "to %d bytes", size)
+	}
+	require.NotZero(t, dissolved)
+}
