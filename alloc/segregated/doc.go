@@ -57,9 +57,10 @@
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
 //     the remainder is not 0, the bit not set or that of no slot, it is a fault, and
 //     which one is found out then.
-//  5. A run that becomes empty goes back to the best-fit space, and so does the free part of one
-//     that is sparse, before the data grows, if its class asks for no more: its live slots are
-//     spans from then on. An empty one that is current is kept until its class is idle and the
+//  5. A run that becomes empty goes back to the best-fit space, unless the heap is still, as below:
+//     then it is kept for its class until the data is to grow (idle.go). So does the free part
+//     of one that is sparse, before the data grows, if its class asks for no more: its live slots
+//     are spans from then on. An empty one that is current is kept until its class is idle and the
 //     data has grown by a sixteenth, or memory comes above its peak. A freed span waits in the
 //     quick list of its size (of up to 256 KiB, from 2 KiB on of eight sizes a doubling; seven of
 //     each; 8 KiB or 1/256 of the heap in all, 1/32 while they serve two of three requests, 64
@@ -77,7 +78,8 @@
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been
 //     free since the one before, and so far as there is credit for it: five pages for
 //     each that the heap grows by, and one for each 10000 operations; a page that was given
-//     back costs as much again when it is needed. It comes every 256 operations when half
+//     back costs as much again when it is needed. A heap that has been still for a quarter of a
+//     million operations saves credit up for eight pages at a time. It comes every 256 operations when half
 //     of the memory is free, every 2048 when little is (sweep.go). Before the data grows,
 //     free spans of 7 KiB and more give back as many pages as it grows by, with the same
 //     credit; and when pages that were given back are used again, so many that memory does
@@ -217,7 +219,7 @@
 // The first Malloc after a long row of frees joins up to 2048 spans, which takes up to a
 // third of a millisecond; so does a Free that finds 2048 waiting. Before a heap grows to near
 // its peak it joins all that its quick lists hold, which after a long time is up to 3000 spans,
-// in one to four milliseconds; one that is calm takes a larger span out of them, as long as
+// and up to 4096 empty runs, in one to four milliseconds; one that is calm takes a larger span out of them, as long as
 // there is one.
 //
 // The heap uses at most 16 TiB; runs lie in its first 4 TiB, in a Shared in its first 1 TiB.

@@ -14,7 +14,7 @@ import "math/bits"
 
 const (
 	idleSweeps = 8
-	idleMost   = 1<<16 - 1 // nodes
+	idleMost   = 4096 // runs: to join them all takes about a millisecond
 	allClasses = ^uint64(0)
 )
 

@@ -9,7 +9,8 @@ package segregated
 //	          it has one only, in its last granule
 //	full      on no list; Free puts it on the list
 //
-// An empty run that is not current goes back to the best-fit space.
+// An empty run that is not current goes back to the best-fit space, or is kept for its class
+// (idle.go).
 
 import "math/bits"
 
