@@ -14,7 +14,7 @@ import "math/bits"
 
 const (
 	idleSweeps = 8
-	idleMost   = 4096 // runs: to join them all takes about a millisecond
+	idleMost   = 4096 // runs: to join them all takes a millisecond or two
 	allClasses = ^uint64(0)
 )
 
