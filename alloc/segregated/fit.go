@@ -241,19 +241,24 @@ func (h *Heap) reshape(g, old, n uint64) bool {
 // keepsMuch reports whether there may be something for reclaim.
 func (h *Heap) keepsMuch() bool {
 	d := &h.dissolving
-	return h.quick.total|h.idle.sum != 0 && h.top-h.first >= quickTiny || h.top-d.top >= max(uint64(d.every), dissolveEvery)
+	return h.isMuch() && h.top-h.first >= quickTiny || h.top-d.top >= max(uint64(d.every), dissolveEvery)
 }
 
 // reclaim makes free spans of what the heap keeps for speed, for a request of n granules:
 // those in the quick lists, which a tiny heap keeps, or else empty and sparse runs. A calm heap
 // asks again for what it keeps, and gives up one span of a bucket above that of n, if there is
-// one. It reports whether there was anything. A heap that is not near its peak keeps its lists.
+// one. It reports whether there was anything. A heap that is not near its peak keeps its lists, as
+// does one whose lists hold little.
 func (h *Heap) reclaim(n uint64) bool {
-	if h.nearPeak(n) && h.top-h.first >= quickTiny && (h.quick.calm != 0 && h.freeAbove(n) || h.flushQuick()) {
+	if h.isMuch() && h.nearPeak(n) && h.top-h.first >= quickTiny && (h.quick.calm != 0 && h.freeAbove(n) || h.flushQuick()) {
 		return true
 	}
 	return h.dissolveIdle()
 }
+
+// isMuch reports whether the lists hold so much that it is worth to empty them before the data
+// grows.
+func (h *Heap) isMuch() bool { return h.quick.total+h.idle.sum > (h.top-h.first)>>quickLittle }
 
 // nearPeak reports whether n granules more would bring what is committed to within one part in
 // 1<<quickPeak of the most that was since Trim, or above.

@@ -8,8 +8,9 @@ import "math"
 // below half of it. A span that would be too much is kept if one of the next two buckets
 // in turn can be emptied for it, which are spared when they were of use since their last
 // turn. Before the data would grow by pages that were not touched, and memory comes near its
-// peak by that, all buckets are emptied; a calm heap takes one larger span from one instead. They
-// are, too, when memory has come above its peak and nothing else makes up for it (trade.go).
+// peak by that, all buckets are emptied, unless they hold little; a calm heap takes one larger
+// span from one instead. They are, too, when memory has come above its peak and nothing else
+// makes up for it (trade.go).
 // Each sweep empties those that were of no use since the one before.
 //
 // Two kinds of heaps do not miss what the lists hold. One whose data is tiny, less than
@@ -60,10 +61,11 @@ const (
 	stillMost       = 16 * stillOps
 	calmOps         = stillOps / 2
 	settledOps      = 4 * stillOps
-	quickGrown      = 5 // it has grown when it uses more by one part in 1<<quickGrown,
-	quickStirred    = 3 // while still one part in 1<<quickStirred
-	quickNear       = 3 // it is back when it uses as much but for one part in 1<<quickNear
-	quickPeak       = 4 // near the peak is within one part in 1<<quickPeak of it
+	quickGrown      = 5  // it has grown when it uses more by one part in 1<<quickGrown,
+	quickStirred    = 3  // while still one part in 1<<quickStirred
+	quickNear       = 3  // it is back when it uses as much but for one part in 1<<quickNear
+	quickLittle     = 13 // one part in 1<<quickLittle is little
+	quickPeak       = 4  // near the peak is within one part in 1<<quickPeak of it
 )
 
 // adapt is told of so many operations. It sets the part of the data that the lists may hold by

@@ -237,3 +237,29 @@ func TestSettledSweepsSeldom(t *testing.T) {
 	}
 	require.NoError(t, h.Check())
 }
+
+// TestLittleInLists: a heap that grows empties its lists, unless they hold little.
+func TestLittleInLists(t *testing.T) {
+	h := fresh(t, 64<<20, nil)
+	b := must(t, h, 2048)
+	for h.top-h.first < 2<<quickLittle*uint64(2048>>granuleShift) {
+		must(t, h, 30<<10)
+	}
+	h.Free(b)
+	kept := h.quick.total
+	require.NotZero(t, kept)
+	require.False(t, h.isMuch())
+	highest := h.hdr.highest
+	must(t, h, 30<<10)
+	require.Greater(t, h.hdr.highest, highest)
+	require.Equal(t, kept, h.quick.total)
+
+	h.quick.total = (h.top - h.first) >> quickLittle
+	require.False(t, h.isMuch())
+	h.quick.total++
+	require.True(t, h.isMuch())
+	h.quick.total--
+	h.idle.sum = 1
+	require.True(t, h.isMuch())
+	h.quick.total, h.idle.sum = kept, 0
+}
