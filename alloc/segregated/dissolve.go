@@ -120,7 +120,7 @@ func (h *Heap) retireAll() (found bool) {
 func (h *Heap) dissolveClass(ci uintptr, looks, runs *int) {
 	c, t := &h.classes[ci%maxClasses], &h.dissolving.traces[ci%maxClasses]
 	run := uintptr(t.next)
-	if run == 0 || run == c.cur || !h.isRun(ci, run) || h.units[run] == ^uint64(0) {
+	if run == 0 || run == c.cur || !h.isRun(ci, run) || h.units[run] == ^uint64(0) || h.units[run] == c.empty() {
 		run = uintptr(h.hdr.partial[ci%maxClasses]) // it is on the list no more
 	}
 	for ; run != 0 && *looks > 0 && *runs > 0 && h.err == nil; *looks-- {

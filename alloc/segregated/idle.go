@@ -74,6 +74,7 @@ func (h *Heap) popIdle(ci uintptr) uintptr {
 	run := h.idle.pop(ci, uint64(h.classes[ci%maxClasses].units)*unitGranules)
 	if run != 0 && (!h.isRun(ci, run) || *h.row(uint64(run)) != h.classes[ci%maxClasses].empty()) {
 		h.fail("idle run %#x of class %d is no empty run", run<<unitShift, ci)
+		h.idle = idleRuns{} // nobody is to look for more
 		return 0
 	}
 	return run

@@ -1,6 +1,7 @@
 package segregated
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"path/filepath"
 	"testing"
@@ -149,25 +150,75 @@ func TestNoIdleRuns(t *testing.T) {
 	require.NoError(t, file.Close())
 }
 
-// TestDamagedIdleRun: an idle run whose rows were written to is not handed out.
+// TestDamagedIdleRun: an idle run whose rows were written to is not handed out, nor made a free
+// span, and the heap does not look at the others any more.
 func TestDamagedIdleRun(t *testing.T) {
 	for name, damage := range map[string]func(h *Heap, run uint64){
 		"live": func(h *Heap, run uint64) { *h.row(run) |= 1 },
 		"kind": func(h *Heap, run uint64) { *h.kind(run) = kindMarks },
 	} {
-		t.Run(name, func(t *testing.T) {
-			h, ci, n := idleHeap(t)
-			damage(h, uint64(h.idle.nodes[h.idle.first[ci]-1].run))
-			require.Error(t, h.Check())
-			var err error
-			for range n {
-				if _, err = h.Malloc(64); err != nil {
-					break
+		for _, size := range []int{64, 5000} { // a slot; a span, for which the lists are emptied
+			t.Run(fmt.Sprint(name, "_", size), func(t *testing.T) {
+				h, ci, n := idleHeap(t)
+				h.peak = h.committed
+				damage(h, uint64(h.idle.nodes[h.idle.first[ci]-1].run))
+				require.Error(t, h.Check())
+				var err error
+				for range n {
+					if _, err = h.Malloc(size); err != nil {
+						break
+					}
 				}
-			}
-			require.ErrorIs(t, err, alloc.ErrCorrupt)
-		})
+				require.ErrorIs(t, err, alloc.ErrCorrupt)
+			})
+		}
 	}
+}
+
+// TestDamagedListIdleRuns: when the list of partial runs is found damaged, the heap does not go
+// on with idle ones.
+func TestDamagedListIdleRuns(t *testing.T) {
+	h, ci, _ := idleHeap(t)
+	for c := &h.classes[ci]; *c.live != ^uint64(0); {
+		must(t, h, 64)
+	}
+	require.NotZero(t, h.idle.sum)
+	h.hdr.partial[ci] = 1
+	for range 2 {
+		_, err := h.Malloc(64)
+		require.ErrorIs(t, err, alloc.ErrCorrupt)
+	}
+}
+
+// TestDissolveMeetsIdleRun: an idle run is on no list, also if the search for sparse ones was to
+// go on with it.
+func TestDissolveMeetsIdleRun(t *testing.T) {
+	h, held := busyHeap(t, 64, 3*dissolveLooks, nil)
+	ci := uintptr(h.classOf[64/granule])
+	for i, b := range held {
+		if i%16 == 0 {
+			h.Free(b) // too few for any run to dissolve
+		}
+	}
+	look := func() {
+		h.endRow()
+		looks, runs := dissolveLooks, dissolveRuns
+		h.dissolveClass(ci, &looks, &runs)
+		require.NoError(t, h.Check())
+	}
+	look()
+	next := uintptr(h.dissolving.traces[ci].next)
+	rest(h)
+	for i, b := range held {
+		if i%16 != 0 && (addrOf(b)-addrOf(h.mem))>>unitShift-next < h.classes[ci].units {
+			h.Free(b)
+		}
+	}
+	h.endRow()
+	require.Equal(t, 1, idleRunsOf(h, ci))
+	require.EqualValues(t, next, h.idle.nodes[h.idle.first[ci]-1].run)
+	look()
+	require.NotZero(t, h.dissolving.traces[ci].next, "it began anew")
 }
 
 // TestIdleRunsAtRandom drives a still heap that builds up and takes down, with blocks of all

@@ -17,7 +17,7 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	if ci := uintptr(h.classOf[n]) % maxClasses; ci != 0 && !h.hooked {
 		if c := &h.classes[ci]; c.cur != 0 {
 			// What Free has returned meanwhile, else another run that has room.
-			if c.refresh(); c.avail != 0 || h.takePartial(ci) || h.takeIdle(ci) {
+			if c.refresh(); c.avail != 0 || h.takePartial(ci) || h.err == nil && h.takeIdle(ci) {
 				return h.takeSlot(c, size), nil
 			}
 		} else if h.isSeldom(ci) {
