@@ -232,6 +232,25 @@ func TestHeldWhileSlotsAreTaken(t *testing.T) {
 	}
 }
 
+// TestHeldMakesUpForThePeak: when memory comes above its peak, what is held goes back first, also
+// while a settled heap saves its credit up.
+func TestHeldMakesUpForThePeak(t *testing.T) {
+	h := freshIn(t, heldMiB()<<20, &arena.Options{}, nil)
+	b := must(t, h, 9000*h.region.PageSize())
+	must(t, h, 5000)
+	h.Trim()
+	h.quick.share, h.quick.still, h.quick.calm, h.credit = quickStill, settledOps, 1, 0
+	h.Free(b)
+	require.NotZero(t, h.heldTo)
+	before := h.committed
+	h.peak = before - 2*h.pageSize
+	h.economize()
+	require.Equal(t, before-heldLeast*h.pageSize, h.committed)
+	require.Zero(t, h.credit)
+	require.Equal(t, before-2*h.pageSize, h.peak)
+	require.NoError(t, h.Check())
+}
+
 // TestDamageFoundWhileSlotsAreTaken: a call that finds damage when it is time to give back
 // what is held hands out no slot, nor does a closed heap look.
 func TestDamageFoundWhileSlotsAreTaken(t *testing.T) {

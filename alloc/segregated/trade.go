@@ -80,6 +80,9 @@ func (h *Heap) excess() uint64 { return (max(h.committed, h.peak) - h.peak) / h.
 // with what the lists hold, then with empty runs. What is left of it is the new peak.
 func (h *Heap) economize() {
 	if h.savesUp() {
+		if n := h.excess(); n != 0 {
+			h.giveHeld(n) // which takes no credit
+		}
 		h.peak = max(h.peak, h.committed)
 		return
 	}
