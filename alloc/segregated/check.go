@@ -17,7 +17,7 @@ import (
 //	L4  bits of slots that do not exist are set, rows past that of a run's links clear
 //	L5  each bin holds exactly the free spans of its size, joined both ways; each quick list, and the list of those to be joined, what is marked as such, but for what Free has noted
 //	L6  the bit of a bin is set ⇔ it has spans, that of a word of them ⇔ it has a bit
-//	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current; an empty one is current or to be joined; as if what is noted were done
+//	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current; an empty one is current, idle or to be joined; as if what is noted were done
 //	L8  the counters agree: spans free, runs of a class and live spans of its sizes, live blocks
 //	L9  the header is this heap's; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
 //

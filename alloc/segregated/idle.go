@@ -80,6 +80,16 @@ func (h *Heap) popIdle(ci uintptr) uintptr {
 	return run
 }
 
+// largestIdle returns the size in granules of the largest idle run.
+func (h *Heap) largestIdle() (n uint64) {
+	for ci, i := range h.idle.first {
+		if i != 0 {
+			n = max(n, uint64(h.classes[ci].units)*unitGranules)
+		}
+	}
+	return n
+}
+
 // takeIdle makes the newest idle run of class ci the current one, and reports whether there was
 // one.
 func (h *Heap) takeIdle(ci uintptr) bool {

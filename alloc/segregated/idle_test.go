@@ -45,6 +45,7 @@ func TestIdleRuns(t *testing.T) {
 	units := uint64(h.classes[ci].units) * unitGranules
 	require.Equal(t, 99*units, h.idle.sum)
 	require.Less(t, h.inUse(), 8*units, "an idle run is not in use")
+	require.GreaterOrEqual(t, h.largestSpan(), units<<granuleShift, "what it holds can be had")
 	top, free := h.top, h.freeSum
 	var bs [][]byte
 	for range n {
