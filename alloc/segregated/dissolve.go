@@ -90,7 +90,8 @@ func (h *Heap) dissolveIdle() bool {
 	return false
 }
 
-// retire gives up the current run of class ci if it is empty, and reports whether it was. Half
+// retire gives up the current run of class ci if it is empty, and its idle runs then, and reports
+// whether it was. Half
 // of the requests are forgotten, so that a class that is seldom asked for gets no other soon.
 func (h *Heap) retire(ci uintptr) bool {
 	c := &h.classes[ci%maxClasses]
@@ -100,6 +101,7 @@ func (h *Heap) retire(ci uintptr) bool {
 	}
 	c.cur, c.avail = 0, 0
 	h.leaveRun(ci, run)
+	h.dropIdle(1 << (ci % maxClasses))
 	h.demand[ci%maxClasses].total /= 2
 	return true
 }

@@ -75,18 +75,18 @@
 //     grown for 32768 operations, as most have not, is calm, and gives spans of more than 2 KiB
 //     the sizes of their lists, up to 1/8 more, if there is a free one of that size; before it
 //     grows to near its peak, it cuts what it needs from a larger span of its lists.
-//  6. A sweep gives back the pages of free spans of 16 KiB and more that have been
-//     free since the one before, and so far as there is credit for it: five pages for
-//     each that the heap grows by, and one for each 10000 operations; a page that was given
-//     back costs as much again when it is needed. A heap that has been still for a quarter of a
-//     million operations saves credit up for eight pages at a time. It comes every 256 operations when half
-//     of the memory is free, every 2048 when little is (sweep.go). Before the data grows,
+//  6. A sweep gives back the pages of free spans of 16 KiB and more that have been free since
+//     the one before, and so far as there is credit for it: five pages for each that the heap
+//     grows by, and one for each 10000 operations; a page that was given back costs as much
+//     again when it is needed. A heap that has been still for a quarter of a million
+//     operations saves credit up for eight pages at a time. It comes every 256 operations when
+//     half of the memory is free, every 2048 when little is (sweep.go). Before the data grows,
 //     free spans of 7 KiB and more give back as many pages as it grows by, with the same
-//     credit; and when pages that were given back are used again, so many that memory does
-//     not come above its peak (trade.go). A block of 32 MiB and more goes back when it is
-//     freed; a calm heap holds it for a quarter of a million operations, or until pages of it
-//     pay for growth (held.go). A heap that was emptied and then used as much again has no
-//     credit for what it would need in the next round (rounds.go).
+//     credit; and when pages that were given back are used again, so many that memory does not
+//     come above its peak (trade.go). A block of 32 MiB and more goes back when it is freed; a
+//     calm heap holds it for a quarter of a million operations, or until pages of it pay for
+//     growth (held.go). A heap that was emptied and then used as much again has no credit for
+//     what it would need in the next round (rounds.go).
 //
 // # One operation of a Shared
 //
@@ -219,8 +219,8 @@
 // The first Malloc after a long row of frees joins up to 2048 spans, which takes up to a
 // third of a millisecond; so does a Free that finds 2048 waiting. Before a heap grows to near
 // its peak it joins all that its quick lists hold, which after a long time is up to 3000 spans,
-// and up to 4096 empty runs, in one to four milliseconds; one that is calm takes a larger span out of them, as long as
-// there is one.
+// and up to 4096 empty runs, in one to four milliseconds; one that is calm takes a larger span
+// out of them, as long as there is one.
 //
 // The heap uses at most 16 TiB; runs lie in its first 4 TiB, in a Shared in its first 1 TiB.
 // Words are in the byte order of the machine. In mode Fast Stats().Requested

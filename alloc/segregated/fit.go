@@ -261,9 +261,13 @@ func (h *Heap) reclaim(n uint64) bool {
 func (h *Heap) isMuch() bool { return h.quick.total+h.idle.sum > (h.top-h.first)>>quickLittle }
 
 // nearPeak reports whether n granules more would bring what is committed to within one part in
-// 1<<quickPeak of the most that was since Trim, or above.
+// 1<<quickPeak of the most that was since Trim, or above; in a settled heap, above.
 func (h *Heap) nearPeak(n uint64) bool {
-	return h.committed+n<<granuleShift > h.peak-h.peak>>quickPeak
+	near := h.peak
+	if !h.quick.settled() {
+		near -= h.peak >> quickPeak
+	}
+	return h.committed+n<<granuleShift > near
 }
 
 // reserveSpan finds n granules placed on a and leaves them without marks, so

@@ -76,6 +76,13 @@ func TestIdleRunsGiveWay(t *testing.T) {
 			must(t, h, int(dirty-h.top)<<granuleShift+room/2)
 			require.Equal(t, dirty, h.hdr.dirty)
 		},
+		"its class is given up": func(t *testing.T, h *Heap) {
+			ci := uintptr(h.classOf[64/granule])
+			h.coalesce()
+			require.Equal(t, h.classes[ci].empty(), *h.classes[ci].live)
+			require.True(t, h.retire(ci))
+			h.coalesce()
+		},
 		"Trim": func(t *testing.T, h *Heap) { h.Trim() },
 		"flush": func(t *testing.T, h *Heap) {
 			require.True(t, h.flushQuick())

@@ -50,7 +50,7 @@ func (h *Heap) mallocSmall(size int, n uint64) ([]byte, error) {
 // mallocQuick is Malloc for a span of up to exactBins granules, and for any when a row of
 // notes has just ended: from the bucket where listOf says, if its newest span does.
 func (h *Heap) mallocQuick(size int) ([]byte, error) {
-	if h.wideSizes == 0 || uintptr(size) >= wideLeast+wideSizes || h.mallocs+h.frees >= h.sweepAt {
+	if h.wideSizes == 0 || uintptr(size) >= wideLeast+wideCount || h.mallocs+h.frees >= h.sweepAt {
 		return h.mallocFar(size)
 	}
 	n := spanFor(size)

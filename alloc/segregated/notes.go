@@ -152,7 +152,7 @@ func (h *Heap) endRow() {
 func (h *Heap) closeRow() {
 	h.notes.end = 0
 	if !h.hooked {
-		h.near, h.wideSizes = h.reach, wideSizes
+		h.near, h.wideSizes = h.reach, wideCount
 	}
 	h.settle()
 }

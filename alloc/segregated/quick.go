@@ -24,7 +24,7 @@ const (
 	_            = uint(1<<14 - quickMax)
 
 	wideLeast = exactBins<<granuleShift + 1            // bytes: the least size of a wide bucket
-	wideSizes = quickMax<<granuleShift + 1 - wideLeast // and how many there are
+	wideCount = quickMax<<granuleShift + 1 - wideLeast // and how many there are
 	wideWord  = exactBins / 64                         // the word of bits of the wide buckets, those from exactBins on
 	wideShift = 7 - subBinShift                        // the least sizes of these are multiples of 1<<wideShift
 	_         = uint((wideWord+1)*64 - quickBuckets)
@@ -68,7 +68,7 @@ type quickLists struct {
 	searching bool                         // many operations look for a span in the best-fit space
 	bucket    [quickBuckets]quickBucket    // each is a cache line, as what is before has 80 bytes
 	filled    [quickWords]uint64           // bit set: the bucket may hold spans
-	large     uint64                       // sizes of large spans up to part
+	large     uint64                       // how many sizes from largeMin up to part there are
 	wideBins  [quickMax >> wideShift]uint8 // by size, see wideBin
 	quickMore
 }

@@ -30,9 +30,10 @@ import "math"
 // what is freed serves all that have the same bucket. It does so only where there is a free span
 // of that size.
 //
-// A heap that has been still for settledOps operations is settled: pages go back less often then,
-// more at a time (sweep.go). It takes some passes over the same until what was given back before
-// is where it is needed.
+// A heap that has been still for settledOps operations is settled: it gives pages back less often,
+// more at a time (sweep.go), and may come as near to its peak as it likes. Earlier it is not, as a
+// program that does the same over and over has to do so some times before the pages that it needs
+// are those that it has.
 //
 // A heap is searching if in more than searchingTenths of ten operations a span had to be looked
 // for in the best-fit space, as in programs that use large blocks of many sizes, until no more

@@ -198,14 +198,16 @@ func (h *Heap) Free(b []byte) {
 		return
 	}
 
-	// A span. If it is large, the row after its first says where it starts and how large it is,
-	// and it is put into a bucket that has room, as in putQuick. Small ones, which only heaps of
+	// A span. If it is large, the row after its first says where it starts and how large it is, so
+	// that of the mark only the state is compared, and it is put into a bucket that has room, as in
+	// putQuick. Small ones, which only heaps of
 	// few classes have many of, and all else are left to freeSpanAt.
 	// SAFETY: there are rows and kinds past those of the top.
 	row, q := h.dataRow(off), &h.quick
 	g, m := uint64(off>>granuleShift), *row
 	tag := *(*uint64)(unsafe.Add(unsafe.Pointer(row), unitRow))
-	n := bits.RotateLeft64(tag<<granuleShift^uint64(off%unitSize), -unitShift) // too large if it is not the tag of off
+	// Where the tag and off differ, in the granule or below it, n gets one of the highest bits.
+	n := bits.RotateLeft64(tag<<granuleShift^uint64(off%unitSize), -unitShift)
 	if *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)) == kindLarge && n-largeMin < q.large && m>>(g&cellMask)&asUsed == asUsed &&
 		n <= uint64(h.reach>>granuleShift)-g && q.total+n <= q.most && h.deferred.row < deferAfter {
 		i := q.wideBin(n)

@@ -38,7 +38,7 @@ func (h *Heap) arm() {
 	h.hooked = h.sink != nil || h.zeroOnFree || h.chk != nil || h.trace != nil || h.refused()
 	h.near, h.reach, h.wideSizes = 0, 0, 0
 	if !h.hooked {
-		h.wideSizes = wideSizes
+		h.wideSizes = wideCount
 		h.reach = uintptr((h.top - h.first) << granuleShift)
 		if h.near = h.reach; h.notes.end != 0 {
 			h.near, h.wideSizes = 0, 0

@@ -172,6 +172,11 @@ func TestNearPeak(t *testing.T) {
 	} {
 		require.Equal(t, want, h.nearPeak(granules), "%d granules", granules)
 	}
+	was := h.quick
+	h.quick.share, h.quick.still = quickStill, settledOps
+	require.False(t, h.nearPeak((h.peak-committed)>>granuleShift), "a settled heap may come to its peak")
+	require.True(t, h.nearPeak((h.peak-committed)>>granuleShift+1))
+	h.quick = was
 	require.False(t, h.reclaim(1))
 	require.Equal(t, kept, h.quick.total)
 	h.peak = committed

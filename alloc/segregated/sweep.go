@@ -9,7 +9,7 @@ package segregated
 // done with it does not. While there is credit the heap sweeps: of its free spans of at
 // least sweepMin granules it gives back the whole pages that have been free since
 // the sweep before, and so with what lies past the highest top since then. A block of
-// soonPages and more goes back when it is freed.
+// soonPages and more goes back when it is freed, unless the heap saves its credit up.
 //
 // Smaller spans keep their pages until the data grows, or memory comes above its peak: a call for
 // one page takes half as long as one for ten. Then they pay for it, see trade.go.
@@ -83,15 +83,16 @@ func (h *Heap) tick() {
 	}
 }
 
-// sweeps reports whether there is credit for a sweep.
-func (h *Heap) sweeps() bool { return h.credit != 0 && !h.savesUp() }
-
-// savesUp reports whether credit for few pages is left until there is some for more: if Free takes
-// notes, which are done with in a sweep, or if the heap is settled, as its quick lists are emptied
-// when it takes again what was given back.
-func (h *Heap) savesUp() bool {
-	return h.credit < sweepLeast && (h.notes.end != 0 || h.quick.settled())
+// sweeps reports whether there is credit for a sweep; if Free takes notes, which are done with
+// when it comes, for one that is worth it.
+func (h *Heap) sweeps() bool {
+	return h.credit != 0 && !h.savesUp() && (h.notes.end == 0 || h.credit >= sweepLeast)
 }
+
+// savesUp reports whether the heap saves its credit up: while it is settled, until a sweep is worth
+// it. To give back one page and to take it again would cost it two calls for each few thousand
+// operations.
+func (h *Heap) savesUp() bool { return h.credit < sweepLeast && h.quick.settled() }
 
 // inUse returns how many granules of the data are neither free nor in the quick lists, nor in
 // idle runs.
