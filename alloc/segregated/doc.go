@@ -79,7 +79,7 @@
 //     the one before, and so far as there is credit for it: five pages for each that the heap
 //     grows by, and one for each 10000 operations; a page that was given back costs as much
 //     again when it is needed. A heap that has been still for a quarter of a million
-//     operations saves credit up for eight pages at a time. It comes every 256 operations when
+//     operations saves credit up for eight pages at a time. There is one every 256 operations when
 //     half of the memory is free, every 2048 when little is (sweep.go). Before the data grows,
 //     free spans of 7 KiB and more give back as many pages as it grows by, with the same
 //     credit; and when pages that were given back are used again, so many that memory does not
