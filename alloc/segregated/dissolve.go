@@ -91,8 +91,8 @@ func (h *Heap) dissolveIdle() bool {
 }
 
 // retire gives up the current run of class ci if it is empty, and its idle runs then, and reports
-// whether it was. Half
-// of the requests are forgotten, so that a class that is seldom asked for gets no other soon.
+// whether it was. Half of the requests are forgotten, so that a class that is seldom asked for gets
+// no other soon.
 func (h *Heap) retire(ci uintptr) bool {
 	c := &h.classes[ci%maxClasses]
 	run := c.cur
@@ -102,6 +102,7 @@ func (h *Heap) retire(ci uintptr) bool {
 	c.cur, c.avail = 0, 0
 	h.leaveRun(ci, run)
 	h.dropIdle(1 << (ci % maxClasses))
+	h.joinListed() // of many idle runs: the caller looks for free spans next
 	h.demand[ci%maxClasses].total /= 2
 	return true
 }

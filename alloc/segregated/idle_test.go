@@ -80,8 +80,9 @@ func TestIdleRunsGiveWay(t *testing.T) {
 			ci := uintptr(h.classOf[64/granule])
 			h.coalesce()
 			require.Equal(t, h.classes[ci].empty(), *h.classes[ci].live)
+			h.deferred.row = deferAfter // so that the runs are listed
 			require.True(t, h.retire(ci))
-			h.coalesce()
+			require.Empty(t, h.deferred.list)
 		},
 		"Trim": func(t *testing.T, h *Heap) { h.Trim() },
 		"flush": func(t *testing.T, h *Heap) {
