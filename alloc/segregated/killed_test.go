@@ -45,12 +45,7 @@ func TestKilled(t *testing.T) {
 			for round := range rounds {
 				killChild(t, "persist", path, round, time.Duration(rng.IntN(30_000))*time.Microsecond)
 
-				r := fileRegion(t, path, 64<<20)
-				h, err := Open(r, nil)
-				require.NoError(t, err, "round %d", round)
-				require.NoError(t, h.Check())
-				seqs, err := list{h}.verify()
-				require.NoError(t, err, "round %d", round)
+				r, h, seqs := afterKill(t, path, round)
 				for i := 1; i < len(seqs); i++ {
 					require.Less(t, seqs[i], seqs[i-1], "the list is in order of age")
 				}
@@ -90,17 +85,24 @@ func TestKilledInOpen(t *testing.T) {
 	for round := range rounds {
 		killChild(t, "reopen", path, round, time.Duration(rng.IntN(5_000))*time.Microsecond)
 
-		r := fileRegion(t, path, 64<<20)
-		h, err := Open(r, nil)
-		require.NoError(t, err, "round %d", round)
-		require.NoError(t, h.Check())
-		seqs, err := list{h}.verify()
-		require.NoError(t, err, "round %d", round)
+		r, h, seqs := afterKill(t, path, round)
 		require.Len(t, seqs, 5000)
 		require.Equal(t, live.LiveBlocks, h.Stats().LiveBlocks)
 		require.Equal(t, live.Live, h.Stats().Live)
 		require.NoError(t, r.Close())
 	}
+}
+
+// afterKill opens the heap of a process that was killed, and returns it with its region and what
+// its list has.
+func afterKill(t *testing.T, path string, round int) (*arena.Region, *Heap, []uint64) {
+	r := fileRegion(t, path, 64<<20)
+	h, err := Open(r, nil)
+	require.NoError(t, err, "round %d", round)
+	require.NoError(t, h.Check())
+	seqs, err := list{h}.verify()
+	require.NoError(t, err, "round %d", round)
+	return r, h, seqs
 }
 
 // reopenChild opens the heap in the file again and again, until it is killed.

@@ -10,8 +10,7 @@ import "math"
 // turn. Before the data would grow by pages that were not touched, and memory comes near its
 // peak by that, all buckets are emptied, unless they hold little; a calm heap takes one larger
 // span from one instead. They are, too, when memory has come above its peak and nothing else
-// makes up for it (trade.go).
-// Each sweep empties those that were of no use since the one before.
+// makes up for it (trade.go). Each sweep empties those that were of no use since the one before.
 //
 // Two kinds of heaps do not miss what the lists hold. One whose data is tiny, less than
 // quickTiny, may keep quickTinyMost, and grows before it empties them. One that is still keeps

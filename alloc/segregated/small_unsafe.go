@@ -200,8 +200,8 @@ func (h *Heap) Free(b []byte) {
 
 	// A span. If it is large, the row after its first says where it starts and how large it is, so
 	// that of the mark only the state is compared, and it is put into a bucket that has room, as in
-	// putQuick. Small ones, which only heaps of
-	// few classes have many of, and all else are left to freeSpanAt.
+	// putQuick. Small ones, which only heaps of few classes have many of, and all else are left to
+	// freeSpanAt.
 	// SAFETY: there are rows and kinds past those of the top.
 	row, q := h.dataRow(off), &h.quick
 	g, m := uint64(off>>granuleShift), *row

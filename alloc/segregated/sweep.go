@@ -20,7 +20,8 @@ package segregated
 // that is half or more, four times as seldom when it is half as much, down to
 // sweepRarely. It looks every sweepEvery operations whether it is time; without credit, with
 // little while Free takes notes (see notes.go) or when the heap is settled, and in a still heap
-// (see quickshare.go), after restEvery. Requests for slots look when none is at hand, and restEvery later.
+// (see quickshare.go), after restEvery. Requests for slots look when none is at hand, and
+// restEvery later.
 //
 // A heap that works in rounds has credit from operations alone, see rounds.go.
 //

@@ -77,7 +77,8 @@ func (h *Heap) excess() uint64 { return (max(h.committed, h.peak) - h.peak) / h.
 
 // economize brings memory that has come above its peak by pages which were given back before
 // below it again, as far as there is credit, with what is past the top and in free spans, then
-// with what the lists hold, then with empty runs. What is left of it is the new peak.
+// with what the lists hold, then with empty runs; while credit is saved up only with huge blocks
+// that are held. What is left of it is the new peak.
 func (h *Heap) economize() {
 	if h.savesUp() {
 		if n := h.excess(); n != 0 {
