@@ -67,7 +67,8 @@
 //     KiB while the heap has less than 256 KiB; more than seven, and 1/2, when the heap is still,
 //     as it has not grown for twice as many operations as it took to grow, 65536 at least and a
 //     million at most, or 2048 if more than four of ten had to look for a span, or as what it
-//     uses fell to less than half and came back) or is joined with its free neighbours at once;
+//     uses fell to less than half and came back; 3/4 when it has been still for a quarter of a
+//     million operations) or is joined with its free neighbours at once;
 //     one that ends at the top lowers it. Of a long row of frees the spans and runs, 2048 at
 //     most, are joined all together, before the next span is taken (deferred.go). Of one in no
 //     order Free only clears the bits and notes what else there is to do, which is done with all

@@ -6,9 +6,21 @@ import (
 	"github.com/memlab-go/memlab/alloc"
 )
 
-// mallocSlow is Malloc for a size that has a class when that has no slot at hand, and when
-// every call has to come here.
-func (h *Heap) mallocSlow(size int) ([]byte, error) {
+// mallocSlow is Malloc for a size whose class, that many bytes behind the first one, has no
+// slot at hand, and when every call has to come here. Mostly Free has returned some meanwhile,
+// else another run has room.
+func (h *Heap) mallocSlow(size int, at uintptr) ([]byte, error) {
+	c := h.classHere(at)
+	if c.cur != 0 && !h.hooked && !h.overdue() {
+		if c.refresh(); c.avail != 0 || h.takePartial(h.indexOf(at)) {
+			return h.takeSlot(c, size), nil
+		}
+	}
+	return h.mallocEdge(size)
+}
+
+// mallocEdge is mallocSlow when there is something else to do.
+func (h *Heap) mallocEdge(size int) ([]byte, error) {
 	h.endRow()
 	if h.overdue() && !h.hooked {
 		h.tick() // those who take slots alone do not come to it otherwise
@@ -16,7 +28,6 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	n := (uint(size) + granule - 1) / granule
 	if ci := uintptr(h.classOf[n]) % maxClasses; ci != 0 && !h.hooked {
 		if c := &h.classes[ci]; c.cur != 0 {
-			// What Free has returned meanwhile, else another run that has room.
 			if c.refresh(); c.avail != 0 || h.takePartial(ci) || h.err == nil && h.takeIdle(ci) {
 				return h.takeSlot(c, size), nil
 			}

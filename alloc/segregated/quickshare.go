@@ -30,9 +30,9 @@ import "math"
 // of that size.
 //
 // A heap that has been still for settledOps operations is settled: it gives pages back less often,
-// more at a time (sweep.go), and may come as near to its peak as it likes. Earlier it is not, as a
-// program that does the same over and over has to do so some times before the pages that it needs
-// are those that it has.
+// more at a time (sweep.go), may come as near to its peak as it likes, and its lists may have all of
+// the data but one part in 1<<quickSettled. Earlier it is not, as a program that does the same over
+// and over has to do so some times before the pages that it needs are those that it has.
 //
 // A heap is searching if in more than searchingTenths of ten operations a span had to be looked
 // for in the best-fit space, as in programs that use large blocks of many sizes, until no more
@@ -49,6 +49,7 @@ const (
 	quickShare      = 8
 	quickHits       = 5
 	quickStill      = 1
+	quickSettled    = 2
 	quickSample     = 256 // requests after which it is seen how many are served
 	quickTiny       = 256 << 10 >> granuleShift
 	quickTinyMost   = 64 << 10 >> granuleShift
@@ -145,8 +146,11 @@ func (q *quickLists) watch(used uint64) {
 // fit sets what the lists may hold for so many granules of data.
 func (q *quickLists) fit(data uint64) {
 	most := max(quickTotal, data>>(q.share&63))
-	if data < quickTiny {
+	switch {
+	case data < quickTiny:
 		most = quickTinyMost
+	case q.settled():
+		most = data - data>>quickSettled
 	}
 	q.most, q.part = most, min(most/quickPart, quickMax)
 	q.large = q.part + 1 - min(q.part+1, largeMin)

@@ -185,6 +185,32 @@ func TestNearPeak(t *testing.T) {
 	require.NoError(t, h.Check())
 }
 
+// TestSettledLists: a settled heap that frees more than half of its data serves it again from
+// its lists, one that is only still in part.
+func TestSettledLists(t *testing.T) {
+	const size, blocks, freed = 5000, 400, 220
+	for still, want := range map[uint64]bool{settledOps: true, settledOps - 1: false} {
+		h := fresh(t, 64<<20, nil)
+		var bs [blocks][]byte
+		for i := range bs {
+			bs[i] = must(t, h, size)
+		}
+		q := &h.quick
+		q.share, q.still, h.sweepAt = quickStill, still, ^uint64(0)
+		q.fit(h.top - h.first)
+		for _, b := range bs[:freed] {
+			h.Free(b)
+		}
+		q.hits, q.misses = 0, 0
+		for i := range bs[:freed] {
+			bs[i] = must(t, h, size)
+		}
+		require.Equal(t, want, q.misses == 0)
+		require.NotZero(t, q.hits)
+		require.NoError(t, h.Check())
+	}
+}
+
 // TestSettledSweepsSeldom: a heap that has been still for long sweeps when there is credit for
 // some pages, others when there is any.
 func TestSettledSweepsSeldom(t *testing.T) {
