@@ -5,7 +5,7 @@ import "math/bits"
 // A run that has become empty goes back to the best-fit space, for whoever needs the room. In a
 // heap that is still (see quickshare.go) that is mostly its own class: a program that builds
 // something up and takes it down again, over and over, would cut the same runs each time. So a
-// still heap keeps them, and a class takes one of its own before it gets a new one. They are given
+// still heap keeps them, and a class takes one of its own before a partial or a new one. They are given
 // up when the quick lists are emptied, as before the heap grows; those of a class that has taken
 // none meanwhile also in one of idleSweeps sweeps.
 //
@@ -93,6 +93,7 @@ func (h *Heap) largestIdle() (n uint64) {
 // takeIdle makes the newest idle run of class ci the current one, and reports whether there was
 // one.
 func (h *Heap) takeIdle(ci uintptr) bool {
+	h.endRow()
 	run := h.popIdle(ci)
 	if run == 0 {
 		return false

@@ -184,19 +184,46 @@ func TestDamagedIdleRun(t *testing.T) {
 	}
 }
 
-// TestDamagedListIdleRuns: when the list of partial runs is found damaged, the heap does not go
-// on with idle ones.
-func TestDamagedListIdleRuns(t *testing.T) {
-	h, ci, _ := idleHeap(t)
-	for c := &h.classes[ci]; *c.live != ^uint64(0); {
+// TestIdleRunsFirst: a class that needs another run takes an idle one before a partial one.
+func TestIdleRunsFirst(t *testing.T) {
+	h, held := busyHeap(t, 64, 100, nil)
+	rest(h)
+	ci := h.classOf[64/granule]
+	c := &h.classes[ci]
+	for i, b := range held {
+		if i%(8*c.numSlots()) != 0 { // one run of eight stays partial
+			h.Free(b)
+		}
+	}
+	partial := h.hdr.partial[ci]
+	require.NotZero(t, partial)
+	require.NotZero(t, h.idle.sum)
+	for h.idle.sum != 0 {
+		for run := c.cur; c.cur == run; {
+			must(t, h, 64)
+		}
+		require.Equal(t, partial, h.hdr.partial[ci])
+	}
+	require.NoError(t, h.Check())
+	for h.hdr.partial[ci] == partial {
 		must(t, h, 64)
 	}
+}
+
+// TestDamagedListIdleRuns: when the list of partial runs is found damaged, after the idle ones,
+// no more are handed out.
+func TestDamagedListIdleRuns(t *testing.T) {
+	h, ci, _ := idleHeap(t)
 	require.NotZero(t, h.idle.sum)
 	h.hdr.partial[ci] = 1
-	for range 2 {
-		_, err := h.Malloc(64)
-		require.ErrorIs(t, err, alloc.ErrCorrupt)
+	var err error
+	for err == nil {
+		_, err = h.Malloc(64)
 	}
+	require.Zero(t, h.idle.sum)
+	require.ErrorIs(t, err, alloc.ErrCorrupt)
+	_, err = h.Malloc(64)
+	require.ErrorIs(t, err, alloc.ErrCorrupt)
 }
 
 // TestDissolveMeetsIdleRun: an idle run is on no list, also if the search for sparse ones was to

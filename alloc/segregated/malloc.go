@@ -12,7 +12,7 @@ import (
 func (h *Heap) mallocSlow(size int, at uintptr) ([]byte, error) {
 	c := h.classHere(at)
 	if c.cur != 0 && !h.hooked && !h.overdue() {
-		if c.refresh(); c.avail != 0 || h.takePartial(h.indexOf(at)) {
+		if c.refresh(); c.avail != 0 || h.takeOther(h.indexOf(at)) {
 			return h.takeSlot(c, size), nil
 		}
 	}
@@ -28,7 +28,7 @@ func (h *Heap) mallocEdge(size int) ([]byte, error) {
 	n := (uint(size) + granule - 1) / granule
 	if ci := uintptr(h.classOf[n]) % maxClasses; ci != 0 && !h.hooked {
 		if c := &h.classes[ci]; c.cur != 0 {
-			if c.refresh(); c.avail != 0 || h.takePartial(ci) || h.err == nil && h.takeIdle(ci) {
+			if c.refresh(); c.avail != 0 || h.takeOther(ci) {
 				return h.takeSlot(c, size), nil
 			}
 		} else if h.isSeldom(ci) {
@@ -188,7 +188,7 @@ func (h *Heap) moreSlots(ci uintptr) (ok bool, err error) {
 			err = h.caught(recover())
 		}
 	}()
-	ok = h.takePartial(ci) || h.err == nil && h.takeNew(ci)
+	ok = h.takeOther(ci) || h.err == nil && h.takeNew(ci)
 	done = true
 	return ok, nil
 }

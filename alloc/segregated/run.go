@@ -196,7 +196,14 @@ func (h *Heap) refill(ci uintptr) bool {
 			return true
 		}
 	}
-	return h.takePartial(ci) || h.err == nil && !h.asSpan(ci) && h.takeNew(ci)
+	return h.takeOther(ci) || h.err == nil && !h.asSpan(ci) && h.takeNew(ci)
+}
+
+// takeOther makes another run of class ci that has room the current one, and reports whether
+// there was one: an idle one first, as blocks that come and go, between others that stay, are
+// then together, and use all slots of few runs instead of some of many.
+func (h *Heap) takeOther(ci uintptr) bool {
+	return h.err == nil && (h.takeIdle(ci) || h.takePartial(ci))
 }
 
 // takePartial makes the partial run that was listed first the current one of class ci
@@ -222,11 +229,8 @@ func (h *Heap) takePartial(ci uintptr) bool {
 	return c.avail != 0 || h.fail("partial run %#x of class %d is full", run<<unitShift, ci)
 }
 
-// takeNew makes an idle run, or a new one if there is room for it, the current one of class ci.
+// takeNew makes a new run, if there is room for it, the current one of class ci.
 func (h *Heap) takeNew(ci uintptr) bool {
-	if h.takeIdle(ci) {
-		return true
-	}
 	run := h.fittingRun(ci)
 	if run == 0 {
 		return false
