@@ -68,7 +68,7 @@
 //     as it has not grown for twice as many operations as it took to grow, 65536 at least and a
 //     million at most, or 2048 if more than four of ten had to look for a span, or as what it
 //     uses fell to less than half and came back; 3/4 when it has been still for a quarter of a
-//     million operations) or is joined with its free neighbours at once;
+//     million operations, or has less than 1 MiB) or is joined with its free neighbours at once;
 //     one that ends at the top lowers it. Of a long row of frees the spans and runs, 2048 at
 //     most, are joined all together, before the next span is taken (deferred.go). Of one in no
 //     order Free only clears the bits and notes what else there is to do, which is done with all

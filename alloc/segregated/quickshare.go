@@ -31,8 +31,10 @@ import "math"
 //
 // A heap that has been still for settledOps operations is settled: it gives pages back less often,
 // more at a time (sweep.go), may come as near to its peak as it likes, and its lists may have all of
-// the data but one part in 1<<quickSettled. Earlier it is not, as a program that does the same over
-// and over has to do so some times before the pages that it needs are those that it has.
+// the data but one part in 1<<quickSettled, and a single span half of that. Earlier it is not, as a
+// program that does the same over and over has to do so some times before the pages that it needs
+// are those that it has. The lists of a small heap, of less than quickSmall, need not wait for that
+// when it is still: a few blocks are a large part of it.
 //
 // A heap is searching if in more than searchingTenths of ten operations a span had to be looked
 // for in the best-fit space, as in programs that use large blocks of many sizes, until no more
@@ -53,7 +55,9 @@ const (
 	quickSample     = 256 // requests after which it is seen how many are served
 	quickTiny       = 256 << 10 >> granuleShift
 	quickTinyMost   = 64 << 10 >> granuleShift
+	quickSmall      = 1 << 20 >> granuleShift
 	quickPart       = 8
+	quickHalf       = 2
 	quickStray      = 8
 	searchingTenths = 4
 	searchingOps    = 2048
@@ -145,14 +149,14 @@ func (q *quickLists) watch(used uint64) {
 
 // fit sets what the lists may hold for so many granules of data.
 func (q *quickLists) fit(data uint64) {
-	most := max(quickTotal, data>>(q.share&63))
-	switch {
-	case data < quickTiny:
+	most, part := max(quickTotal, data>>(q.share&63)), uint64(quickPart)
+	if data < quickTiny {
 		most = quickTinyMost
-	case q.settled():
-		most = data - data>>quickSettled
 	}
-	q.most, q.part = most, min(most/quickPart, quickMax)
+	if q.settled() || q.share == quickStill && data < quickSmall {
+		most, part = max(most, data-data>>quickSettled), quickHalf
+	}
+	q.most, q.part = most, min(most/part, quickMax)
 	q.large = q.part + 1 - min(q.part+1, largeMin)
 }
 

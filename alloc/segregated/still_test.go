@@ -185,6 +185,29 @@ func TestNearPeak(t *testing.T) {
 	require.NoError(t, h.Check())
 }
 
+// TestListsFit: how much the lists may hold, and the largest span that is always kept.
+func TestListsFit(t *testing.T) {
+	for _, c := range []struct {
+		data        uint64
+		share       uint8
+		still       uint64
+		most, parts uint64
+	}{
+		{quickTiny / 2, quickShare, settledOps, quickTinyMost, quickPart},
+		{quickTiny / 8, quickStill, stillOps, quickTinyMost, quickHalf},
+		{quickTiny - 4, quickStill, stillOps, (quickTiny - 4) / 4 * 3, quickHalf},
+		{quickSmall - 4, quickStill, stillOps, (quickSmall - 4) / 4 * 3, quickHalf},
+		{quickSmall, quickStill, settledOps - 1, quickSmall / 2, quickPart},
+		{quickSmall, quickStill, settledOps, quickSmall / 4 * 3, quickHalf},
+		{quickSmall, quickHits, settledOps, quickSmall >> quickHits, quickPart},
+	} {
+		q := quickLists{share: c.share, still: c.still}
+		q.fit(c.data)
+		require.Equal(t, c.most, q.most, "%+v", c)
+		require.Equal(t, min(c.most/c.parts, quickMax), q.part, "%+v", c)
+	}
+}
+
 // TestSettledLists: a settled heap that frees more than half of its data serves it again from
 // its lists, one that is only still in part.
 func TestSettledLists(t *testing.T) {
