@@ -226,6 +226,40 @@ func TestDamagedListIdleRuns(t *testing.T) {
 	require.ErrorIs(t, err, alloc.ErrCorrupt)
 }
 
+// TestDamagedNoteIdleRuns: when a row of notes ends with damage, no idle run is handed out.
+func TestDamagedNoteIdleRuns(t *testing.T) {
+	for name, take := range map[string]func(h *Heap) error{
+		"malloc":  func(h *Heap) error { _, err := h.Malloc(64); return err },
+		"calloc":  func(h *Heap) error { _, err := h.Calloc(1, 64); return err },
+		"aligned": func(h *Heap) error { _, err := h.MallocAligned(64, 16); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, held := busyHeap(t, 64, 100, nil)
+			others := make([][]byte, 200)
+			for i := range others {
+				others[i] = must(t, h, 5000)
+			}
+			rest(h)
+			for _, b := range held[:len(held)/2] {
+				h.Free(b)
+			}
+			c := &h.classes[h.classOf[64/granule]]
+			for c.refresh(); c.avail != 0; c.refresh() { // until the current run is full
+				must(t, h, 64)
+			}
+			require.NotZero(t, h.idle.sum)
+
+			hasten(h)
+			for i := 0; h.notes.n == 0; i++ {
+				h.Free(others[i*67%len(others)])
+			}
+			clearMark(h.rowOf(h.noted(0)), h.noted(0))
+			require.ErrorIs(t, take(h), alloc.ErrCorrupt)
+			require.NotZero(t, h.idle.sum)
+		})
+	}
+}
+
 // TestDissolveMeetsIdleRun: an idle run is on no list, also if the search for sparse ones was to
 // go on with it.
 func TestDissolveMeetsIdleRun(t *testing.T) {

@@ -203,7 +203,7 @@ func (h *Heap) refill(ci uintptr) bool {
 // there was one: an idle one first, as blocks that come and go, between others that stay, are
 // then together, and use all slots of few runs instead of some of many.
 func (h *Heap) takeOther(ci uintptr) bool {
-	return h.err == nil && (h.takeIdle(ci) || h.takePartial(ci))
+	return h.takeIdle(ci) || h.takePartial(ci)
 }
 
 // takePartial makes the partial run that was listed first the current one of class ci
