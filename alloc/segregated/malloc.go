@@ -6,14 +6,16 @@ import (
 	"github.com/memlab-go/memlab/alloc"
 )
 
-// mallocSlow is Malloc for a size whose class, that many bytes behind the first one, has no
-// slot at hand, and when every call has to come here. Mostly Free has returned some meanwhile,
-// else another run has room.
-func (h *Heap) mallocSlow(size int, at uintptr) ([]byte, error) {
-	c := h.classHere(at)
-	if c.cur != 0 && !h.hooked && !h.overdue() {
-		if c.refresh(); c.avail != 0 || h.takeOther(h.indexOf(at)) {
-			return h.takeSlot(c, size), nil
+// mallocSlow is Malloc for a size that has a class when that has no slot at hand, and when
+// every call has to come here. Mostly Free has returned some meanwhile, else another run has
+// room.
+func (h *Heap) mallocSlow(size int) ([]byte, error) {
+	if ci := h.classFor(size); !h.hooked && !h.overdue() {
+		c := &h.classes[ci]
+		if c.cur != 0 {
+			if c.refresh(); c.avail != 0 || h.takeOther(ci) {
+				return h.takeSlot(c, size), nil
+			}
 		}
 	}
 	return h.mallocEdge(size)
@@ -25,20 +27,24 @@ func (h *Heap) mallocEdge(size int) ([]byte, error) {
 	if h.overdue() && !h.hooked {
 		h.tick() // those who take slots alone do not come to it otherwise
 	}
-	n := (uint(size) + granule - 1) / granule
-	if ci := uintptr(h.classOf[n]) % maxClasses; ci != 0 && !h.hooked {
+	if ci := h.classFor(size); ci != 0 && !h.hooked {
 		if c := &h.classes[ci]; c.cur != 0 {
 			if c.refresh(); c.avail != 0 || h.takeOther(ci) {
 				return h.takeSlot(c, size), nil
 			}
 		} else if h.isSeldom(ci) {
-			return h.mallocSmall(size, max(minSpan, uint64(n)))
+			return h.mallocSmall(size, spanFor(size))
 		}
 		if !h.asSpan(ci) {
 			return h.mallocRun(size, ci)
 		}
 	}
 	return h.mallocQuick(size)
+}
+
+// classFor returns the class for size bytes, which is not too large, or 0.
+func (h *Heap) classFor(size int) uintptr {
+	return uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses
 }
 
 // mallocSmall is mallocQuick for a size that has a class, of n granules, when Free takes no notes:

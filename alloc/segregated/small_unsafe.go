@@ -74,11 +74,11 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 		// SAFETY: maxSize is MaxClass at most, so that classAt has the size, and what it
 		// has is the place of a class.
 		at := *(*uint16)(unsafe.Add(unsafe.Pointer(&h.classAt), (uintptr(size)+granule-1)/granule*2))
-		c := h.classHere(uintptr(at))
+		c := (*class)(unsafe.Add(unsafe.Pointer(&h.classes), uintptr(at)))
 		if c.avail != 0 {
 			return h.takeSlot(c, size), nil
 		}
-		return h.mallocSlow(size, uintptr(at))
+		return h.mallocSlow(size)
 	}
 	if uintptr(size)-wideLeast < h.wideSizes && h.mallocs+h.frees < h.sweepAt {
 		n, q := (uint64(size)+granule-1)>>granuleShift, &h.quick
@@ -103,15 +103,6 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 	}
 	return h.mallocFar(size)
 }
-
-// classHere returns the class that is so many bytes behind the first one.
-func (h *Heap) classHere(at uintptr) *class {
-	// SAFETY: it comes from classAt.
-	return (*class)(unsafe.Add(unsafe.Pointer(&h.classes), at))
-}
-
-// indexOf returns its number.
-func (h *Heap) indexOf(at uintptr) uintptr { return at / unsafe.Sizeof(h.classes[0]) % maxClasses }
 
 // reuse marks the span at granule g, which was in a quick list, as used, and returns its
 // first size bytes.
