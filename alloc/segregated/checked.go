@@ -142,7 +142,7 @@ func (h *Heap) takeCore(size uint64, a grid) uint64 {
 		return 0
 	}
 	if a.align == 1 && size <= uint64(h.maxSize) {
-		ci := uintptr(h.classOf[(size+granule-1)/granule])
+		ci := h.classFor(int(size))
 		if ci != 0 && h.refill(ci) {
 			off := uint64(addrOf(h.takeSlot(&h.classes[ci], 0)) - addrOf(h.mem))
 			h.classes[ci].avail = 0

@@ -5,9 +5,9 @@ import "math/bits"
 // A run that has become empty goes back to the best-fit space, for whoever needs the room. In a
 // heap that is still (see quickshare.go) that is mostly its own class: a program that builds
 // something up and takes it down again, over and over, would cut the same runs each time. So a
-// still heap keeps them, and a class takes one of its own before a partial or a new one. They are given
-// up when the quick lists are emptied, as before the heap grows; those of a class that has taken
-// none meanwhile also in one of idleSweeps sweeps.
+// still heap keeps them, and a class takes one of its own before a partial or a new one. They are
+// given up when the quick lists are emptied, as before the heap grows; those of a class that has
+// taken none meanwhile also in one of idleSweeps sweeps.
 //
 // The lists lie outside of the region, where a stray write does not find them. A heap in a file
 // keeps none.

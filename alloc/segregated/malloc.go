@@ -10,21 +10,8 @@ import (
 // every call has to come here. Mostly Free has returned some meanwhile, else another run has
 // room.
 func (h *Heap) mallocSlow(size int) ([]byte, error) {
-	if ci := h.classFor(size); !h.hooked && !h.overdue() {
-		c := &h.classes[ci]
-		if c.cur != 0 {
-			if c.refresh(); c.avail != 0 || h.takeOther(ci) {
-				return h.takeSlot(c, size), nil
-			}
-		}
-	}
-	return h.mallocEdge(size)
-}
-
-// mallocEdge is mallocSlow when there is something else to do.
-func (h *Heap) mallocEdge(size int) ([]byte, error) {
-	h.endRow()
 	if h.overdue() && !h.hooked {
+		h.endRow()
 		h.tick() // those who take slots alone do not come to it otherwise
 	}
 	if ci := h.classFor(size); ci != 0 && !h.hooked {
@@ -32,7 +19,7 @@ func (h *Heap) mallocEdge(size int) ([]byte, error) {
 			if c.refresh(); c.avail != 0 || h.takeOther(ci) {
 				return h.takeSlot(c, size), nil
 			}
-		} else if h.isSeldom(ci) {
+		} else if h.endRow(); h.isSeldom(ci) {
 			return h.mallocSmall(size, spanFor(size))
 		}
 		if !h.asSpan(ci) {
@@ -239,7 +226,7 @@ func (h *Heap) malloc(op string, size int) (off uint64, err error) {
 		return 0, h.badSize(op, size)
 	}
 	if uint(size) <= MaxClass && !h.refused() {
-		ci := uintptr(h.classOf[(size+granule-1)/granule]) % maxClasses
+		ci := h.classFor(size)
 		if c := &h.classes[ci]; ci != 0 && (c.avail != 0 || h.refill(ci)) {
 			off := uint64(addrOf(h.takeSlot(c, size)) - addrOf(h.mem))
 			if h.hooked {
