@@ -62,9 +62,9 @@
 //     of one that is sparse, before the data grows, if its class asks for no more: its live slots
 //     are spans from then on. An empty one that is current is kept until its class is idle and the
 //     data has grown by a sixteenth, or memory comes above its peak. A freed span waits in the
-//     quick list of its size (of up to 256 KiB, from 2 KiB on of eight sizes a doubling; seven of
+//     quick list of its size (of up to 256 KiB, from 2 KiB on of eight sizes a doubling; 15 of
 //     each; 8 KiB or 1/256 of the heap in all, 1/32 while they serve two of three requests, 64
-//     KiB while the heap has less than 256 KiB; more than seven, and 1/2, when the heap is still,
+//     KiB while the heap has less than 256 KiB; more than 15, and 1/2, when the heap is still,
 //     as it has not grown for twice as many operations as it took to grow, 65536 at least and a
 //     million at most, or 2048 if more than four of ten had to look for a span, or as what it
 //     uses fell to less than half and came back; 3/4 when it has been still for a quarter of a

@@ -14,7 +14,7 @@ import "math/bits"
 // most, and what is cut for it has the least size of that.
 
 const (
-	quickSlots   = 7
+	quickSlots   = 15
 	quickMax     = 256 << 10 >> granuleShift // granules, the largest that is kept
 	quickBuckets = exactBins + (14-7)<<subBinShift + 1
 	quickWords   = 4                      // of bits for them; a power of two
@@ -40,7 +40,8 @@ func newQuickEntry(g, n uint64) quickEntry { return quickEntry(g<<quickBits | n)
 func (e quickEntry) start() uint64         { return uint64(e >> quickBits) }
 func (e quickEntry) size() uint64          { return uint64(e) & (1<<quickBits - 1) }
 
-// quickBucket holds freed spans, the newest last. It fills a cache line.
+// quickBucket holds freed spans, the newest last. It fills two cache lines, so
+// that few become full.
 type quickBucket struct {
 	n    uint16
 	used bool   // a span was taken not long ago
@@ -66,7 +67,7 @@ type quickLists struct {
 	scattered bool                         // for spans above exactBins, Malloc goes by filled
 	turn      quickTurn                    // what became of what is in use since it grew
 	searching bool                         // many operations look for a span in the best-fit space
-	bucket    [quickBuckets]quickBucket    // each is a cache line, as what is before has 80 bytes
+	bucket    [quickBuckets]quickBucket    // each begins a cache line, as what is before has 80 bytes
 	filled    [quickWords]uint64           // bit set: the bucket may hold spans
 	large     uint64                       // how many sizes from largeMin up to part there are
 	wideBins  [quickMax >> wideShift]uint8 // by size, see wideBin

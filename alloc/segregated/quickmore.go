@@ -22,7 +22,7 @@ type quickMore struct {
 // be joined at once when the data is to grow. There is room for chunksFirst of them at first,
 // and then for four times as many.
 const (
-	chunkShare  = 128
+	chunkShare  = 256
 	chunksFirst = 16
 	chunksMost  = 256
 )
