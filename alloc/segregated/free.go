@@ -19,6 +19,16 @@ func (h *Heap) freeSpanAt(b []byte, off uintptr) {
 	}
 }
 
+// freeFull is freeSpanAt for a large span that Free has counted and marked as one in a bucket that
+// is full.
+func (h *Heap) freeFull(b []byte, off uintptr) {
+	g := h.first + uint64(off>>granuleShift)
+	h.reuse(g, 0)
+	h.frees--
+	h.quick.total -= h.largeSize(g)
+	h.freeSpanAt(b, off)
+}
+
 // freeFar is Free for the used span at g, for which Free itself has not found a place in a
 // bucket. One that goes into a bucket here at once, as large ones do in Free, brings no sweep
 // and no row of notes nearer.

@@ -200,8 +200,8 @@ func (h *Heap) Free(b []byte) {
 
 	// A span. If it is large, the row after its first says where it starts and how large it is, so
 	// that of the mark only the state is compared, and it is put into a bucket that has room, as in
-	// putQuick. Small ones, which only heaps of few classes have many of, and all else are left to
-	// freeSpanAt.
+	// putQuick: it is counted and marked first, as then less is to be remembered; few buckets have no
+	// room. Small ones, which only heaps of few classes have many of, and all else are left to freeSpanAt.
 	// SAFETY: there are rows and kinds past those of the top.
 	row, q := h.dataRow(off), &h.quick
 	g, m := uint64(off>>granuleShift), *row
@@ -210,17 +210,19 @@ func (h *Heap) Free(b []byte) {
 	n := bits.RotateLeft64(tag<<granuleShift^uint64(off%unitSize), -unitShift)
 	if *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)) == kindLarge && n-largeMin < q.large && m>>(g&cellMask)&asUsed == asUsed &&
 		n <= uint64(h.reach>>granuleShift)-g && q.total+n <= q.most && h.deferred.row < deferAfter {
+		*row = m ^ boundBit<<(g&cellMask)
+		h.frees++
+		q.total += n
 		i := q.wideBin(n)
+		q.filled[wideWord] |= 1 << (i & 63) // of a full one, it is
 		into := h.bucket(i)
 		if into.n < quickSlots {
 			into.n++
 			*into.newest() = newQuickEntry(h.first+g, n)
-			q.filled[wideWord] |= 1 << (i & 63)
-			q.total += n
-			*row = m ^ boundBit<<(g&cellMask)
-			h.frees++
 			return
 		}
+		h.freeFull(b, off)
+		return
 	}
 	h.freeSpanAt(b, off)
 }
