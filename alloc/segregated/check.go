@@ -225,7 +225,7 @@ func (c *checker) span(p piece) {
 	for i := u + 1; i < last; i++ {
 		want, kind := uint64(0), uint16(kindMarks)
 		switch isFree := !p.used && !p.quick; {
-		case p.n < largeMin:
+		case p.n < tagMin, p.n < largeMin && isFree:
 		case i == u+1:
 			want, kind = tagOf(p.g, p.n), kindLarge
 		case isFree && p.n >= infoMin && i <= u+infoRows:

@@ -150,7 +150,7 @@ func TestDamagedSize(t *testing.T) {
 	for name, damage := range map[string]func(h *Heap, tag *uint64, kind *uint16){
 		"start":        func(_ *Heap, tag *uint64, _ *uint16) { *tag ^= 1 },
 		"none":         func(_ *Heap, tag *uint64, _ *uint16) { *tag &= granuleMask },
-		"small":        func(_ *Heap, tag *uint64, _ *uint16) { *tag = tagOf(*tag&granuleMask, largeMin-1) },
+		"small":        func(_ *Heap, tag *uint64, _ *uint16) { *tag = tagOf(*tag&granuleMask, tagMin-1) },
 		"past the top": func(h *Heap, tag *uint64, _ *uint16) { *tag = tagOf(*tag&granuleMask, h.top-h.first) },
 		"kind":         func(_ *Heap, _ *uint64, kind *uint16) { *kind = kindLast },
 	} {

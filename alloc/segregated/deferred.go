@@ -189,7 +189,7 @@ func (h *Heap) unlist(g, n uint64) {
 		return
 	}
 	clearMark(h.row(u), g)
-	if n >= largeMin {
+	if n >= tagMin {
 		h.clearRow(u + 1)
 	}
 	h.demands(n, -1)

@@ -126,7 +126,7 @@ func (h *Heap) allocFar(bin int, n uint64) (uint64, uint64) {
 		}
 	}
 	*h.rowOf(at) |= mark(asUsed, at)
-	if n >= largeMin {
+	if n >= tagMin {
 		h.tag(at, n)
 	}
 	return at, n

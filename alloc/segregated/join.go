@@ -11,7 +11,7 @@ func (h *Heap) freeSpan(g, n uint64) {
 	u := g >> granuleBits
 	row := h.row(u)
 	clearMark(row, g)
-	if n >= largeMin {
+	if n >= tagMin {
 		h.clearRow(u + 1)
 	}
 	end, before := g+n, uint64(0)

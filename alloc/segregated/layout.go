@@ -20,9 +20,13 @@ const (
 // A span is a stretch of granules outside the runs, used or free, of minSpan at least. Its
 // size decides where its size is kept.
 const (
-	// largeMin is the least span, in granules, that covers two whole units
-	// after its first one, wherever it starts. Such a span keeps its size there; a
-	// smaller one is measured by finding the next mark.
+	// tagMin is the least used span, in granules, that keeps its size in the row of its first
+	// whole unit: it covers one, wherever it starts, and has no class, so that Free needs to
+	// know nothing else. Such spans are large; a smaller one is measured by finding the next
+	// mark.
+	tagMin = 2*unitGranules + 1
+	// largeMin is the least large free span: it covers two whole units, the last of which says,
+	// too, how large it is.
 	largeMin = 3 * unitGranules
 	// infoMin is the least span that covers six whole units, so that a free one
 	// has room for a whole spanInfo and one row more for its end.
@@ -48,7 +52,7 @@ const (
 
 const (
 	magic       = 0x6765732d6c6d656d // "memlseg" with its length, as a word
-	version     = 4                  // of the layout, the sizes of runs included
+	version     = 5                  // of the layout, the sizes of runs included
 	headerSize  = 4096
 	kindSize    = 2 // bytes of a kind
 	unitRow     = 8 // bytes of a row

@@ -121,7 +121,7 @@ func damagedTo(l *linked, i int) []uint64 {
 // TestSizesOfFreeSpan: wherever it lies in its unit, a free span grows and is cut from any
 // size to any other, also where its record has other rows then, or lies in the span.
 func TestSizesOfFreeSpan(t *testing.T) {
-	sizes := []uint64{minSpan, 128, largeMin - 4, largeMin, largeMin + 60, largeMin + 64, infoMin - 4, infoMin, infoMin + 64, 700}
+	sizes := []uint64{minSpan, 128, tagMin, 160, largeMin - 4, largeMin, largeMin + 60, largeMin + 64, infoMin - 4, infoMin, infoMin + 64, 700}
 	pads := []uint64{0, 1, 31, 62, 63}
 	mem := make([]byte, 128<<10+16)
 	mem = mem[-addrOf(mem)&15:]
@@ -203,4 +203,48 @@ func TestCarveRemembers(t *testing.T) {
 	require.Equal(t, memory{gap{whole.gone.lo, restored.lo}, pages(whole.idle.lo, at)}, h.recall(g, h.largeSize(g)))
 	require.Equal(t, memory{gap{restored.hi, whole.gone.hi}, pages(end, whole.idle.hi)}, h.recall(end, h.largeSize(end)))
 	require.NoError(t, h.Check())
+}
+
+// TestTaggedSpans: wherever it starts in its unit, a used span of tagMin and more has its size in the
+// row of its first whole unit, through the quick lists and by Realloc, and what it was is not taken
+// for a free span's when it goes.
+func TestTaggedSpans(t *testing.T) {
+	mem := make([]byte, 64<<10+16)
+	mem = mem[-addrOf(mem)&15:]
+	for pad := range uint64(unitGranules) {
+		for _, n := range []uint64{tagMin - 2, tagMin - 1, tagMin, tagMin + 1, 160, largeMin - 1, largeMin} {
+			h, err := New(arena.FromBytes(mem[:64<<10]), &Options{Classes: []int{}})
+			require.NoError(t, err)
+			before := must(t, h, int(64+pad)*granule)
+			b := must(t, h, int(n)*granule)
+			behind := must(t, h, 64)
+			must(t, h, 64)
+			g := uint64(at(h, b)) >> granuleShift
+			for range 2 { // the second time it comes from a quick list
+				require.Equal(t, n >= tagMin, h.largeSize(g) == n, "%d granules at %d", n, g)
+				require.Equal(t, n, h.spanSize(g))
+				require.Equal(t, int(n)*granule, h.Usable(b))
+				require.NoError(t, h.Check())
+				h.Free(b)
+				require.Equal(t, n, h.quick.total)
+				require.NoError(t, h.Check())
+				require.Equal(t, addrOf(b), addrOf(must(t, h, int(n)*granule)))
+			}
+			h.Free(behind) // a free span after it, and one before
+			h.Free(before)
+			h.flushQuick()
+			require.NoError(t, h.Check())
+			b, err = h.Realloc(b, 100*granule)
+			require.NoError(t, err)
+			require.NoError(t, h.Check(), "%d granules at %d, cut", n, g)
+			b, err = h.Realloc(b, int(n)*granule)
+			require.NoError(t, err)
+			require.Equal(t, g, uint64(at(h, b))>>granuleShift, "it grows in place")
+			require.NoError(t, h.Check(), "%d granules at %d, grown again", n, g)
+			h.Free(b)
+			h.flushQuick()
+			require.NoError(t, h.Check())
+			require.Equal(t, 1, h.freeSpans, "all three are joined")
+		}
+	}
 }

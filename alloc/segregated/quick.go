@@ -69,7 +69,7 @@ type quickLists struct {
 	searching bool                         // many operations look for a span in the best-fit space
 	bucket    [quickBuckets]quickBucket    // each begins a cache line, as what is before has 80 bytes
 	filled    [quickWords]uint64           // bit set: the bucket may hold spans
-	large     uint64                       // how many sizes from largeMin up to part there are
+	large     uint64                       // how many sizes from tagMin up to part there are
 	wideBins  [quickMax >> wideShift]uint8 // by size, see wideBin
 	quickMore
 }

@@ -157,7 +157,7 @@ func (q *quickLists) fit(data uint64) {
 		most, part = max(most, data-data>>quickSettled), quickHalf
 	}
 	q.most, q.part = most, min(most/part, quickMax)
-	q.large = q.part + 1 - min(q.part+1, largeMin)
+	q.large = q.part + 1 - min(q.part+1, tagMin)
 }
 
 // keeps reports whether a span of n granules is not too much to be kept.

@@ -144,7 +144,7 @@ func (h *Heap) mayFit(end, old, n uint64) bool {
 // at the top and grows into what is committed: the way of a buffer that is appended to.
 func (h *Heap) growTop(g, old, n uint64) bool {
 	end := min(h.hdr.commit, h.endGranule())
-	if g+old != h.top || n <= old || old < largeMin || g+n > end {
+	if g+old != h.top || n <= old || old < tagMin || g+n > end {
 		return false
 	}
 	if h.limit == 0 {
@@ -304,10 +304,10 @@ func (h *Heap) growSpan(g, old, n uint64) bool {
 func (h *Heap) retag(g, old, n uint64) {
 	h.demands(old, -1)
 	h.demands(n, 1)
-	if old >= largeMin {
+	if old >= tagMin {
 		h.untag(g)
 	}
-	if n >= largeMin {
+	if n >= tagMin {
 		h.tag(g, n)
 	}
 }

@@ -83,7 +83,7 @@ func (h *Heap) rewrite(found []stretch) {
 		u := s.g>>granuleBits - first
 		if s.class != 0 {
 			copy(kinds[u:], h.kinds[first+u:][:s.n>>granuleBits])
-		} else if rows[u] |= mark(asUsed, s.g); s.n >= largeMin {
+		} else if rows[u] |= mark(asUsed, s.g); s.n >= tagMin {
 			kinds[u+1], rows[u+1] = kindLarge, tagOf(s.g, s.n)
 		}
 		end = s.g + s.n
@@ -222,7 +222,7 @@ func (h *Heap) exactSizes() map[uint64]uint64 {
 	sizes := map[uint64]uint64{}
 	d := h.hdr
 	for u := d.first >> granuleBits; u < d.top>>granuleBits; u++ {
-		if n := h.units[u] >> granuleBits; h.kinds[u] == kindLarge && n >= largeMin {
+		if n := h.units[u] >> granuleBits; h.kinds[u] == kindLarge && n >= tagMin {
 			sizes[(u-1)<<granuleBits|h.units[u]&granuleMask] = n
 		}
 	}

@@ -208,7 +208,7 @@ func (h *Heap) Free(b []byte) {
 	tag := *(*uint64)(unsafe.Add(unsafe.Pointer(row), unitRow))
 	// Where the tag and off differ, in the granule or below it, n gets one of the highest bits.
 	n := bits.RotateLeft64(tag<<granuleShift^uint64(off%unitSize), -unitShift)
-	if *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)) == kindLarge && n-largeMin < q.large && m>>(g&cellMask)&asUsed == asUsed &&
+	if *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)) == kindLarge && n-tagMin < q.large && m>>(g&cellMask)&asUsed == asUsed &&
 		n <= uint64(h.reach>>granuleShift)-g && q.total+n <= q.most && h.deferred.row < deferAfter {
 		*row = m ^ boundBit<<(g&cellMask)
 		h.frees++

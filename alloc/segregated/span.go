@@ -7,7 +7,7 @@ package segregated
 // markUsed makes [g, g+n) a used span.
 func (h *Heap) markUsed(g, n uint64) {
 	*h.rowOf(g) |= mark(asUsed, g)
-	if n >= largeMin {
+	if n >= tagMin {
 		h.tag(g, n)
 	}
 }
@@ -18,7 +18,7 @@ func (h *Heap) keep(g uint64) { *h.rowOf(g) &^= boundBit << (g & cellMask) }
 // soonLeast is the least that soonGranules can be: no page is smaller than 4 KiB.
 const soonLeast = soonPages * 4096 >> granuleShift
 
-// tag writes the tag of the large span [g, g+n).
+// tag writes the tag of the large used span [g, g+n).
 func (h *Heap) tag(g, n uint64) {
 	u := g>>granuleBits + 1
 	*h.kind(u), *h.row(u) = kindLarge, tagOf(g, n)
@@ -69,7 +69,7 @@ func (h *Heap) spanSize(g uint64) uint64 {
 // toNext returns the size of the span at g if w, the marks behind its own in the row, are some.
 func toNext(w, g uint64) uint64 { return firstStart(w) + cellGranules - g&placeMask }
 
-// largeSize returns the size of the large span that starts at g, or 0.
+// largeSize returns the size of the large span that starts at g, used or free, or 0.
 func (h *Heap) largeSize(g uint64) uint64 {
 	u := g>>granuleBits + 1
 	return h.taggedSize(g, *h.row(u), *h.kind(u))
@@ -77,7 +77,7 @@ func (h *Heap) largeSize(g uint64) uint64 {
 
 // taggedSize is largeSize for the row after that of g, of kind k.
 func (h *Heap) taggedSize(g, row uint64, k uint16) uint64 {
-	if n := row >> granuleBits; k == kindLarge && (row^g)&granuleMask == 0 && n >= largeMin && n <= h.top-g {
+	if n := row >> granuleBits; k == kindLarge && (row^g)&granuleMask == 0 && n >= tagMin && n <= h.top-g {
 		return n
 	}
 	return 0

@@ -41,7 +41,7 @@ func (h *Heap) allocTop(n uint64) (uint64, uint64) {
 	h.endAt(end)
 	h.moveTop(end)
 	*h.rowOf(g) |= mark(liveBit, g) // its bound bit has ended the last span
-	if n >= largeMin {
+	if n >= tagMin {
 		h.tag(g, n)
 	}
 	return g, n
