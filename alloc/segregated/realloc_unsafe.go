@@ -1,6 +1,9 @@
 package segregated
 
-import "unsafe"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // Realloc changes the size of b to size bytes and returns the block, which may
 // have moved. The first min(old, size) bytes are kept, where old is the size
@@ -21,23 +24,22 @@ import "unsafe"
 //go:nosplit
 func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 	// A slot, or the way of a buffer that is appended to, and has slack: a large span, whose
-	// start and size the row after its first one says.
-	// SAFETY: the address is compared first and used as an index only.
-	addr := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
-	if addr-h.data.addr < h.reach && addr%granule == 0 {
-		g := uint64(addr-uintptr(h.base)) >> granuleShift
-		u := g >> granuleBits
-		k := *h.kind(u)
-		if k >= kindRun && size > 0 {
-			return h.reallocSlot(b, g, size)
+	// start and size the row after its first one says, as in Free.
+	// SAFETY: the address is compared first and used as an index only; below the top the kind and
+	// row of a unit exist, and those of the next.
+	off, kinds := uintptr(unsafe.Pointer(unsafe.SliceData(b)))-h.data.addr, h.data.kinds
+	if off < h.reach && size > 0 {
+		u := off >> unitShift
+		if k := *(*uint16)(unsafe.Add(kinds, u*kindSize)); k >= kindRun && off%granule == 0 {
+			return h.reallocSlot(b, h.first+uint64(off>>granuleShift), size)
 		}
-		if k == kindMarks && isMarked(*h.row(u), asUsed, g) {
-			n := (uint64(size) + granule - 1) >> granuleShift
-			if old := h.largeSize(g); old != 0 && old-n <= 4*(n/32) { // as in keptSlack, of large spans
-				// SAFETY: the block is live and has old granules; with a negative size it
-				// would have too many.
-				return bytesAt(unsafe.Pointer(unsafe.SliceData(b)), size), nil
-			}
+		row := h.dataRow(off)
+		g, tag := uint64(off>>granuleShift), *(*uint64)(unsafe.Add(unsafe.Pointer(row), unitRow))
+		old, n := bits.RotateLeft64(tag<<granuleShift^uint64(off%unitSize), -unitShift), (uint64(size)+granule-1)>>granuleShift
+		if *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)) == kindLarge && *row>>(g&cellMask)&asUsed == asUsed &&
+			old >= tagMin && old <= uint64(h.reach>>granuleShift)-g && old-n <= 4*(n/32) { // as in keptSlack
+			// SAFETY: the block is live and has old granules.
+			return bytesAt(unsafe.Pointer(unsafe.SliceData(b)), size), nil
 		}
 	}
 	return h.reallocSlow(b, size)
