@@ -31,6 +31,7 @@ const (
 	wideMask  = quickMax>>wideShift - 1                   // of an index of wideBins; only quickMax wraps
 	_         = uint(-(quickMax >> wideShift & wideMask)) // as it is a power of two
 	_         = uint(exactBins - MaxClass/granule)        // what is larger has no class: Malloc and Free do not tell demands
+	_         = uint(tagMin - 1 - exactBins)              // and Free knows only such by their tags
 )
 
 // quickEntry is a span that is kept: its start and its size in granules.
