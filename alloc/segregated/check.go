@@ -238,6 +238,9 @@ func (c *checker) span(p piece) {
 				i, p.g<<granuleShift, c.units[i], c.kinds[i], want, kind)
 		}
 	}
+	if last > u && c.kinds[last] == kindMarks && marksBefore(c.units[last], p.g+p.n) != 0 {
+		c.report(3, "row %#x, where the span %#x ends: %#x", last, p.g<<granuleShift, c.units[last])
+	}
 	if !p.used && !p.quick && p.n >= infoMin {
 		m := c.info(p.g).memory()
 		if !m.gone.within(p.g, p.n) {

@@ -175,6 +175,26 @@ func TestDamagedSize(t *testing.T) {
 	}
 }
 
+// TestMarksInsideSpan: Check finds a mark under a used span whose size a row says, also in the
+// unit in which it ends.
+func TestMarksInsideSpan(t *testing.T) {
+	for _, n := range []uint64{tagMin, 150, largeMin - 1, largeMin, 260} {
+		h := fresh(t, 4<<20, &Options{Classes: []int{}})
+		must(t, h, 512)
+		b := must(t, h, int(n)*granule)
+		must(t, h, 4800)
+		start := uint64(at(h, b)) >> granuleShift
+		end := start + n
+		require.Less(t, start>>granuleBits+1, end>>granuleBits)
+		for g := start>>granuleBits<<granuleBits + unitGranules; g < end&^placeMask; g++ {
+			*h.rowOf(g) ^= 1 << (g & granuleMask)
+			require.Error(t, h.Check(), "%d granules, bit of granule %d", n, g-start)
+			*h.rowOf(g) ^= 1 << (g & granuleMask)
+		}
+		require.NoError(t, h.Check())
+	}
+}
+
 // TestDamagedPartialRun: of a run that is on the list of those with room, and has none by
 // its row, no slot is handed out, nor what lies behind it.
 func TestDamagedPartialRun(t *testing.T) {

@@ -409,3 +409,20 @@ func TestReallocAtTheLimit(t *testing.T) {
 	_, err = h.Realloc(grown, 1<<20)
 	require.ErrorIs(t, err, alloc.ErrNoMemory)
 }
+
+// TestReallocKeepsSlack: a span that is to be smaller keeps what keptSlack says, wherever Realloc
+// finds that out, and gives back more.
+func TestReallocKeepsSlack(t *testing.T) {
+	for _, c := range []struct{ old, to, want uint64 }{
+		{135, 127, 127}, {130, 118, 118}, {130, 127, 130}, {139, 128, 139}, {144, 128, 144}, {145, 128, 128}, {200, 180, 200}, {205, 180, 180},
+	} {
+		for _, zero := range []bool{false, true} { // with it every call goes the longer way
+			h := fresh(t, 1<<20, &Options{Classes: []int{}, ZeroOnFree: zero})
+			b := must(t, h, int(c.old)*granule)
+			must(t, h, 64)
+			b, err := h.Realloc(b, int(c.to)*granule)
+			require.NoError(t, err)
+			require.Equal(t, int(c.want)*granule, h.Usable(b), "%d to %d granules", c.old, c.to)
+		}
+	}
+}

@@ -37,7 +37,7 @@ func (h *Heap) Realloc(b []byte, size int) ([]byte, error) {
 		g, tag := uint64(off>>granuleShift), *(*uint64)(unsafe.Add(unsafe.Pointer(row), unitRow))
 		old, n := bits.RotateLeft64(tag<<granuleShift^uint64(off%unitSize), -unitShift), (uint64(size)+granule-1)>>granuleShift
 		if *(*uint16)(unsafe.Add(kinds, (u+1)*kindSize)) == kindLarge && *row>>(g&cellMask)&asUsed == asUsed &&
-			old >= tagMin && old <= uint64(h.reach>>granuleShift)-g && old-n <= 4*(n/32) { // as in keptSlack
+			old >= tagMin && old <= uint64(h.reach>>granuleShift)-g && n >= exactBins && old-n <= 4*(n/32) { // as in keptSlack
 			// SAFETY: the block is live and has old granules.
 			return bytesAt(unsafe.Pointer(unsafe.SliceData(b)), size), nil
 		}
