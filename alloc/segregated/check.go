@@ -325,18 +325,18 @@ func (c *checker) bins() {
 // quickLists compares the quick lists with the walk, and says what of those to be joined it
 // has not met: L5.
 func (c *checker) quickLists() {
-	for i := range c.quick.bucket {
-		b := &c.quick.bucket[i]
-		if b.n > quickSlots {
-			c.report(5, "quick list %d has room for %d spans, and has %d", i, quickSlots, b.n)
+	for i := range quickBuckets {
+		b := c.quick.at(i)
+		if b.n > roomOf(i) {
+			c.report(5, "quick list %d has room for %d spans, and has %d", i, roomOf(i), b.n)
 			return
 		}
 		if (b.n != 0 || b.more != 0) && c.quick.filled[i/64]>>(i%64)&1 == 0 {
 			c.report(5, "quick list %d has spans, its bit is clear", i)
 		}
-		c.keptIn(i, b.span[:b.n])
+		c.keptIn(i, b.spans())
 		for k := b.more; k != 0; k = c.quick.chunks[k-1].next {
-			if !c.keptIn(i, c.quick.chunks[k-1].span[:]) {
+			if !c.keptIn(i, c.quick.chunks[k-1].spans()) {
 				break // the chunks may go round in a circle
 			}
 		}

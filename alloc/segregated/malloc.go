@@ -40,9 +40,9 @@ func (h *Heap) mallocSmall(size int, n uint64) ([]byte, error) {
 	if h.mallocs+h.frees >= h.sweepAt {
 		return h.mallocFar(size)
 	}
-	b := h.bucket(int(n))
+	b := h.quick.at(int(n))
 	if k := b.n - 1; k < quickSlots {
-		e := b.span[k]
+		e := *b.entry(k)
 		h.quick.take(b, k, e)
 		h.mallocs++
 		h.demands(e.size(), 1)
@@ -59,7 +59,7 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 	}
 	n := spanFor(size)
 	i := h.quick.listOf(n)
-	if e, ok := h.quick.takeNewest(h.bucket(i), n); ok {
+	if e, ok := h.quick.takeNewest(h.quick.at(i), n); ok {
 		h.mallocs++
 		h.demands(e.size(), 1)
 		return h.reuse(e.start(), size), nil
@@ -74,7 +74,7 @@ func (h *Heap) mallocQuick(size int) ([]byte, error) {
 func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
 	e, q := quickEntry(0), &h.quick
 	i := q.listOf(n)
-	if b := h.bucket(i); b.n == 0 && b.more == 0 && q.share != quickStill {
+	if b := q.at(i); b.n == 0 && b.more == 0 && q.share != quickStill {
 		q.misses++
 		return h.mallocFit(size, n, i)
 	}
@@ -86,7 +86,7 @@ func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
 		}
 	}
 	if e == 0 {
-		if e = q.takeOwn(h.bucket(binOf(n)), n); e == 0 {
+		if e = q.takeOwn(q.at(binOf(n)), n); e == 0 {
 			q.misses++
 			if i != binOf(n) {
 				n, i = h.rounded(n, i)

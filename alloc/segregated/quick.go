@@ -14,13 +14,15 @@ import "math/bits"
 // most, and what is cut for it has the least size of that.
 
 const (
-	quickSlots   = 15
+	quickFew     = 7                         // spans in a bucket below exactBins
+	quickSlots   = 15                        // and in the others
 	quickMax     = 256 << 10 >> granuleShift // granules, the largest that is kept
 	quickBuckets = exactBins + (14-7)<<subBinShift + 1
-	quickWords   = 4                      // of bits for them; a power of two
-	quickTries   = 2                      // buckets looked at to make room for a span
-	quickBits    = 15                     // of an entry: the size; the rest is the start
-	_            = uint(quickMax - 1<<14) // the last bucket is that of quickMax alone
+	quickLines   = 2*(quickBuckets+1-exactBins) + exactBins // with a pair that stays empty
+	quickWords   = 4                                        // of bits for them; a power of two
+	quickTries   = 2                                        // buckets looked at to make room for a span
+	quickBits    = 15                                       // of an entry: the size; the rest is the start
+	_            = uint(quickMax - 1<<14)                   // the last bucket is that of quickMax alone
 	_            = uint(1<<14 - quickMax)
 
 	wideLeast = exactBins<<granuleShift + 1            // bytes: the least size of a wide bucket
@@ -41,13 +43,21 @@ func newQuickEntry(g, n uint64) quickEntry { return quickEntry(g<<quickBits | n)
 func (e quickEntry) start() uint64         { return uint64(e >> quickBits) }
 func (e quickEntry) size() uint64          { return uint64(e) & (1<<quickBits - 1) }
 
-// quickBucket holds freed spans, the newest last. It fills two cache lines, so
-// that few become full.
+// quickBucket is a cache line that holds freed spans, the newest last. A bucket from exactBins on
+// has another line of spans behind it, so that few of these become full.
 type quickBucket struct {
 	n    uint16
 	used bool   // a span was taken not long ago
 	more uint32 // chunk of the spans before these, 0 if there are none
-	span [quickSlots]quickEntry
+	span [quickFew]quickEntry
+}
+
+// roomOf returns how many spans bucket i has room for.
+func roomOf(i int) uint16 {
+	if i < exactBins {
+		return quickFew
+	}
+	return quickSlots
 }
 
 // quickLists are the buckets.
@@ -68,7 +78,7 @@ type quickLists struct {
 	scattered bool                         // for spans above exactBins, Malloc goes by filled
 	turn      quickTurn                    // what became of what is in use since it grew
 	searching bool                         // many operations look for a span in the best-fit space
-	bucket    [quickBuckets]quickBucket    // each begins a cache line, as what is before has 80 bytes
+	lines     [quickLines]quickBucket      // each is a cache line, as what is before has 80 bytes; see at
 	filled    [quickWords]uint64           // bit set: the bucket may hold spans
 	large     uint64                       // how many sizes from tagMin up to part there are
 	wideBins  [quickMax >> wideShift]uint8 // by size, see wideBin
@@ -88,7 +98,7 @@ func (q *quickLists) prepare() {
 // that is still, one of the next buckets.
 func (h *Heap) takeQuick(n uint64) quickEntry {
 	q, i := &h.quick, binOf(n)
-	e := q.takeOwn(h.bucket(i), n)
+	e := q.takeOwn(q.at(i), n)
 	if e == 0 && q.share == quickStill {
 		e = q.takeNear(i+1, n)
 	}
@@ -114,11 +124,11 @@ func (q *quickLists) listOf(n uint64) int {
 func (q *quickLists) wideBin(n uint64) int { return int(q.wideBins[n>>wideShift&wideMask]) }
 
 // fromWide returns the first bucket from i on that may hold spans, i being exactBins or
-// more, or bucket 0, which never does.
+// more, or the one behind the last, which never does.
 func (q *quickLists) fromWide(i int) int {
 	w := q.filled[wideWord] >> (i & 63)
 	if w == 0 {
-		return 0
+		return quickBuckets
 	}
 	return i + bits.TrailingZeros64(w)
 }
@@ -133,7 +143,7 @@ func (q *quickLists) take(b *quickBucket, k uint16, e quickEntry) {
 // heal clears the bit of bucket i if it holds nothing, so that Malloc in a scattered heap does
 // not stop there again.
 func (q *quickLists) heal(i int) {
-	if b := &q.bucket[i]; b.n == 0 && b.more == 0 {
+	if b := q.at(i); b.n == 0 && b.more == 0 {
 		q.filled[uint(i)/64%quickWords] &^= 1 << (i & 63)
 	}
 }
@@ -148,10 +158,10 @@ func (q *quickLists) leaveWide(i int, k uint16, more uint32) {
 // n granules.
 func (q *quickLists) takeNewest(b *quickBucket, n uint64) (e quickEntry, ok bool) {
 	k := b.n - 1
-	if k >= quickSlots || b.span[k].size() < n {
+	if k >= quickSlots || b.entry(k).size() < n {
 		return 0, false
 	}
-	e = b.span[k]
+	e = *b.entry(k)
 	q.take(b, k, e)
 	return e, true
 }
@@ -161,8 +171,8 @@ func (q *quickLists) takeOwn(b *quickBucket, n uint64) quickEntry {
 	if b.n != 0 || q.unspill(b) {
 		last := b.n - 1
 		for k := last; k < quickSlots; k-- {
-			if e := b.span[k]; e.size() >= n {
-				b.span[k] = b.span[last]
+			if e := *b.entry(k); e.size() >= n {
+				*b.entry(k) = *b.entry(last)
 				q.take(b, last, e)
 				return e
 			}
@@ -177,9 +187,9 @@ func (q *quickLists) takeNear(i int, n uint64) quickEntry {
 	if i = q.nextFilled(i); i == quickBuckets {
 		return 0
 	}
-	b := &q.bucket[i]
+	b := q.at(i)
 	k := b.n - 1
-	e := b.span[k%quickSlots]
+	e := *b.entry(k % quickSlots)
 	if e.size()-n > n>>2 {
 		return 0
 	}
@@ -197,7 +207,7 @@ func (q *quickLists) nextFilled(i int) int {
 			continue
 		}
 		i += bits.TrailingZeros64(w)
-		if b := &q.bucket[i]; b.n != 0 || q.unspill(b) {
+		if b := q.at(i); b.n != 0 || q.unspill(b) {
 			return i
 		}
 		q.filled[uint(i)/64%quickWords] &^= 1 << (i & 63)
@@ -215,9 +225,9 @@ func (h *Heap) freeAbove(n uint64) bool {
 	if i == quickBuckets {
 		return false
 	}
-	b := &q.bucket[i]
+	b := q.at(i)
 	b.n--
-	e := b.span[b.n%quickSlots]
+	e := *b.entry(b.n % quickSlots)
 	q.total -= e.size()
 	h.freeSpan(e.start(), e.size())
 	return true
@@ -235,15 +245,15 @@ func (h *Heap) putQuick(g, n uint64) bool {
 // much.
 func (h *Heap) putInto(g, n uint64) bool {
 	q, i := &h.quick, binOf(n)
-	b := h.bucket(i)
+	b := q.at(i)
 	k := b.n
-	if k >= quickSlots {
+	if k >= roomOf(i) {
 		if !q.spill(b) {
 			return false
 		}
 		k = 0
 	}
-	b.span[k], b.n = newQuickEntry(g, n), k+1
+	*b.entry(k), b.n = newQuickEntry(g, n), k+1
 	q.filled[uint(i)/64%quickWords] |= 1 << (i & 63)
 	q.total += n
 	h.keep(g)
@@ -274,7 +284,7 @@ func (h *Heap) emptyNext() {
 	}
 	i := w*64 + uint32(bits.TrailingZeros64(rest))
 	q.hand = i + 1
-	if b := &q.bucket[i]; b.used {
+	if b := q.at(int(i)); b.used {
 		b.used = false
 		return
 	}
@@ -285,10 +295,10 @@ func (h *Heap) emptyNext() {
 func (h *Heap) emptyBucket(i uint64) {
 	q := &h.quick
 	q.filled[i/64] &^= 1 << (i % 64)
-	b := &q.bucket[i]
+	b := q.at(int(i))
 	for b.n > 0 || q.unspill(b) {
 		b.n--
-		e := b.span[b.n%quickSlots]
+		e := *b.entry(b.n % quickSlots)
 		q.total -= e.size()
 		h.letGo(e.start(), e.size())
 	}
@@ -301,11 +311,11 @@ func (h *Heap) freeQuick(g uint64) bool {
 		return false
 	}
 	n := h.spanSize(g)
-	b := &h.quick.bucket[binOf(n)%quickBuckets]
-	for k := range b.span[:min(b.n, quickSlots)] {
-		if b.span[k] == newQuickEntry(g, n) {
+	b := h.quick.at(binOf(n) % quickBuckets)
+	for k := range min(b.n, quickSlots) {
+		if *b.entry(k) == newQuickEntry(g, n) {
 			b.n--
-			b.span[k] = b.span[b.n%quickSlots]
+			*b.entry(k) = *b.entry(b.n % quickSlots)
 			h.quick.total -= n
 			h.freeSpan(g, n)
 			return true
@@ -321,7 +331,7 @@ func (h *Heap) emptyUnused() {
 	for w := range q.filled {
 		for rest := q.filled[w]; rest != 0; rest &= rest - 1 {
 			i := w*64 + bits.TrailingZeros64(rest)
-			if b := &q.bucket[i]; b.used {
+			if b := q.at(i); b.used {
 				b.used = false
 				continue
 			}
@@ -332,13 +342,13 @@ func (h *Heap) emptyUnused() {
 
 // largest returns the size of the largest span in the lists.
 func (q *quickLists) largest() (n uint64) {
-	for i := range q.bucket {
-		b := &q.bucket[i]
-		for _, e := range b.span[:min(b.n, quickSlots)] {
+	for i := range quickBuckets {
+		b := q.at(i)
+		for _, e := range b.spans() {
 			n = max(n, e.size())
 		}
 		for c := b.more; c != 0; c = q.chunks[c-1].next {
-			for _, e := range q.chunks[c-1].span {
+			for _, e := range q.chunks[c-1].spans() {
 				n = max(n, e.size())
 			}
 		}

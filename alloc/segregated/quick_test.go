@@ -86,12 +86,12 @@ func TestTakesOfQuickLists(t *testing.T) {
 		take func(q *quickLists) quickEntry
 		want quickEntry
 	}{
-		"newest":               {func(q *quickLists) quickEntry { e, _ := q.takeNewest(&q.bucket[bin], 512); return e }, last},
-		"newest too small":     {func(q *quickLists) quickEntry { e, _ := q.takeNewest(&q.bucket[bin], 513); return e }, 0},
-		"newest of none":       {func(q *quickLists) quickEntry { e, _ := q.takeNewest(&q.bucket[bin+1], 1); return e }, 0},
-		"own":                  {func(q *quickLists) quickEntry { return q.takeOwn(&q.bucket[bin], 512) }, last},
-		"own, not the newest":  {func(q *quickLists) quickEntry { return q.takeOwn(&q.bucket[bin], 513) }, old},
-		"own too small":        {func(q *quickLists) quickEntry { return q.takeOwn(&q.bucket[bin], 561) }, 0},
+		"newest":               {func(q *quickLists) quickEntry { e, _ := q.takeNewest(q.at(bin), 512); return e }, last},
+		"newest too small":     {func(q *quickLists) quickEntry { e, _ := q.takeNewest(q.at(bin), 513); return e }, 0},
+		"newest of none":       {func(q *quickLists) quickEntry { e, _ := q.takeNewest(q.at(bin+1), 1); return e }, 0},
+		"own":                  {func(q *quickLists) quickEntry { return q.takeOwn(q.at(bin), 512) }, last},
+		"own, not the newest":  {func(q *quickLists) quickEntry { return q.takeOwn(q.at(bin), 513) }, old},
+		"own too small":        {func(q *quickLists) quickEntry { return q.takeOwn(q.at(bin), 561) }, 0},
 		"near":                 {func(q *quickLists) quickEntry { return q.takeNear(exactBins, 410) }, last},
 		"near, more by over ¼": {func(q *quickLists) quickEntry { return q.takeNear(exactBins, 409) }, 0},
 		"near, past all":       {func(q *quickLists) quickEntry { return q.takeNear(bin+1, 600) }, 0},
@@ -99,7 +99,7 @@ func TestTakesOfQuickLists(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := &quickLists{total: 560 + 512}
-			b := &q.bucket[bin]
+			b := q.at(bin)
 			b.span[0], b.span[1], b.n = old, last, 2
 			q.filled[bin/64] = 1 << (bin % 64)
 			before := *q
@@ -124,16 +124,16 @@ func TestTakesOfQuickLists(t *testing.T) {
 func TestNearBuckets(t *testing.T) {
 	const bin = exactBins + (9-7)<<subBinShift
 	q := &quickLists{total: quickSlots * 512}
-	q.chunks = []quickChunk{{}}
+	q.chunks = []quickChunk{{n: quickSlots}}
 	for i := range q.chunks[0].span {
 		q.chunks[0].span[i] = newQuickEntry(uint64(1+i)*1000, 512)
 	}
-	q.bucket[bin].more = 1
+	q.at(bin).more = 1
 	q.filled[1], q.filled[2] = 1<<63, 1<<(bin%64)
 	require.Equal(t, newQuickEntry(quickSlots*1000, 512), q.takeNear(exactBins-10, 500))
 	require.Zero(t, q.filled[1], "there is none")
 	require.NotZero(t, q.filled[2])
-	require.EqualValues(t, quickSlots-1, q.bucket[bin].n)
+	require.EqualValues(t, quickSlots-1, q.at(bin).n)
 	require.EqualValues(t, 1, q.spare)
 }
 
@@ -184,7 +184,7 @@ func TestFreeTicks(t *testing.T) {
 	h := fresh(t, 8<<20, &Options{Classes: []int{}})
 	must(t, h, unitSize-64)
 	bs := [][]byte{must(t, h, 128)} // its end is in the next unit
-	for range quickSlots {
+	for range quickFew {
 		must(t, h, 64)
 		bs = append(bs, must(t, h, 128))
 	}
@@ -193,7 +193,7 @@ func TestFreeTicks(t *testing.T) {
 	for i, b := range bs {
 		h.sweepAt = h.mallocs + h.frees
 		h.Free(b)
-		if i < quickSlots {
+		if i < quickFew {
 			require.Less(t, h.lastTick, h.mallocs+h.frees, "block %d", i)
 			continue
 		}

@@ -8,8 +8,12 @@ package segregated
 // quickChunk holds as many spans as a bucket.
 type quickChunk struct {
 	next uint32 // the chunk before, from 1; 0 if none
+	n    uint32 // how many spans it has
 	span [quickSlots]quickEntry
 }
+
+// spans returns the spans of c.
+func (c *quickChunk) spans() []quickEntry { return c.span[:min(c.n, quickSlots)] }
 
 // quickMore are the chunks of all buckets.
 type quickMore struct {
@@ -49,7 +53,8 @@ func (q *quickLists) spill(b *quickBucket) bool {
 	default:
 		return false
 	}
-	q.chunks[c-1] = quickChunk{b.more, b.span}
+	to := &q.chunks[c-1]
+	to.next, to.n = b.more, uint32(copy(to.span[:], b.spans()))
 	b.more, b.n = c, 0
 	return true
 }
@@ -62,7 +67,8 @@ func (q *quickLists) unspill(b *quickBucket) bool {
 		return false
 	}
 	from := &q.chunks[c-1]
-	b.span, b.n, b.more = from.span, quickSlots, from.next
+	b.n, b.more = uint16(from.n), from.next
+	copy(b.spans(), from.spans())
 	from.next, q.spare = q.spare, c
 	return true
 }

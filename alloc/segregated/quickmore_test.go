@@ -59,14 +59,14 @@ func TestBucketsLeaveRoom(t *testing.T) {
 func TestChunksAreFew(t *testing.T) {
 	q := &quickLists{share: quickStill, most: 1 << 30}
 	for range 2 * chunksMost {
-		b := &q.bucket[exactBins]
+		b := q.at(exactBins)
 		b.n = quickSlots
 		require.Equal(t, len(q.chunks) < chunksMost, q.spill(b))
 	}
 	require.Equal(t, chunksMost, cap(q.chunks))
 	q = &quickLists{share: quickStill, most: 10 * chunkShare}
 	for range 20 {
-		q.spill(&q.bucket[exactBins])
+		q.spill(q.at(exactBins))
 	}
 	require.Len(t, q.chunks, 10)
 }
@@ -82,7 +82,7 @@ func TestCheckFindsQuick(t *testing.T) {
 		"lost":             func(_ *quickLists, b *quickBucket) { b.n-- },
 		"lost chunks":      func(_ *quickLists, b *quickBucket) { b.more = 0 },
 		"chunks in circle": func(q *quickLists, b *quickBucket) { q.chunks[b.more-1].next = b.more },
-		"another bucket":   func(q *quickLists, b *quickBucket) { q.bucket[i+1], *b = *b, quickBucket{} },
+		"another bucket":   func(q *quickLists, b *quickBucket) { *q.at(i + 1), *b = *b, quickBucket{} },
 		"bit":              func(q *quickLists, _ *quickBucket) { q.filled = [len(q.filled)]uint64{} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestCheckFindsQuick(t *testing.T) {
 				h.Free(b)
 			}
 			require.NoError(t, h.Check())
-			harm(&h.quick, &h.quick.bucket[i])
+			harm(&h.quick, h.quick.at(i))
 			require.ErrorContains(t, h.Check(), "L5:")
 			h.fail("broken on purpose") // so that the end of the test does not check
 		})

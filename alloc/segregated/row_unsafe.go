@@ -82,14 +82,38 @@ func (h *Heap) isSoon(u uintptr) bool {
 	return *h.kind(uint64(u)) == kindLarge && *h.row(uint64(u)) >= soonLeast<<granuleBits
 }
 
-// bucket returns bucket i of the quick lists, which is the bin of at most quickMax granules.
-func (h *Heap) bucket(i int) *quickBucket {
+// at returns bucket i of the quick lists, which is the bin of at most quickMax granules, or the one
+// behind the last, which is empty.
+func (q *quickLists) at(i int) *quickBucket {
+	if i >= exactBins {
+		return q.wide(i)
+	}
+	// SAFETY: those of a line are behind those of two, of which there is one more than buckets.
+	return (*quickBucket)(unsafe.Add(unsafe.Pointer(&q.lines), uintptr(i+2*(quickBuckets+1-exactBins))*bucketLine))
+}
+
+// wide is at for a bucket from exactBins on.
+func (q *quickLists) wide(i int) *quickBucket {
 	// SAFETY: that of quickMax is the last of quickBuckets.
-	return (*quickBucket)(unsafe.Add(unsafe.Pointer(&h.quick.bucket), uintptr(i)*unsafe.Sizeof(quickBucket{})))
+	return (*quickBucket)(unsafe.Add(unsafe.Pointer(&q.lines), uintptr(i-exactBins)*(2*bucketLine)))
+}
+
+const bucketLine = unsafe.Sizeof(quickBucket{})
+
+// entry returns span k of b, which has room for it.
+func (b *quickBucket) entry(k uint16) *quickEntry {
+	// SAFETY: the spans are what follows 8 bytes; those of a wide bucket go on in the next line.
+	return (*quickEntry)(unsafe.Add(unsafe.Pointer(b), 8+uintptr(k)*8))
+}
+
+// spans returns the spans of b.
+func (b *quickBucket) spans() []quickEntry {
+	// SAFETY: as for entry.
+	return unsafe.Slice(b.entry(0), min(b.n, quickSlots))
 }
 
 // newest returns the newest span of b, which has some.
 func (b *quickBucket) newest() *quickEntry {
-	// SAFETY: the spans are what follows 8 bytes, and there are n of them.
+	// SAFETY: as for entry; there are n of them.
 	return (*quickEntry)(unsafe.Add(unsafe.Pointer(b), uintptr(b.n)*8))
 }

@@ -87,7 +87,7 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 		if q.scattered {
 			i = q.fromWide(i)
 		}
-		b := h.bucket(i)
+		b := q.wide(i)
 		if k := b.n - 1; k < quickSlots {
 			if e := *b.newest(); e.size()-n <= n>>2 {
 				if q.scattered {
@@ -215,7 +215,7 @@ func (h *Heap) Free(b []byte) {
 		q.total += n
 		i := q.wideBin(n)
 		q.filled[wideWord] |= 1 << (i & 63) // of a full one, it is
-		into := h.bucket(i)
+		into := q.wide(i)
 		if into.n < quickSlots {
 			into.n++
 			*into.newest() = newQuickEntry(h.first+g, n)
