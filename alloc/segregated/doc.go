@@ -62,13 +62,14 @@
 //     of one that is sparse, before the data grows, if its class asks for no more: its live slots
 //     are spans from then on. An empty one that is current is kept until its class is idle and the
 //     data has grown by a sixteenth, or memory comes above its peak. A freed span waits in the
-//     quick list of its size (of up to 256 KiB, from 2 KiB on of eight sizes a doubling; 15 of
-//     each; 8 KiB or 1/256 of the heap in all, 1/32 while they serve two of three requests, 64
-//     KiB while the heap has less than 256 KiB; more than 15, and 1/2, when the heap is still,
-//     as it has not grown for twice as many operations as it took to grow, 65536 at least and a
-//     million at most, or 2048 if more than four of ten had to look for a span, or as what it
-//     uses fell to less than half and came back; 3/4 when it has been still for a quarter of a
-//     million operations, or has less than 1 MiB) or is joined with its free neighbours at once;
+//     quick list of its size (of up to 256 KiB, from 2 KiB on of eight sizes a doubling and 15 of
+//     each, seven of each smaller size; 8 KiB or 1/256 of the heap in all, 1/32 while they serve
+//     two of three requests, 64 KiB while the heap has less than 256 KiB; more of each, and 1/2,
+//     when the heap is still, as it has not grown for twice as many operations as it took to grow,
+//     65536 at least and a million at most, or 2048 if more than four of ten had to look for a
+//     span, or as what it uses fell to less than half and came back; 3/4 when it has been still
+//     for a quarter of a million operations, or has less than 1 MiB) or is joined with its free
+//     neighbours at once;
 //     one that ends at the top lowers it. Of a long row of frees the spans and runs, 2048 at
 //     most, are joined all together, before the next span is taken (deferred.go). Of one in no
 //     order Free only clears the bits and notes what else there is to do, which is done with all
@@ -219,8 +220,8 @@
 //
 // The first Malloc after a long row of frees joins up to 2048 spans, which takes up to a
 // third of a millisecond; so does a Free that finds 2048 waiting. Before a heap grows to near
-// its peak it joins all that its quick lists hold, which after a long time is up to 6600 spans,
-// and up to 4096 empty runs, in one to five milliseconds; one that is calm takes a larger span
+// its peak it joins all that its quick lists hold, which after a long time is up to 5600 spans,
+// and up to 4096 empty runs, in one to four milliseconds; one that is calm takes a larger span
 // out of them, as long as there is one.
 //
 // The heap uses at most 16 TiB; runs lie in its first 4 TiB, in a Shared in its first 1 TiB.
