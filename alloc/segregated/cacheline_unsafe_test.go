@@ -20,7 +20,7 @@ func TestCacheLines(t *testing.T) {
 		size uintptr
 	}{
 		{"class", unsafe.Pointer(&h.classes), unsafe.Sizeof(h.classes[0])},
-		{"bucket", unsafe.Pointer(&h.quick.lines), unsafe.Sizeof(h.quick.lines[0])},
+		{"line", unsafe.Pointer(&h.quick.lines), unsafe.Sizeof(h.quick.lines[0])},
 	} {
 		// SAFETY: a number that is only compared.
 		require.Zero(t, (8+uintptr(c.addr)-uintptr(unsafe.Pointer(h)))%64, c.name)

@@ -119,6 +119,32 @@ func TestTakesOfQuickLists(t *testing.T) {
 	}
 }
 
+// TestBucketsAreApart: each bucket has its own room, also through a chunk, and the one behind the
+// last stays empty.
+func TestBucketsAreApart(t *testing.T) {
+	q := &quickLists{share: quickStill, most: 1 << 40}
+	entry := func(i int, k uint16) quickEntry { return newQuickEntry(uint64(1+i), uint64(1+k)) }
+	for i := range quickBuckets {
+		b := q.at(i)
+		for b.n < roomOf(i) {
+			b.n++
+			*b.newest() = entry(i, b.n-1)
+		}
+	}
+	for range 2 { // the second time each has been in a chunk
+		for i := range quickBuckets {
+			b := q.at(i)
+			require.Len(t, b.spans(), int(roomOf(i)), "bucket %d", i)
+			for k, e := range b.spans() {
+				require.Equal(t, entry(i, uint16(k)), e, "bucket %d", i)
+			}
+			require.True(t, q.spill(b))
+			require.True(t, q.unspill(b))
+		}
+	}
+	require.Equal(t, quickBucket{}, *q.at(quickBuckets))
+}
+
 // TestNearBuckets: the search of the next buckets finds spans in a chunk, and forgets buckets
 // that have none left.
 func TestNearBuckets(t *testing.T) {

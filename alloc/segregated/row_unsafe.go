@@ -88,13 +88,13 @@ func (q *quickLists) at(i int) *quickBucket {
 	if i >= exactBins {
 		return q.wide(i)
 	}
-	// SAFETY: those of a line are behind those of two, of which there is one more than buckets.
+	// SAFETY: those of one line are behind those of two.
 	return (*quickBucket)(unsafe.Add(unsafe.Pointer(&q.lines), uintptr(i+2*(quickBuckets+1-exactBins))*bucketLine))
 }
 
 // wide is at for a bucket from exactBins on.
 func (q *quickLists) wide(i int) *quickBucket {
-	// SAFETY: that of quickMax is the last of quickBuckets.
+	// SAFETY: that of quickMax is the last of quickBuckets, and there are lines for one more.
 	return (*quickBucket)(unsafe.Add(unsafe.Pointer(&q.lines), uintptr(i-exactBins)*(2*bucketLine)))
 }
 
