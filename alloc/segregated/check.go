@@ -365,7 +365,7 @@ func (c *checker) keptIn(i int, spans []quickEntry) bool {
 // deferredSpans notes which spans and runs are to be joined: L5.
 func (c *checker) deferredSpans() {
 	for _, g := range c.Heap.deferred.list {
-		c.toJoin(g)
+		c.toJoin(uint64(g))
 	}
 	c.idleRuns()
 }

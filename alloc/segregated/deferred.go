@@ -1,6 +1,9 @@
 package segregated
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // A program that frees block after block and takes none meanwhile has no use yet for free
 // spans that are joined and in their bins: what counts is what they are when the next one
@@ -17,20 +20,21 @@ import "slices"
 //
 // A listed span is marked as one in a quick list is, and counts among the live ones of its
 // class; a listed run is empty and on no list of its class. The list lies outside of the
-// region, where a stray write does not find it.
+// region, where a stray write does not find it. It has room as memory is at its peak, so it is
+// kept small: what starts past the first 64 GiB, which takes more than 32 bits, is never listed.
 const (
 	deferAfter = 128
 	deferMany  = 512
 	deferFirst = 256  // spans for which there is room at first; from then on it grows by four
 	deferMost  = 2048 // spans in the list: to join them takes up to a third of a millisecond
-	sortDigit  = 11   // bits of the starts that one pass of sort looks at
+	sortDigit  = 10   // bits of the starts that one pass of sort looks at
 )
 
 // deferredFrees are the spans and runs that are free and not joined yet.
 type deferredFrees struct {
 	row     uint64   // spans and runs that went back since one was taken, and are not listed
-	list    []uint64 // their starts in granules
-	scratch []uint64 // for sort
+	list    []uint32 // their starts in granules
+	scratch []uint32 // for sort
 }
 
 // takes is told that a span is about to be taken.
@@ -41,22 +45,27 @@ func (h *Heap) takes() {
 	}
 }
 
-// takesAll reports whether spans are listed without a look at the quick lists.
-func (d *deferredFrees) takesAll() bool { return d.row >= deferAfter && len(d.list) != cap(d.list) }
+// isListed reports whether what starts at granule g may be listed.
+func isListed(g uint64) bool { return g <= math.MaxUint32 }
+
+// takes reports whether the span at g is listed without a look at the quick lists.
+func (d *deferredFrees) takes(g uint64) bool {
+	return d.row >= deferAfter && len(d.list) != cap(d.list) && isListed(g)
+}
 
 // freeInRow is Free for the used span at g after deferAfter others in a row: it is
 // listed. If it is so large that its pages go back at once, the list has no room, or a
 // sweep is due, it is left to releaseSpan.
 func (h *Heap) freeInRow(b []byte, g uint64) {
 	d := &h.deferred
-	if h.largeSize(g) >= h.soonGranules() || len(d.list) == cap(d.list) || h.mallocs+h.frees >= h.sweepAt {
+	if h.largeSize(g) >= h.soonGranules() || !d.takes(g) || h.mallocs+h.frees >= h.sweepAt {
 		h.releaseSpan(g, h.spanSize(g))
 		if h.err != nil {
 			h.failFree(b)
 		}
 		return
 	}
-	d.list = append(d.list, g)
+	d.list = append(d.list, uint32(g))
 	h.keep(g)
 	h.frees++
 }
@@ -87,7 +96,7 @@ func (h *Heap) letGoRun(ci, run uintptr) {
 // full when its capacity is used up, and leaves to defers whether it may grow.
 func (h *Heap) defers(g uint64) bool {
 	d := &h.deferred
-	if d.row < deferAfter || h.hooked {
+	if d.row < deferAfter || h.hooked || !isListed(g) {
 		d.row++
 		return false
 	}
@@ -95,9 +104,9 @@ func (h *Heap) defers(g uint64) bool {
 		h.joinListed()
 	}
 	if n := len(d.list); n == cap(d.list) { // in few steps: each leaves the room before to the collector
-		d.list = append(make([]uint64, 0, min(max(4*n, deferFirst), deferMost)), d.list...)
+		d.list = append(make([]uint32, 0, min(max(4*n, deferFirst), deferMost)), d.list...)
 	}
-	d.list = append(d.list, g)
+	d.list = append(d.list, uint32(g))
 	return true
 }
 
@@ -118,7 +127,7 @@ func (h *Heap) joinListed() {
 	}
 	if n < deferMany {
 		for _, g := range d.list {
-			h.coalesceOne(g)
+			h.coalesceOne(uint64(g))
 		}
 	} else {
 		d.sort()
@@ -145,11 +154,11 @@ func (h *Heap) coalesceOne(g uint64) {
 // left. They are not so many that their pages would go back at once.
 func (h *Heap) coalesceFrom(i int) int {
 	list := h.deferred.list
-	g := list[i]
+	g := uint64(list[i])
 	n := h.listedSize(g)
 	end := g + n
 	for ; i > 0 && n != 0; i-- {
-		to := list[i-1]
+		to := uint64(list[i-1])
 		size := h.listedSize(to)
 		if end-to >= h.soonGranules() || size == 0 || !h.clearBetween(to+size, g) {
 			break
@@ -200,17 +209,17 @@ func (d *deferredFrees) sort() {
 	lo := slices.Min(d.list)
 	span := slices.Max(d.list) - lo
 	if len(d.list) > cap(d.scratch) {
-		d.scratch = make([]uint64, cap(d.list)) // no more: see defers
+		d.scratch = make([]uint32, cap(d.list)) // no more: see defers
 	}
 	d.scratch = d.scratch[:len(d.list)]
 	for shift := 0; span>>shift != 0; shift += sortDigit {
-		var at [1 << sortDigit]uint32
+		var at [1 << sortDigit]uint16 // 2 KiB: a larger one would make the stack grow
 		for _, g := range d.list {
 			at[(g-lo)>>shift&(1<<sortDigit-1)]++
 		}
-		sum := uint32(0)
-		for i, n := range at {
-			at[i], sum = sum, sum+n
+		sum := uint16(0)
+		for i := range at {
+			at[i], sum = sum, sum+at[i]
 		}
 		for _, g := range d.list {
 			p := &at[(g-lo)>>shift&(1<<sortDigit-1)]
@@ -224,7 +233,7 @@ func (d *deferredFrees) sort() {
 // largestListed returns the size in granules of the largest span or run in the list.
 func (h *Heap) largestListed() (n uint64) {
 	for _, g := range h.deferred.list {
-		n = max(n, h.listedSize(g))
+		n = max(n, h.listedSize(uint64(g)))
 	}
 	return n
 }

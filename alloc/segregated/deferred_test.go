@@ -1,6 +1,7 @@
 package segregated
 
 import (
+	"math"
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
@@ -225,15 +226,47 @@ func TestDeferredKilled(t *testing.T) {
 // TestDeferredSort: by start, whatever lies between the starts.
 func TestDeferredSort(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
-		base := rapid.Uint64Range(0, 1<<41).Draw(rt, "base")
-		span := rapid.Uint64Range(0, 1<<rapid.IntRange(0, 41).Draw(rt, "magnitude")).Draw(rt, "span")
-		starts := rapid.SliceOfNDistinct(rapid.Uint64Range(base, base+span), 1, -1, rapid.ID[uint64]).Draw(rt, "starts")
+		base := rapid.Uint32Range(0, 1<<31).Draw(rt, "base")
+		span := rapid.Uint32Range(0, 1<<rapid.IntRange(0, 31).Draw(rt, "magnitude")-1).Draw(rt, "span")
+		starts := rapid.SliceOfNDistinct(rapid.Uint32Range(base, base+span), 1, -1, rapid.ID[uint32]).Draw(rt, "starts")
 		var d deferredFrees
 		d.list = slices.Clone(starts)
 		want := slices.Sorted(slices.Values(d.list))
 		d.sort()
 		require.Equal(t, want, d.list)
 	})
+}
+
+// TestDeferredFarAway: what starts past the first 64 GiB is not listed, and freed all the same.
+func TestDeferredFarAway(t *testing.T) {
+	if math.MaxInt == math.MaxInt32 {
+		t.Skip("no such region")
+	}
+	gib := 1 << 30 // not a constant: 32 bits have no room for what follows
+	r, err := arena.Reserve(96*gib, nil)
+	if err != nil {
+		t.Skip(err)
+	}
+	defer r.Close()
+	h, err := New(r, nil)
+	require.NoError(t, err)
+	big, err := h.Malloc(64 * gib) // which nobody touches
+	if err != nil {
+		t.Skip(err)
+	}
+	bs := mixedBlocks(t, h, 3000, rand.New(rand.NewPCG(11, 12)))
+	starve(h)
+	for _, b := range bs {
+		h.Free(b)
+		require.Empty(t, h.deferred.list)
+	}
+	h.settle()
+	require.Empty(t, h.deferred.list)
+	require.Equal(t, 1, h.Stats().LiveBlocks)
+	h.Free(big)
+	h.flushQuick()
+	require.Zero(t, h.Stats().LiveBlocks)
+	require.NoError(t, h.Close())
 }
 
 // TestCheckFindsDeferred breaks what L5 and L7 say of the list.

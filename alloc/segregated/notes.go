@@ -186,8 +186,8 @@ func (h *Heap) notedRun(i uint64) (ci, run uintptr) {
 func (h *Heap) settleSpan(g uint64) {
 	n := uint64(0)
 	if h.begins(asKept, g) {
-		if d := &h.deferred; d.takesAll() {
-			d.list = append(d.list, g)
+		if d := &h.deferred; d.takes(g) {
+			d.list = append(d.list, uint32(g))
 			return
 		}
 		n = h.spanSize(g)
