@@ -40,7 +40,7 @@ const (
 	stockLeast   = 128 << 10 >> granuleShift
 	stockLots    = 2 << 20 >> granuleShift
 	stocksLots   = 32 << 20 >> granuleShift
-	stockShare   = 3
+	stockShare   = 2
 	stocksShare  = 4
 	stockRegion  = 64
 	stocksRegion = 8
