@@ -152,25 +152,30 @@ func TestDamagedSize(t *testing.T) {
 		"none":         func(_ *Heap, tag *uint64, _ *uint16) { *tag &= granuleMask },
 		"small":        func(_ *Heap, tag *uint64, _ *uint16) { *tag = tagOf(*tag&granuleMask, tagMin-1) },
 		"past the top": func(h *Heap, tag *uint64, _ *uint16) { *tag = tagOf(*tag&granuleMask, h.top-h.first) },
-		"kind":         func(_ *Heap, _ *uint64, kind *uint16) { *kind = kindLast },
+		"just past it": func(h *Heap, tag *uint64, _ *uint16) {
+			*tag = tagOf(*tag&granuleMask, h.quick.part) // which a bucket would take
+		},
+		"kind": func(_ *Heap, _ *uint64, kind *uint16) { *kind = kindLast },
 	} {
 		for _, call := range []func(h *Heap, b []byte) error{
 			func(h *Heap, b []byte) error { h.Free(b); return nil },
 			func(h *Heap, b []byte) error { _, err := h.Realloc(b, 8192); return err },
 			func(h *Heap, b []byte) error { _, err := h.Realloc(b, int(h.top-h.first)<<granuleShift); return err },
 		} {
-			h := fresh(t, 4<<20, &Options{Classes: []int{}})
-			must(t, h, 8192)
-			b := must(t, h, 8192)
-			must(t, h, 8192)
-			u := uint64(at(h, b))>>unitShift + 1
-			damage(h, h.row(u), h.kind(u))
-			var err error
-			if fault := alloc.Try(func() { err = call(h, b) }); fault != nil {
-				err = fault
+			for _, size := range []int{2400, 4000} { // of which only the second is large when it is free
+				h := fresh(t, 4<<20, &Options{Classes: []int{}})
+				must(t, h, size)
+				b := must(t, h, size)
+				must(t, h, size)
+				u := uint64(at(h, b))>>unitShift + 1
+				damage(h, h.row(u), h.kind(u))
+				var err error
+				if fault := alloc.Try(func() { err = call(h, b) }); fault != nil {
+					err = fault
+				}
+				require.ErrorIs(t, err, alloc.ErrCorrupt, "%s of %d bytes", name, size)
+				require.Zero(t, h.quick.total)
 			}
-			require.ErrorIs(t, err, alloc.ErrCorrupt, name)
-			require.Zero(t, h.quick.total)
 		}
 	}
 }

@@ -237,6 +237,21 @@ func TestDeferredSort(t *testing.T) {
 	})
 }
 
+// TestDeferredSortLong: as many as there may be, all with the same high digits, again and again.
+func TestDeferredSortLong(t *testing.T) {
+	var d deferredFrees
+	rng := rand.New(rand.NewPCG(13, 14))
+	for range 10 {
+		d.list = d.list[:0]
+		for _, i := range rng.Perm(deferMost) {
+			d.list = append(d.list, 1<<30+uint32(i)<<sortDigit)
+		}
+		want := slices.Sorted(slices.Values(d.list))
+		d.sort()
+		require.Equal(t, want, d.list)
+	}
+}
+
 // TestDeferredFarAway: what starts past the first 64 GiB is not listed, and freed all the same.
 func TestDeferredFarAway(t *testing.T) {
 	if math.MaxInt == math.MaxInt32 {

@@ -5,7 +5,7 @@ package segregated
 // where a stray write does not find them; those in use and spare ones are joined by
 // their numbers.
 
-// quickChunk holds as many spans as a bucket.
+// quickChunk holds the spans of a bucket that was full.
 type quickChunk struct {
 	next uint32 // the chunk before, from 1; 0 if none
 	n    uint32 // how many spans it has

@@ -71,6 +71,18 @@ func TestChunksAreFew(t *testing.T) {
 	require.Len(t, q.chunks, 10)
 }
 
+// TestCheckFindsFullNarrow: a narrow bucket that says that it has more than its line has room for.
+func TestCheckFindsFullNarrow(t *testing.T) {
+	h := fresh(t, 4<<20, &Options{Classes: []int{}})
+	h.Free(must(t, h, 512))
+	require.NoError(t, h.Check())
+	b := h.quick.at(512 >> granuleShift)
+	require.EqualValues(t, 1, b.n)
+	b.n = quickFew + 1
+	require.ErrorContains(t, h.Check(), "has room for 7 spans")
+	h.fail("broken on purpose") // so that the end of the test does not check
+}
+
 // TestCheckFindsQuick breaks what L5 says of quick lists, with the counter left right.
 func TestCheckFindsQuick(t *testing.T) {
 	i := binOf(8192 >> granuleShift)

@@ -124,8 +124,6 @@ func doubleFrees(t *testing.T, way string) {
 					good.Add(1)
 				case errors.Is(err, alloc.ErrDoubleFree):
 					caught.Add(1)
-				case errors.Is(err, alloc.ErrInvalidFree) && len(b) > MaxClass:
-					caught.Add(1) // joined with its neighbours
 				default:
 					t.Errorf("round %d: %v", i, err)
 				}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -114,4 +115,36 @@ func TestSharedProfile(t *testing.T) {
 	}
 	wg.Wait()
 	require.Positive(t, s.ModeReport().Stacks)
+}
+
+// TestSharedSites: the stacks of blocks begin with who asked for them, whatever way the heap took.
+func TestSharedSites(t *testing.T) {
+	for _, m := range []Mode{Fast, Checked, Guarded} {
+		s := freshSharedIn(t, 256<<20, &arena.Options{}, &Options{Mode: m, ProfileRate: 1, Guard: GuardOptions{Every: 3}})
+		for way, newUser := range usersOf(s) {
+			u := newUser()
+			for _, size := range []int{0, 20, 700, 1500, 9000, 300_000} {
+				for call, get := range map[string]func() ([]byte, error){
+					"malloc": func() ([]byte, error) { return u.Malloc(size) },
+					"calloc": func() ([]byte, error) { return u.Calloc(1, size) },
+					"realloc": func() ([]byte, error) {
+						return u.Realloc(must(t, u, 40), size+4000) // which moves
+					},
+					"nothing": func() ([]byte, error) { return u.Realloc(nil, size) },
+				} {
+					b, err := get()
+					require.NoError(t, err)
+					u.Free(b)
+					f, ok := errors.AsType[*alloc.Fault](alloc.Try(func() { u.Free(b) }))
+					require.True(t, ok, "%v %s %s %d", m, way, call, size)
+					for _, stack := range [][]uintptr{f.AllocStack, f.FreeStack} {
+						require.NotEmpty(t, stack, "%v %s %s %d", m, way, call, size)
+						first, _ := runtime.CallersFrames(stack).Next()
+						require.Contains(t, first.File, "_test.go", "%v %s %s %d: %s", m, way, call, size, first.Function)
+					}
+				}
+			}
+			u.close()
+		}
+	}
 }

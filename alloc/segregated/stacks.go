@@ -76,7 +76,7 @@ func isOurs(pc uintptr) bool {
 	}
 	for _, prefix := range [...]string{"/segregated.(*Heap).", "/segregated.(*compactor).", "/segregated.(*checked).", "/segregated.(*guards).",
 		"/segregated.(*tracer).", "/segregated.(*stackTable).", "/segregated.(*Shared).", "/segregated.(*Handle).",
-		".(*LockedAllocator)."} {
+		"/segregated.(*hands).", ".(*LockedAllocator)."} {
 		if strings.HasPrefix(name, prefix) {
 			return true
 		}

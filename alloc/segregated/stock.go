@@ -29,8 +29,8 @@ const (
 	_            = uint(1<<14 - stockMax)
 )
 
-// How much a stock holds, in granules: stockLeast at first, and then, if u are in use and there are n
-// stocks, two at least, up to
+// How much a stock holds, in granules: stockLeast at first, and then, if u are in use, without what
+// lies in stocks, and there are n of these, two at least, up to
 //
 //	max(stockLeast, u/stocksShare/n, min(stockLots, stocksLots/n, u/stockShare))
 //
@@ -128,7 +128,9 @@ func (st *stock) resize(may uint64) {
 	st.dropped, st.low = 0, st.total
 }
 
-// stockMay returns how many granules a stock may hold at most.
+// stockMay returns how many granules a stock may hold at most. What lies in stocks is used to the
+// best-fit space, but does not count here: else each could grow by what the others hold.
+// O(shards and handles).
 func (s *Shared) stockMay() uint64 {
 	s.lock()
 	defer s.unlock()
@@ -141,6 +143,11 @@ func (s *Shared) stockMay() uint64 {
 		all = min(all, h.limit>>granuleShift)
 	}
 	used := h.inUse()
+	for _, o := range *s.owners.Load() {
+		if hs := o.hands.Load(); hs != nil {
+			used -= min(used, hs.stock.holds())
+		}
+	}
 	return min(max(used/stocksShare/n, min(stockLots, stocksLots/n, used/stockShare), stockLeast),
 		all/stockRegion, all/stocksRegion/n)
 }

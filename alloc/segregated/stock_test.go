@@ -109,6 +109,38 @@ func TestStockReallocs(t *testing.T) {
 	require.Zero(t, s.Stats().LiveBlocks)
 }
 
+// TestStocksAreBounded: several handles in turn, each of which frees all that it has, keep no more
+// than their share of what was in use: what one keeps does not count for the others.
+func TestStocksAreBounded(t *testing.T) {
+	const most = 512 << 10 // bytes in use, and a block
+	s := freshSharedIn(t, 512<<20, nil, nil)
+	var hs [8]*Handle
+	for i := range hs {
+		hs[i] = s.Handle()
+	}
+	r := rand.New(rand.NewPCG(3, 4))
+	for range 100 {
+		for _, h := range hs {
+			var live [][]byte
+			for sum := 0; sum < most; {
+				n := 1100 + r.IntN(8000)
+				live = append(live, must(t, h, n))
+				sum += n
+			}
+			for _, b := range live {
+				h.Free(b)
+			}
+		}
+	}
+	total := uint64(0)
+	for _, h := range hs {
+		total += h.stock.holds()
+	}
+	require.NotZero(t, total)
+	require.LessOrEqual(t, total, uint64(len(hs))*most/stockShare>>granuleShift)
+	require.NoError(t, s.Check())
+}
+
 // TestStockGivesUp: a stock that may not hold more gives to others what it holds, and so
 // does one without memory, and one that nobody uses any more.
 func TestStockGivesUp(t *testing.T) {

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"unsafe"
 
-	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/bench/replay"
 )
 

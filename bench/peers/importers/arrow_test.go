@@ -22,9 +22,10 @@ type alignedHeap interface {
 	Close() error
 }
 
-// arrowHeaps are the heaps that Arrow runs on.
+// arrowHeaps are the heaps that Arrow runs on, a Shared among them, which needs no lock around it.
 var arrowHeaps = map[string]func() (alignedHeap, error){
 	"segregated": func() (alignedHeap, error) { return segregated.New(nil, nil) },
+	"shared":     func() (alignedHeap, error) { return segregated.NewShared(nil, nil) },
 	"fit":        func() (alignedHeap, error) { return fit.New(nil, nil) },
 	"tlsf":       func() (alignedHeap, error) { return fit.NewTLSF(nil, nil) },
 	"buddy":      func() (alignedHeap, error) { return fit.NewBuddy(nil, nil) },
@@ -37,7 +38,11 @@ func TestArrow(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checked := memory.NewCheckedAllocator(alloc.Arrow(alloc.Locked(h)))
+			mem := alloc.Arrow(h)
+			if name != "shared" {
+				mem = alloc.Arrow(alloc.Locked(h))
+			}
+			checked := memory.NewCheckedAllocator(mem)
 			useArrow(t, checked)
 			checked.AssertSize(t, 0)
 			if s := h.Stats(); s.LiveBlocks != 0 || s.Mallocs == 0 {
