@@ -135,9 +135,10 @@
 // an eighth of a small region or limit at most. What one has no room for goes to the best-fit space
 // several spans at a time. Blocks of more than 256 KiB take the lock each time.
 //
-// There are claims on amd64 under Linux. A [Handle] is one for which the caller says
-// that no two goroutines use it at a time: it takes slots by plain writes on all
-// systems, and on amd64 under Linux it frees by them, too. It has a stock on all.
+// There are claims on amd64 under Linux, with Go releases whose stacks are known
+// (stacks_known.go). A [Handle] is one for which the caller says that no two goroutines use it at a
+// time: it takes slots by plain writes on all systems, and on amd64 under Linux it frees by them,
+// too. It has a stock on all.
 //
 // # The memory picture
 //

@@ -47,8 +47,8 @@ func newClaim(s *Shared, o *shard, place uintptr) *claim {
 }
 
 // canClaim says that what is said of stacks above is true, and that a claim can be
-// taken away. Of other compilers' stacks nothing is known.
-const canClaim = canBias && runtime.Compiler == "gc"
+// taken away. Of the stacks of other compilers and later releases nothing is known.
+const canClaim = canBias && runtime.Compiler == "gc" && stacksKnown
 
 // claimAfter is how often a goroutine has to ask for slots other than by the
 // small path, on the same place, to be given a claim.
