@@ -131,9 +131,10 @@
 // take the lock, as it does if it has none. Free finds the word of the span, which says that it is
 // live and how large; a compare-and-swap says that it is not, and the span goes to the stock. That
 // holds 128 KiB at first, and twice as much if it gives up spans that are missed soon after, up
-// to 2 MiB and half of what is in use, or to its share of a quarter of what is in use; all stocks hold
-// an eighth of a small region or limit at most. What one has no room for goes to the best-fit space
-// several spans at a time. Blocks of more than 256 KiB take the lock each time.
+// to 2 MiB and what is in use, twice that for all stocks together, or to its share of a quarter of
+// what is in use; all stocks hold an eighth of a small region or limit at most. What one has no room
+// for goes to the best-fit space several spans at a time. Blocks of more than 256 KiB take the lock
+// each time.
 //
 // There are claims on amd64 under Linux, with Go releases whose stacks are known
 // (stacks_known.go). A [Handle] is one for which the caller says that no two goroutines use it at a

@@ -121,6 +121,7 @@ func TestFaultMemory(t *testing.T) {
 		s := h.Stats()
 		require.Less(t, s.LargestFree, 8192+16)
 		require.Greater(t, s.Committed-s.Live, 8192)
+		require.Greater(t, s.ExternalFragmentation(), 0.9, "what is free lies in pieces")
 	})
 	t.Run("A44_reentry", func(t *testing.T) {
 		h := fresh(t, 4<<20, nil)

@@ -32,7 +32,7 @@ const (
 // How much a stock holds, in granules: stockLeast at first, and then, if u are in use, without what
 // lies in stocks, and there are n of these, two at least, up to
 //
-//	max(stockLeast, u/stocksShare/n, min(stockLots, stocksLots/n, u/stockShare))
+//	max(stockLeast, u/stocksShare/n, min(stockLots, stocksLots/n, u*stocksTimes/n))
 //
 // but not more than one part in stockRegion of the region or of the limit, nor all of them more than
 // one part in stocksRegion. A span of more than one part in stockPart of that is not kept.
@@ -40,7 +40,7 @@ const (
 	stockLeast   = 128 << 10 >> granuleShift
 	stockLots    = 2 << 20 >> granuleShift
 	stocksLots   = 32 << 20 >> granuleShift
-	stockShare   = 2
+	stocksTimes  = 2
 	stocksShare  = 4
 	stockRegion  = 64
 	stocksRegion = 8
@@ -148,7 +148,7 @@ func (s *Shared) stockMay() uint64 {
 			used -= min(used, hs.stock.holds())
 		}
 	}
-	return min(max(used/stocksShare/n, min(stockLots, stocksLots/n, used/stockShare), stockLeast),
+	return min(max(used/stocksShare/n, min(stockLots, stocksLots/n, used*stocksTimes/n), stockLeast),
 		all/stockRegion, all/stocksRegion/n)
 }
 

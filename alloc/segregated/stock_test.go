@@ -137,7 +137,7 @@ func TestStocksAreBounded(t *testing.T) {
 		total += h.stock.holds()
 	}
 	require.NotZero(t, total)
-	require.LessOrEqual(t, total, uint64(len(hs))*most/stockShare>>granuleShift)
+	require.LessOrEqual(t, total, uint64(most)*stocksTimes>>granuleShift)
 	require.NoError(t, s.Check())
 }
 
