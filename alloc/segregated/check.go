@@ -7,19 +7,20 @@ import (
 	"runtime"
 )
 
-// Check walks the heap read-only and returns every broken law, joined, or nil.
-// It neither loops nor crashes on damaged metadata. O(spans + runs), and
-// O(units) for L3.
+// Check walks the heap and returns every broken law, joined, or nil. It only reads the region,
+// and neither loops nor crashes on damaged metadata. A broken law that begins with L proves
+// damage: from then on the heap refuses all work with [alloc.ErrCorrupt], which the error is,
+// too. O(spans + runs), and O(units) for L3.
 //
 //	L1  spans and runs tile the data from its first granule to the top
 //	L2  no two neighbouring spans are both free, but for those in quick lists or to be joined, and none before the top is
-//	L3  under a span only its mark is set, and its rows say its size
-//	L4  bits of slots that do not exist are set, rows past that of a run's links clear
+//	L3  under a span only its mark is set, and its rows say its size; rows past that of the top are clear
+//	L4  bits of slots that do not exist are set, rows past that of a run's links clear, and that one if the run is on no list
 //	L5  each bin holds exactly the free spans of its size, joined both ways; each quick list, and the list of those to be joined, what is marked as such, but for what Free has noted
 //	L6  the bit of a bin is set ⇔ it has spans, that of a word of them ⇔ it has a bit
 //	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current; an empty one is current, idle or to be joined; as if what is noted were done
 //	L8  the counters agree: spans free, runs of a class and live spans of its sizes, live blocks
-//	L9  the header is this heap's; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
+//	L9  the header is this heap's, and says what it was left with; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
 //
 // In the modes Checked and Guarded also, as [*alloc.Fault] each, O(bytes of
 // blocks that are free or held back):
@@ -34,18 +35,21 @@ func (h *Heap) Check() error {
 	if h.err != nil {
 		return h.err
 	}
-	errs := h.checkCore()
-	if len(errs) == 0 && h.chk != nil {
-		errs = h.chk.verify()
+	if errs := h.checkCore(); len(errs) != 0 {
+		h.fail("%w", errors.Join(errs...))
+		return h.err
 	}
-	return errors.Join(errs...)
+	if h.chk != nil {
+		return errors.Join(h.chk.verify()...)
+	}
+	return nil
 }
 
 // checkCore is Check for the laws that begin with L.
 func (h *Heap) checkCore() (errs []error) {
 	c := checker{
 		Heap: h, free: map[uint64]uint64{}, kept: map[uint64]uint64{}, deferred: map[uint64]bool{},
-		partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{},
+		partial: map[uintptr]uintptr{}, linked: map[uintptr]bool{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{},
 	}
 	defer func() {
 		r := recover()
@@ -81,6 +85,7 @@ type checker struct {
 	kept     map[uint64]uint64   // spans in quick lists it saw: size by start
 	deferred map[uint64]bool     // starts of spans and runs to be joined that it did not see yet
 	partial  map[uintptr]uintptr // partial runs it saw: class by unit
+	linked   map[uintptr]bool    // runs it saw that have links in a row
 	noted    notedRuns
 
 	owned  map[uint64]int     // of a Shared: runs it saw by owner
@@ -112,8 +117,20 @@ func (c *checker) counters() {
 		c.report(9, "first %#x top %#x dirty %#x committed %#x end %#x highest %#x are out of order",
 			d.first, d.top, d.dirty, d.commit, d.end, d.highest)
 	}
-	if d.top != c.top {
-		c.report(9, "the top is %#x, was left at %#x", d.top<<granuleShift, c.top<<granuleShift)
+	for f := range c.wrongFigures {
+		c.report(9, "%v", f)
+	}
+	if d.state != stateOpen && d.state != stateClean { // Open checks before it makes it the former
+		c.report(9, "state %#x of the header", d.state)
+	}
+	for ci, size := range d.sizes {
+		want := c.classes[ci].size >> granuleShift
+		if c.shared != nil {
+			want = 0 // the classes are not the heap's
+		}
+		if uintptr(size) != want {
+			c.report(9, "size class %d is %d granules in the header, should be %d", ci, size, want)
+		}
 	}
 }
 
@@ -217,6 +234,9 @@ func (c *checker) end(end uint64, prevFree bool) {
 	if row := c.units[u]; row>>(top&cellMask) != asFree|top&placeMask || c.kinds[u] != kindMarks {
 		c.report(3, "row of the top: %#x", row)
 	}
+	if err := c.checkPastTop(); err != nil {
+		c.report(3, "%v", err)
+	}
 }
 
 // span checks the rows of a span.
@@ -260,7 +280,10 @@ func (c *checker) run(p piece) uint64 {
 		c.report(4, "run %#x: live %#x lacks bits of %#x", p.g<<granuleShift, live, cl.empty())
 	}
 	for i := uintptr(1); i < cl.units; i++ {
-		isLinks := i == 1 // see lists
+		isLinks := i == 1 && c.units[u+i] != 0
+		if isLinks {
+			c.linked[u] = true // see lists
+		}
 		if !isLinks && c.units[u+i] != 0 || c.kinds[u+i] != uint16(p.class<<8)|uint16(i) {
 			c.report(4, "row %d of the run %#x: %#x of kind %#x", i, p.g<<granuleShift, c.units[u+i], c.kinds[u+i])
 		}
@@ -418,6 +441,7 @@ func (c *checker) lists() {
 				break
 			}
 			delete(c.partial, run)
+			delete(c.linked, run)
 			w := *c.runLinks(&c.classes[ci], run)
 			if prev != 0 && uintptr(w>>32) != prev {
 				c.report(7, "partial run %#x: previous link %#x, want %#x", run<<unitShift, w>>32<<unitShift, prev<<unitShift)
@@ -430,5 +454,8 @@ func (c *checker) lists() {
 	}
 	for run := range c.partial {
 		c.report(7, "partial run %#x is on no list", run<<unitShift)
+	}
+	for run := range c.linked {
+		c.report(4, "run %#x is on no list, and has links %#x", run<<unitShift, c.units[run+1])
 	}
 }
