@@ -19,7 +19,7 @@ import (
 //	L5  each bin holds exactly the free spans of its size, joined both ways; each quick list, and the list of those to be joined, what is marked as such, but for what Free has noted
 //	L6  the bit of a bin is set ⇔ it has spans, that of a word of them ⇔ it has a bit
 //	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current; an empty one is current, idle or to be joined; as if what is noted were done
-//	L8  the counters agree: spans free, runs of a class and live spans of its sizes, live blocks
+//	L8  the counters agree: spans free, runs of a class and live spans of its sizes, live blocks, bytes committed
 //	L9  the header is this heap's, and says what it was left with; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
 //
 // In the modes Checked and Guarded also, as [*alloc.Fault] each, O(bytes of
@@ -148,6 +148,7 @@ type tally struct {
 	quick uint64             // granules in quick lists
 	runs  [maxClasses]uint32 // by class
 	spans [maxClasses]int32  // by the class of their size: those that are live, or to be joined
+	gone  uint64             // granules whose pages have been given back
 }
 
 // walk goes over spans and runs by address: L1 to L4, L8.
@@ -189,6 +190,9 @@ func (c *checker) noteSpan(p piece, prevFree bool, t *tally) {
 		t.live++
 	case !p.quick:
 		c.free[p.g] = p.n
+		if p.n >= infoMin {
+			t.gone += c.info(p.g).memory().gone.size()
+		}
 		if prevFree {
 			c.report(2, "the free span at %#x follows another", p.g<<granuleShift)
 		}
@@ -211,6 +215,9 @@ func (c *checker) totals(t *tally) {
 	if want := c.mallocs - c.frees; t.live != want {
 		c.report(8, "%d live blocks, the counters say %d", t.live, want)
 	}
+	if want := c.committed; !c.Heap.kept && c.mode != Guarded && c.expects(t.gone) != want {
+		c.report(8, "%d bytes are committed, the counter says %d", c.expects(t.gone), want)
+	}
 	if t.runs != c.hdr.runs {
 		c.report(8, "runs by class are %v, the counters say %v", t.runs, c.hdr.runs)
 	}
@@ -219,6 +226,16 @@ func (c *checker) totals(t *tally) {
 			c.report(8, "%d live spans have a size of class %d, the counter says %d", n, ci, c.demand[ci].live)
 		}
 	}
+}
+
+// expects returns how many bytes should be committed if so many granules of the data below the
+// committed end have been given back.
+func (c *checker) expects(gone uint64) uint64 {
+	n := uint64(c.metadataBytes()) + roundUp(c.safe.commit<<granuleShift, c.pageSize) - (c.first+gone)<<granuleShift
+	if t := c.tables(); c.shared != nil && t.words < t.starts(c.first>>granuleBits, c.pageSize).words {
+		n += c.pageSize // of the first word, see Shared.start
+	}
+	return n
 }
 
 // end checks what follows the last span.
@@ -316,6 +333,10 @@ func (c *checker) bins() {
 		if has := c.hdr.wordSet>>w&1 != 0; has != (word != 0) {
 			c.report(6, "bins %d to %d: bit %v, word %#x", w*64, w*64+63, has, word)
 		}
+	}
+	const inLast = numBins - 64*(binWords-1)
+	if c.hdr.wordSet>>binWords|c.hdr.binSet[binWords-1]>>inLast != 0 {
+		c.report(6, "bits of bins that do not exist: words %#x, bits of the last one %#x", c.hdr.wordSet, c.hdr.binSet[binWords-1])
 	}
 	for bin := range c.hdr.bins {
 		if has := c.hdr.binSet[bin/64]>>(bin%64)&1 != 0; has != (c.hdr.bins[bin] != 0) {

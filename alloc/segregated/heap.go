@@ -36,31 +36,33 @@ type Heap struct {
 	limit        uint64 // bytes that may be committed, 0: no limit
 	committed    uint64 // bytes that are
 	sink         alloc.Sink
-	seed         uint64
 	chk          *checked // the layer of the modes Checked and Guarded, else nil
 	trace        *tracer  // of call stacks, nil without Options.ProfileRate
 
 	topPeak     uint64      // highest top since the last sweep
 	first       uint64      // hdr.first again, out of reach of stray writes
 	top         uint64      // hdr.top again
-	safe        safeFigures // the others of the header's again
+	safe        safeFigures // the others of the header again
 	freeSpans   int
 	freeSum     uint64 // granules in them
 	demand      [maxClasses]demand
 	lastPartial [maxClasses]uint32 // last run of the class's partial list, if it has any
 	dissolving  dissolveState
-	maxAlign    int // largest alignment that was ever asked for
 	spanStats
-	peak       uint64 // most bytes that were committed since Trim, but for what economize gave back at once
-	quick      quickLists
-	deferred   deferredFrees
-	idle       idleRuns
-	shared     *Shared    // that has runs in the heap, nil if nobody else has
+	heldTo   uint64 // operations until which huge free spans are held, 0 if there are none
+	peak     uint64 // most bytes that were committed since Trim, but for what economize gave back at once
+	quick    quickLists
+	deferred deferredFrees
+	idle     idleRuns
+	shared   *Shared // that has runs in the heap, nil if nobody else has
+
+	// What is seldom asked for.
+	seed       uint64
 	restored   gap        // what carve committed last
 	compacting *compactor // scratch of Compact, nil before the first
-	credited   uint64     // granule up to which the data brought credit
-	heldTo     uint64     // operations until which huge free spans are held, 0 if there are none
+	maxAlign   int        // largest alignment that was ever asked for
 	traded     uint64     // granules of data when trade marked the free spans last
+	credited   uint64     // granule up to which the data brought credit
 }
 
 // spanStats are counters kept outside the runs.
