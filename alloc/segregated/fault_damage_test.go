@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"testing"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
@@ -217,7 +217,8 @@ const (
 func (h *Heap) silences() map[int]silence {
 	t := h.tables()
 	row := func(u uint64) int { return int(t.units + u*unitRow) }
-	out := map[int]silence{int(unsafe.Offsetof(h.hdr.sum)): {noSum, ^uint64(0)}}
+	sum, _ := reflect.TypeFor[header]().FieldByName("sum")
+	out := map[int]silence{int(sum.Offset): {noSum, ^uint64(0)}}
 	for ci, run := range h.hdr.partial {
 		if run == 0 {
 			continue
@@ -236,7 +237,7 @@ func (h *Heap) silences() map[int]silence {
 			at := row(p.g >> granuleBits)
 			out[at] = silence{noPlace, out[at].bits | placeMask<<(p.g&cellMask)}
 		case !p.used && !p.quick && p.n >= infoMin:
-			at := row(p.g>>granuleBits+1) + int(unsafe.Offsetof(spanInfo{}.idle))
+			at := row(p.g>>granuleBits + infoRows) // the last of a spanInfo
 			out[at] = silence{mayIdle, ^uint64(0)}
 		}
 		prev = p
