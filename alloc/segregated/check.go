@@ -7,19 +7,20 @@ import (
 	"runtime"
 )
 
-// Check walks the heap read-only and returns every broken law, joined, or nil.
-// It neither loops nor crashes on damaged metadata. O(spans + runs), and
-// O(units) for L3.
+// Check walks the heap and returns every broken law, joined, or nil. It only reads the region,
+// and neither loops nor crashes on damaged metadata. A broken law that begins with L proves
+// damage: from then on the heap refuses all work with [alloc.ErrCorrupt], which the error is,
+// too. O(spans + runs), and O(units) for L3.
 //
 //	L1  spans and runs tile the data from its first granule to the top
 //	L2  no two neighbouring spans are both free, but for those in quick lists or to be joined, and none before the top is
-//	L3  under a span only its mark is set, and its rows say its size
-//	L4  bits of slots that do not exist are set, rows past that of a run's links clear
+//	L3  under a span only its mark is set, and its rows say its size; rows past that of the top are clear
+//	L4  bits of slots that do not exist are set, rows past that of a run's links clear, and that one if the run is on no list
 //	L5  each bin holds exactly the free spans of its size, joined both ways; each quick list, and the list of those to be joined, what is marked as such, but for what Free has noted
 //	L6  the bit of a bin is set ⇔ it has spans, that of a word of them ⇔ it has a bit
 //	L7  each list of partial runs holds exactly the runs of its class that are neither full, empty nor current; an empty one is current, idle or to be joined; as if what is noted were done
-//	L8  the counters agree: spans free, runs of a class and live spans of its sizes, live blocks
-//	L9  the header is this heap's; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
+//	L8  the counters agree: spans free, runs of a class and live spans of its sizes, live blocks, bytes committed
+//	L9  the header is this heap's, and says what it was left with; first ≤ top ≤ dirty ≤ committed end ≤ end of the region, and dirty ≤ the highest top
 //
 // In the modes Checked and Guarded also, as [*alloc.Fault] each, O(bytes of
 // blocks that are free or held back):
@@ -34,18 +35,21 @@ func (h *Heap) Check() error {
 	if h.err != nil {
 		return h.err
 	}
-	errs := h.checkCore()
-	if len(errs) == 0 && h.chk != nil {
-		errs = h.chk.verify()
+	if errs := h.checkCore(); len(errs) != 0 {
+		h.fail("%w", errors.Join(errs...))
+		return h.err
 	}
-	return errors.Join(errs...)
+	if h.chk != nil {
+		return errors.Join(h.chk.verify()...)
+	}
+	return nil
 }
 
 // checkCore is Check for the laws that begin with L.
 func (h *Heap) checkCore() (errs []error) {
 	c := checker{
 		Heap: h, free: map[uint64]uint64{}, kept: map[uint64]uint64{}, deferred: map[uint64]bool{},
-		partial: map[uintptr]uintptr{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{},
+		partial: map[uintptr]uintptr{}, linked: map[uintptr]bool{}, owned: map[uint64]int{}, listed: map[uintptr]uint64{},
 	}
 	defer func() {
 		r := recover()
@@ -81,6 +85,7 @@ type checker struct {
 	kept     map[uint64]uint64   // spans in quick lists it saw: size by start
 	deferred map[uint64]bool     // starts of spans and runs to be joined that it did not see yet
 	partial  map[uintptr]uintptr // partial runs it saw: class by unit
+	linked   map[uintptr]bool    // runs it saw that have links in a row
 	noted    notedRuns
 
 	owned  map[uint64]int     // of a Shared: runs it saw by owner
@@ -112,8 +117,20 @@ func (c *checker) counters() {
 		c.report(9, "first %#x top %#x dirty %#x committed %#x end %#x highest %#x are out of order",
 			d.first, d.top, d.dirty, d.commit, d.end, d.highest)
 	}
-	if d.top != c.top {
-		c.report(9, "the top is %#x, was left at %#x", d.top<<granuleShift, c.top<<granuleShift)
+	for f := range c.wrongFigures {
+		c.report(9, "%v", f)
+	}
+	if d.state != stateOpen && d.state != stateClean { // Open checks before it makes it the former
+		c.report(9, "state %#x of the header", d.state)
+	}
+	for ci, size := range d.sizes {
+		want := c.classes[ci].size >> granuleShift
+		if c.shared != nil {
+			want = 0 // the classes are not the heap's
+		}
+		if uintptr(size) != want {
+			c.report(9, "size class %d is %d granules in the header, should be %d", ci, size, want)
+		}
 	}
 }
 
@@ -131,6 +148,7 @@ type tally struct {
 	quick uint64             // granules in quick lists
 	runs  [maxClasses]uint32 // by class
 	spans [maxClasses]int32  // by the class of their size: those that are live, or to be joined
+	gone  uint64             // granules whose pages have been given back
 }
 
 // walk goes over spans and runs by address: L1 to L4, L8.
@@ -172,6 +190,9 @@ func (c *checker) noteSpan(p piece, prevFree bool, t *tally) {
 		t.live++
 	case !p.quick:
 		c.free[p.g] = p.n
+		if p.n >= infoMin {
+			t.gone += c.info(p.g).memory().gone.size()
+		}
 		if prevFree {
 			c.report(2, "the free span at %#x follows another", p.g<<granuleShift)
 		}
@@ -194,6 +215,9 @@ func (c *checker) totals(t *tally) {
 	if want := c.mallocs - c.frees; t.live != want {
 		c.report(8, "%d live blocks, the counters say %d", t.live, want)
 	}
+	if want := c.committed; !c.Heap.kept && c.mode != Guarded && c.expects(t.gone) != want {
+		c.report(8, "%d bytes are committed, the counter says %d", c.expects(t.gone), want)
+	}
 	if t.runs != c.hdr.runs {
 		c.report(8, "runs by class are %v, the counters say %v", t.runs, c.hdr.runs)
 	}
@@ -202,6 +226,16 @@ func (c *checker) totals(t *tally) {
 			c.report(8, "%d live spans have a size of class %d, the counter says %d", n, ci, c.demand[ci].live)
 		}
 	}
+}
+
+// expects returns how many bytes should be committed if so many granules of the data below the
+// committed end have been given back.
+func (c *checker) expects(gone uint64) uint64 {
+	n := uint64(c.metadataBytes()) + roundUp(c.safe.commit<<granuleShift, c.pageSize) - (c.first+gone)<<granuleShift
+	if t := c.tables(); c.shared != nil && t.words < t.starts(c.first>>granuleBits, c.pageSize).words {
+		n += c.pageSize // of the first word, see Shared.start
+	}
+	return n
 }
 
 // end checks what follows the last span.
@@ -216,6 +250,9 @@ func (c *checker) end(end uint64, prevFree bool) {
 	u := top >> granuleBits
 	if row := c.units[u]; row>>(top&cellMask) != asFree|top&placeMask || c.kinds[u] != kindMarks {
 		c.report(3, "row of the top: %#x", row)
+	}
+	if err := c.checkPastTop(); err != nil {
+		c.report(3, "%v", err)
 	}
 }
 
@@ -260,7 +297,10 @@ func (c *checker) run(p piece) uint64 {
 		c.report(4, "run %#x: live %#x lacks bits of %#x", p.g<<granuleShift, live, cl.empty())
 	}
 	for i := uintptr(1); i < cl.units; i++ {
-		isLinks := i == 1 // see lists
+		isLinks := i == 1 && c.units[u+i] != 0
+		if isLinks {
+			c.linked[u] = true // see lists
+		}
 		if !isLinks && c.units[u+i] != 0 || c.kinds[u+i] != uint16(p.class<<8)|uint16(i) {
 			c.report(4, "row %d of the run %#x: %#x of kind %#x", i, p.g<<granuleShift, c.units[u+i], c.kinds[u+i])
 		}
@@ -293,6 +333,10 @@ func (c *checker) bins() {
 		if has := c.hdr.wordSet>>w&1 != 0; has != (word != 0) {
 			c.report(6, "bins %d to %d: bit %v, word %#x", w*64, w*64+63, has, word)
 		}
+	}
+	const inLast = numBins - 64*(binWords-1)
+	if c.hdr.wordSet>>binWords|c.hdr.binSet[binWords-1]>>inLast != 0 {
+		c.report(6, "bits of bins that do not exist: words %#x, bits of the last one %#x", c.hdr.wordSet, c.hdr.binSet[binWords-1])
 	}
 	for bin := range c.hdr.bins {
 		if has := c.hdr.binSet[bin/64]>>(bin%64)&1 != 0; has != (c.hdr.bins[bin] != 0) {
@@ -418,6 +462,7 @@ func (c *checker) lists() {
 				break
 			}
 			delete(c.partial, run)
+			delete(c.linked, run)
 			w := *c.runLinks(&c.classes[ci], run)
 			if prev != 0 && uintptr(w>>32) != prev {
 				c.report(7, "partial run %#x: previous link %#x, want %#x", run<<unitShift, w>>32<<unitShift, prev<<unitShift)
@@ -430,5 +475,8 @@ func (c *checker) lists() {
 	}
 	for run := range c.partial {
 		c.report(7, "partial run %#x is on no list", run<<unitShift)
+	}
+	for run := range c.linked {
+		c.report(4, "run %#x is on no list, and has links %#x", run<<unitShift, c.units[run+1])
 	}
 }

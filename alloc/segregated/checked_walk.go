@@ -164,5 +164,5 @@ func (c *checked) freeBytes(report func(error)) {
 		}
 		look(lo, hi)
 	}
-	look(h.hdr.top<<granuleShift, min(h.hdr.dirty, h.hdr.commit)<<granuleShift)
+	look(h.hdr.top<<granuleShift, h.safe.dirty<<granuleShift)
 }

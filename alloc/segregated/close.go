@@ -84,7 +84,7 @@ func (h *Heap) reached() int {
 	if h.err != nil {
 		return h.region.Size()
 	}
-	return int(max(h.hdr.highest, h.hdr.commit) << granuleShift)
+	return int(max(h.safe.highest, h.safe.commit) << granuleShift)
 }
 
 // seal gives the memory of the heap's own region back and keeps its addresses, so far as

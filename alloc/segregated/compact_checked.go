@@ -7,7 +7,7 @@ package segregated
 // movableChecked is movable for the core block at core.
 func (c *compactor) movableChecked(core uint64) bool {
 	chk := c.chk
-	if chk.guards.covers(core) || chk.quarantine.has(core) || core+recordSize == c.hdr.root {
+	if chk.guards.covers(core) || chk.quarantine.has(core) || core+recordSize == c.safe.root {
 		return false
 	}
 	r, whole := chk.get(core)

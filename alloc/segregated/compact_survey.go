@@ -223,7 +223,7 @@ func (c *compactor) movable(s spot) bool {
 	if c.chk != nil {
 		return c.movableChecked(s.off)
 	}
-	return s.off != c.hdr.root
+	return s.off != c.safe.root
 }
 
 // collectUsed finds the used spans that page p has a part of.

@@ -59,7 +59,7 @@ func (h *Heap) dissolveIdle() bool {
 	if retires {
 		d.retired = h.top
 	}
-	n := uintptr(min(h.hdr.classes, maxClasses-1)) // it may be damaged
+	n := uintptr(h.safe.classes)
 	at := uintptr(d.class)
 	for range n {
 		if at >= n {

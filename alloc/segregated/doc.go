@@ -177,7 +177,8 @@
 // 1024 of data, those of a Shared 26, touched only where there are blocks. What a user's
 // stray write can reach are the links inside small free spans, and those of runs of 16-byte
 // slots, which lie where a 64th slot would be; they are followed only to spans that the rows
-// call free, or to runs, that point back.
+// call free, or to runs, that point back. What the header says the Heap has once more on the Go
+// heap, and goes by that.
 //
 // # Limits and caveats
 //
@@ -198,8 +199,8 @@
 // that. Detection is exact and by address: a stale view of
 // an address that was handed out again is the new block. What was freed and
 // joined with its neighbours is reported as a double free wherever it is
-// touched, at any multiple of 16. Damage that is proven makes the heap refuse
-// all further work with [alloc.ErrCorrupt].
+// touched, at any multiple of 16. Damage that is proven, by an operation or by Check, makes the
+// heap refuse all further work with [alloc.ErrCorrupt].
 //
 // A Shared holds a run of up to 49 slots or 32 KiB for each shard and class in use,
 // two for each claim or handle, of which pages that were never touched are not

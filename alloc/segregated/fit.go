@@ -276,10 +276,10 @@ func (h *Heap) nearPeak(n uint64) bool {
 func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 	h.coalesce()
 	g, size := h.findAligned(n, a)
-	grows := h.top+n > h.hdr.dirty
+	grows := h.top+n > h.safe.dirty
 	if g == 0 && h.err == nil && grows && h.reclaim(n+a.align-1+2*minSpan) {
 		g, size = h.findAligned(n, a)
-		grows = h.top+n > h.hdr.dirty // the top may have sunk
+		grows = h.top+n > h.safe.dirty // the top may have sunk
 	}
 	switch {
 	case h.err != nil || g == 0 && grows && !fresh:

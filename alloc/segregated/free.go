@@ -226,10 +226,10 @@ func (h *Heap) classify(op string, b []byte, off uint64) *alloc.Fault {
 	h.trace.explain(f)
 	g := off >> granuleShift
 	switch {
-	case g < h.hdr.first:
+	case g < h.first:
 		f.Owner = "metadata of the heap"
 		return f
-	case g >= h.hdr.highest:
+	case g >= h.safe.highest:
 		return f
 	case g >= h.hdr.top:
 		if off%granule == 0 {

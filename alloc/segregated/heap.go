@@ -13,8 +13,7 @@ import (
 // [alloc.Allocator] is O(1) but for the bounded searches and lists named there,
 // and for bytes that are copied or cleared.
 //
-// The order of its fields puts classes and quick lists on cache lines, and fills a size class
-// of Go's to the byte.
+// The order of its fields puts classes and quick lists on cache lines.
 type Heap struct {
 	view
 	smallState
@@ -37,30 +36,33 @@ type Heap struct {
 	limit        uint64 // bytes that may be committed, 0: no limit
 	committed    uint64 // bytes that are
 	sink         alloc.Sink
-	seed         uint64
 	chk          *checked // the layer of the modes Checked and Guarded, else nil
 	trace        *tracer  // of call stacks, nil without Options.ProfileRate
 
-	topPeak     uint64 // highest top since the last sweep
-	first       uint64 // hdr.first again, out of reach of stray writes
-	top         uint64 // hdr.top again
-	restored    gap    // what carve committed last
+	topPeak     uint64      // highest top since the last sweep
+	first       uint64      // hdr.first again, out of reach of stray writes
+	top         uint64      // hdr.top again
+	safe        safeFigures // the others of the header again
 	freeSpans   int
 	freeSum     uint64 // granules in them
 	demand      [maxClasses]demand
 	lastPartial [maxClasses]uint32 // last run of the class's partial list, if it has any
 	dissolving  dissolveState
-	compacting  *compactor // scratch of Compact, nil before the first
-	maxAlign    int        // largest alignment that was ever asked for
 	spanStats
 	heldTo   uint64 // operations until which huge free spans are held, 0 if there are none
-	traded   uint64 // granules of data when trade marked the free spans last
 	peak     uint64 // most bytes that were committed since Trim, but for what economize gave back at once
-	credited uint64 // granule up to which the data brought credit
 	quick    quickLists
 	deferred deferredFrees
 	idle     idleRuns
 	shared   *Shared // that has runs in the heap, nil if nobody else has
+
+	// What is seldom asked for.
+	seed       uint64
+	restored   gap        // what carve committed last
+	compacting *compactor // scratch of Compact, nil before the first
+	maxAlign   int        // largest alignment that was ever asked for
+	traded     uint64     // granules of data when trade marked the free spans last
+	credited   uint64     // granule up to which the data brought credit
 }
 
 // spanStats are counters kept outside the runs.
@@ -159,12 +161,11 @@ func (h *Heap) format(o Options) error {
 		first: first, end: uint64(n-1) << granuleBits, top: first, dirty: first, highest: first, commit: first,
 		kindsEnd: from.kinds, unitsEnd: from.units,
 	}
+	h.trustHeader()
 	if !h.growMeta(first>>granuleBits + rowsPastTop) {
 		return h.noMemory("new", int(h.pageSize))
 	}
-	h.end = h.hdr.end << granuleShift
 	h.sweepAt = sweepEvery
-	h.first = first
 	h.initSmall(o)
 	h.setMode(o)
 	h.describe(o)

@@ -37,7 +37,7 @@ func (h *Heap) giveHeld(pages uint64) {
 	pages = max(pages, heldLeast)
 	credit, least := h.credit, hugePages/heldPart*h.pageGranules
 	h.credit = pages
-	if h.hdr.dirty-h.top >= least {
+	if h.safe.dirty-h.top >= least {
 		h.topPeak = h.top
 		h.giveBackTop()
 	}

@@ -87,6 +87,9 @@ func unchanged(t *testing.T, h *Heap, want error, f func()) *alloc.Fault {
 	return fault
 }
 
+// look is Check of what the region says, which leaves h as it is: for damage that is undone again.
+func (h *Heap) look() error { return errors.Join(h.checkCore()...) }
+
 // figures are the statistics of h but for what the system says: a page may
 // become resident by being read.
 func figures(h *Heap) alloc.Stats {

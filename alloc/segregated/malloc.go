@@ -317,7 +317,7 @@ func (h *Heap) dirtyEnd() uint64 {
 	case h.durable:
 		return h.end
 	}
-	return h.hdr.dirty << granuleShift
+	return h.safe.dirty << granuleShift
 }
 
 // clearDirty clears [off, end) but for what is known to be zero: what lies

@@ -30,13 +30,16 @@ const rowsPastTop = infoRows + 1
 // grow makes sure that the data granules below to, and the rows that describe
 // them and the top, may be touched.
 func (h *Heap) grow(to uint64) bool {
-	if to <= h.hdr.commit {
+	if to <= h.safe.commit {
 		return true
+	}
+	if !h.isSound() {
+		return false
 	}
 	step, ahead := h.growStep()
 	credited := h.credited
 	h.tradeFor(to, min(roundUp(to, step), h.endGranule()))
-	from := h.hdr.commit // trade may have lowered it
+	from := h.safe.commit // trade may have lowered it
 	for _, step := range [...]uint64{step, h.pageGranules} {
 		end := min(roundUp(to, step), h.endGranule())
 		if !h.within(end) {
@@ -82,9 +85,9 @@ func (h *Heap) within(end uint64) bool {
 		return true
 	}
 	to := h.tableEnds(end>>granuleBits + rowsPastTop)
-	need := (end - h.hdr.commit) << granuleShift
-	need += max(to.kinds, h.hdr.kindsEnd) - h.hdr.kindsEnd
-	need += max(to.units, h.hdr.unitsEnd) - h.hdr.unitsEnd
+	need := (end - h.safe.commit) << granuleShift
+	need += max(to.kinds, h.safe.kindsEnd) - h.safe.kindsEnd
+	need += max(to.units, h.safe.unitsEnd) - h.safe.unitsEnd
 	if s := h.shared; s != nil {
 		need += max(to.words, s.wordsEnd) - s.wordsEnd
 	}
@@ -93,9 +96,11 @@ func (h *Heap) within(end uint64) bool {
 
 // growMeta commits the kinds, rows and words of the units below n.
 func (h *Heap) growMeta(n uint64) bool {
-	to := h.tableEnds(n)
-	return h.growTable(&h.hdr.kindsEnd, to.kinds) && h.growTable(&h.hdr.unitsEnd, to.units) &&
+	to, s := h.tableEnds(n), &h.safe
+	ok := h.growTable(&s.kindsEnd, to.kinds) && h.growTable(&s.unitsEnd, to.units) &&
 		(h.shared == nil || h.growTable(&h.shared.wordsEnd, to.words))
+	h.hdr.kindsEnd, h.hdr.unitsEnd = s.kindsEnd, s.unitsEnd
+	return ok
 }
 
 // tableEnds returns up to where the tables are to be committed for the units
@@ -107,7 +112,7 @@ func (h *Heap) tableEnds(n uint64) (to tables) {
 	to.kinds = roundUp(t.kinds+n*kindSize, h.pageSize)
 	to.units = roundUp(t.units+n*unitRow, h.pageSize)
 	to.words = roundUp(t.words+n*sharedRow, h.pageSize)
-	if h.hdr.first>>granuleBits < runIndex {
+	if h.first>>granuleBits < runIndex {
 		to.kinds = t.units
 		if h.shared != nil {
 			to.units = t.words
@@ -207,7 +212,7 @@ func (h *Heap) abandon(g gap) {
 		return
 	}
 	h.kept = true
-	if hi := min(g.hi, h.hdr.dirty); g.lo < hi {
+	if hi := min(g.hi, h.safe.dirty); g.lo < hi {
 		h.clear(g.lo<<granuleShift, hi<<granuleShift)
 	}
 }

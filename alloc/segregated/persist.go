@@ -54,6 +54,7 @@ func (h *Heap) describe(o Options) {
 	case o.ZeroOnFree:
 		d.layout = layoutPlain | layoutClears
 	}
+	h.safe.layout = d.layout
 }
 
 // Open opens the heap that an earlier process, or this one, left in r, a region
@@ -207,9 +208,8 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	h.view = newView(mem[:size:size], tablesOf(int(size/unitSize), h.pageSize, 0))
 	d := h.hdr
 	h.limit, h.zeroOnFree = uint64(o.Limit), o.ZeroOnFree
-	h.end = d.end << granuleShift
 	h.maxAlign = len(mem) // what was asked for is not known
-	h.first, h.top = d.first, d.top
+	h.trustHeader()
 	h.sweepAt = ^uint64(0) // nothing is swept before all is sound
 	h.hasSoon = true       // for all that is known
 	h.initSmall(o)
@@ -242,7 +242,7 @@ func (h *Heap) attach(o Options, clean bool) (err error) {
 	if err := h.region.Sync(); err != nil {
 		return err
 	}
-	h.credited, h.peak = max(d.commit, d.highest), h.committed
+	h.credited, h.peak = max(h.safe.commit, h.safe.highest), h.committed
 	h.sink = o.Sink
 	h.lastTick = h.mallocs + h.frees
 	h.lastSweep = h.lastTick
@@ -281,7 +281,7 @@ func (h *Heap) clearPastTop() {
 // that is in use.
 func (h *Heap) usedTables() (kinds, units uint64) {
 	t, n := h.tables(), uint64(len(h.units))
-	return min((h.hdr.kindsEnd-t.kinds)/kindSize, n), min((h.hdr.unitsEnd-t.units)/unitRow, n)
+	return min((h.safe.kindsEnd-t.kinds)/kindSize, n), min((h.safe.unitsEnd-t.units)/unitRow, n)
 }
 
 // dropSpareTables gives back what lies in the tables behind their part in use: there
@@ -375,7 +375,7 @@ func (h *Heap) leave() error {
 	}
 	h.flushQuick()
 	h.parkRuns()
-	if h.err != nil {
+	if h.err != nil || !h.isSound() {
 		return h.err
 	}
 	if err := h.region.Sync(); err != nil {

@@ -143,7 +143,7 @@ func (h *Heap) mayFit(end, old, n uint64) bool {
 // growTop grows the used span at g from old to n granules if it is a large one that ends
 // at the top and grows into what is committed: the way of a buffer that is appended to.
 func (h *Heap) growTop(g, old, n uint64) bool {
-	end := min(h.hdr.commit, h.endGranule())
+	end := h.safe.commit
 	if g+old != h.top || n <= old || old < tagMin || g+n > end {
 		return false
 	}
@@ -355,7 +355,7 @@ func (h *Heap) remap(off uint64, old, size int) ([]byte, error) {
 	}
 	pg := h.pageGranules
 	n := spanFor(size)
-	dirty := h.hdr.dirty << granuleShift
+	dirty := h.safe.dirty << granuleShift
 	h.restored = gap{}
 	to, err := h.mallocSpan("realloc", size, n, grid{align: pg, bias: -(off >> granuleShift) & (pg - 1)})
 	if err != nil {

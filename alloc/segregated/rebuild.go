@@ -48,7 +48,8 @@ func (h *Heap) rebuild() error {
 	d.bins, d.binSet, d.partial, d.runs = [numBins]uint64{}, [binWords]uint64{}, [maxClasses]uint32{}, [maxClasses]uint32{}
 	d.dirty = min(max(d.dirty, d.top), d.commit)
 	d.highest = max(d.highest, d.dirty)
-	h.top, h.topPeak = d.top, d.dirty
+	h.trustHeader()
+	h.topPeak = d.dirty
 	end := d.first
 	for _, s := range found {
 		switch rest := s.g - end; {
@@ -61,7 +62,8 @@ func (h *Heap) rebuild() error {
 		end = s.g + s.n
 	}
 	h.setTop(end)
-	d.commit, d.dirty = past, min(d.dirty, past)
+	h.setCommit(past)
+	h.setDirty(min(d.dirty, past))
 	h.topPeak = d.dirty
 	if h.err != nil {
 		return fmt.Errorf("%w: %w", alloc.ErrCorrupt, h.err)
@@ -233,7 +235,7 @@ func (h *Heap) exactSizes() map[uint64]uint64 {
 // or has no live slot.
 func (h *Heap) wholeRun(u, last uint64) uint64 {
 	ci := uint64(h.kinds[u] >> 8)
-	if h.kinds[u]&0xff != 0 || ci > uint64(h.hdr.classes) {
+	if h.kinds[u]&0xff != 0 || ci > uint64(h.safe.classes) {
 		return 0
 	}
 	c := &h.classes[ci]

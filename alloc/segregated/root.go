@@ -68,7 +68,7 @@ func (h *Heap) SetRoot(b []byte) {
 	if b != nil {
 		root = uint64(h.Offset(b))
 	}
-	h.hdr.root = root
+	h.setRoot(root)
 }
 
 // Root returns the block that SetRoot was called with last, as [Heap.At] does,
@@ -76,10 +76,10 @@ func (h *Heap) SetRoot(b []byte) {
 // its offset, no more: whoever frees or moves the root sets another. A root that
 // was freed is nil only until a new block begins at its place.
 func (h *Heap) Root() []byte {
-	if h.closed || h.hdr.root == 0 {
+	if h.closed || h.safe.root == 0 {
 		return nil
 	}
-	b, err := h.At(offset(h.hdr.root))
+	b, err := h.At(offset(h.safe.root))
 	if err != nil {
 		return nil
 	}

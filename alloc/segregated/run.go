@@ -137,7 +137,7 @@ func (h *Heap) initSmall(o Options) {
 	h.classOf[0] = h.classOf[1]
 	h.setClassAt()
 	h.maxSize = uintptr(prev)
-	h.hdr.classes = uint32(len(o.Classes))
+	h.setClasses(len(o.Classes))
 	h.quick.prepare()
 }
 

@@ -119,7 +119,7 @@ func (s *Shared) start(o Options) error {
 	}
 	s.classOf[0] = s.classOf[1]
 	s.maxSize = uintptr(prev)
-	s.h.hdr.classes = uint32(len(o.Classes))
+	s.h.setClasses(len(o.Classes))
 	s.h.durable, s.h.hdr.version = false, versionShared
 	s.extendReach()
 	return nil
@@ -139,14 +139,14 @@ func (s *Shared) extendReach() {
 	}
 	s.reached = s.tablesEnd()
 	t := h.tables()
-	n := min((h.hdr.kindsEnd-t.kinds)/kindSize, (h.hdr.unitsEnd-t.units)/unitRow, (s.wordsEnd-t.words)/sharedRow, uint64(len(h.units)))
+	n := min((h.safe.kindsEnd-t.kinds)/kindSize, (h.safe.unitsEnd-t.units)/unitRow, (s.wordsEnd-t.words)/sharedRow, uint64(len(h.units)))
 	if reach := uintptr(n)<<unitShift - s.first; reach != s.reach.Load() {
 		s.reach.Store(reach)
 	}
 }
 
 // tablesEnd is a number that changes when more of a table is committed.
-func (s *Shared) tablesEnd() uint64 { return s.h.hdr.kindsEnd + s.h.hdr.unitsEnd + s.wordsEnd }
+func (s *Shared) tablesEnd() uint64 { return s.h.safe.kindsEnd + s.h.safe.unitsEnd + s.wordsEnd }
 
 // stop leaves Malloc, claims and handles without current runs.
 func (s *Shared) stop() {
@@ -209,7 +209,7 @@ func (s *Shared) Close() error {
 		return nil
 	}
 	h := s.h
-	first, reached := int(h.hdr.first)<<granuleShift, h.reached()
+	first, reached := int(h.first)<<granuleShift, h.reached()
 	if !s.serial {
 		h.own = false // closeLater does that
 		s.left = s.countStocked()

@@ -237,10 +237,14 @@ func TestSharedCheckFinds(t *testing.T) {
 			s, u, c := fill(t)
 			u -= uintptr(s.h.kinds[u] & runIndex)
 			undo := harm(s, u, c)
-			err := s.Check()
+			err := s.h.look()
 			undo()
 			require.ErrorContains(t, err, name[:2])
 			require.NoError(t, s.Check())
+			harm(s, u, c)
+			require.ErrorIs(t, s.Check(), alloc.ErrCorrupt)
+			_, err = s.Malloc(int(c.size))
+			require.ErrorIs(t, err, alloc.ErrCorrupt)
 		})
 	}
 }

@@ -54,7 +54,7 @@ func (h *Heap) Stats() (s alloc.Stats) {
 		h.chk.stats(&s)
 	}
 	s.Retained = max(0, s.Committed-s.Metadata-s.Live-s.Quarantined)
-	slack := (h.hdr.commit - h.hdr.top) << granuleShift
+	slack := (h.safe.commit - h.top) << granuleShift
 	s.LargestFree = min(int(max(h.largestSpan(), slack)), s.Retained)
 	return s
 }
@@ -69,8 +69,8 @@ func (h *Heap) addRun(s *alloc.Stats, p piece) {
 
 // metadataBytes returns the committed bytes of the header and the tables.
 func (h *Heap) metadataBytes() int {
-	from := h.tables().starts(h.hdr.first>>granuleBits, h.pageSize)
-	n := h.pageSize + h.hdr.kindsEnd - from.kinds + h.hdr.unitsEnd - from.units
+	from := h.tables().starts(h.first>>granuleBits, h.pageSize)
+	n := h.pageSize + h.safe.kindsEnd - from.kinds + h.safe.unitsEnd - from.units
 	if h.shared != nil {
 		n += h.shared.wordsEnd - from.words
 	}
@@ -83,9 +83,9 @@ func (h *Heap) largestFree() int {
 	if h.hdr == nil || h.refused() { // no header yet: New found no room for it
 		return 0
 	}
-	room := (h.hdr.end - h.hdr.top) << granuleShift
+	room := (h.endGranule() - h.top) << granuleShift
 	if h.limit != 0 {
-		room = min(room, (h.hdr.commit-h.hdr.top)<<granuleShift+h.limit-min(h.limit, h.committed))
+		room = min(room, (h.safe.commit-h.top)<<granuleShift+h.limit-min(h.limit, h.committed))
 	}
 	return int(max(room, h.largestSpan()))
 }

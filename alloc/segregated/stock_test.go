@@ -240,7 +240,7 @@ func TestStockDamage(t *testing.T) {
 	off := addrOf(p) - uintptr(s.base)
 	w, at := s.word(off >> unitShift)
 	*at = w ^ 1<<spanSizeShift
-	require.ErrorContains(t, s.Check(), "word of the span")
+	require.ErrorContains(t, s.h.look(), "word of the span")
 	*at = w
 	h.Free(p)
 	*s.h.rowOf(uint64(off >> granuleShift)) = 0

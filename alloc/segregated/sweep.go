@@ -101,7 +101,7 @@ func (h *Heap) inUse() uint64 { return h.top - h.first - h.freeSum - h.quick.tot
 
 // sweepWait returns how many operations there are to be from one sweep to the next.
 func (h *Heap) sweepWait() uint64 {
-	all := h.committed>>granuleShift - (h.hdr.commit - h.hdr.dirty)
+	all := h.committed>>granuleShift - (h.safe.commit - h.safe.dirty)
 	return waitFor(all, all-min(h.top-h.first-h.freeSum, all))
 }
 
@@ -198,13 +198,14 @@ func (h *Heap) giveBackTop() {
 
 // giveLast decommits so many pages that can be dirty, or those past granule p, from the end.
 func (h *Heap) giveLast(p, pages uint64) {
-	p, dirty := roundUp(p, h.pageGranules), roundUp(h.hdr.dirty, h.pageGranules)
+	p, dirty := roundUp(p, h.pageGranules), roundUp(h.safe.dirty, h.pageGranules)
 	if dirty <= p {
 		return
 	}
 	p = dirty - h.pay(min((dirty-p)/h.pageGranules, pages))*h.pageGranules
-	if p < dirty && h.decommit(gap{p, h.hdr.commit}) {
-		h.hdr.commit, h.hdr.dirty = p, p
+	if p < dirty && h.decommit(gap{p, h.safe.commit}) {
+		h.setCommit(p)
+		h.setDirty(p)
 		h.topPeak = min(h.topPeak, p) // so that to grow again makes it dirty
 	}
 }
@@ -235,10 +236,10 @@ func (h *Heap) Trim() int {
 // has kept past the top.
 func (h *Heap) dropAhead() {
 	if h.kept {
-		h.decommit(gap{roundUp(h.hdr.commit, h.pageGranules), h.endGranule()})
+		h.decommit(gap{roundUp(h.safe.commit, h.pageGranules), h.endGranule()})
 	}
-	if p := roundUp(h.hdr.dirty, h.pageGranules); p < h.hdr.commit && h.decommit(gap{p, h.hdr.commit}) {
-		h.hdr.commit = p
+	if p := roundUp(h.safe.dirty, h.pageGranules); p < h.safe.commit && h.decommit(gap{p, h.safe.commit}) {
+		h.setCommit(p)
 	}
 }
 

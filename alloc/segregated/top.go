@@ -32,9 +32,9 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 //
 // Mostly that is where there were spans before.
 func (h *Heap) allocTop(n uint64) (uint64, uint64) {
-	g, d := h.top, h.hdr
+	g := h.top
 	end := g + n
-	if g != d.top || end > d.dirty || end > min(d.commit, h.endGranule()) {
+	if g != h.hdr.top || end > min(h.safe.dirty, h.safe.commit) {
 		return h.allocFresh(n)
 	}
 	h.topPeak = max(h.topPeak, end)
@@ -50,12 +50,12 @@ func (h *Heap) allocTop(n uint64) (uint64, uint64) {
 // allocFresh is allocTop if pages have to be touched that were not. What is kept for speed
 // is given up first: then the span may come from elsewhere.
 func (h *Heap) allocFresh(n uint64) (uint64, uint64) {
-	g, d := h.top, h.hdr
+	g := h.top
 	end := g + n
-	if end > d.dirty && h.keepsMuch() && h.reclaim(n) {
+	if end > h.safe.dirty && h.keepsMuch() && h.reclaim(n) {
 		return h.allocSpan(n) // it may come here again, as often as there is something to reclaim
 	}
-	if g == d.top && end <= min(d.commit, h.endGranule()) {
+	if g == h.hdr.top && end <= h.safe.commit {
 		h.setTop(end)
 	} else if g = h.extend(n, anywhere()); g == 0 {
 		return 0, 0
@@ -66,11 +66,11 @@ func (h *Heap) allocFresh(n uint64) (uint64, uint64) {
 
 // setTop moves the top to g and ends the last span there.
 func (h *Heap) setTop(g uint64) {
-	if d := h.hdr; g > h.topPeak {
+	if g > h.topPeak {
 		h.topPeak = g
-		d.dirty = max(d.dirty, g)
-		if g > d.highest {
-			d.highest = g
+		h.setDirty(max(h.safe.dirty, g))
+		if g > h.safe.highest {
+			h.setHighest(g)
 			h.quick.grown(h.inUse()+g-h.top, h.mallocs+h.frees)
 		}
 	}
@@ -99,8 +99,9 @@ func (h *Heap) moveTop(g uint64) {
 func (h *Heap) lowerTop(g uint64, gone gap) {
 	if gone.size() != 0 && !h.commit(gone) {
 		// The system will not give the pages back: give up all above.
-		h.abandon(gap{gone.hi, h.hdr.commit})
-		h.hdr.commit, h.hdr.dirty = gone.lo, gone.lo
+		h.abandon(gap{gone.hi, h.safe.commit})
+		h.setCommit(gone.lo)
+		h.setDirty(gone.lo)
 		h.topPeak = min(h.topPeak, gone.lo) // so that to grow again makes it dirty
 	}
 	clearMark(h.rowOf(h.top), h.top) // what is in the header may be damaged

@@ -21,7 +21,7 @@ const (
 // granule end, of which it is to use those up to granule to: for all of these if it has never been
 // so large, which brings credit, else for those above the peak.
 func (h *Heap) tradeFor(to, end uint64) {
-	from := h.hdr.commit
+	from := h.safe.commit
 	if to <= h.credited {
 		if need := h.committed + (end-from)<<granuleShift; need > h.peak {
 			h.trade((need - h.peak + h.pageSize - 1) / h.pageSize)
@@ -48,7 +48,8 @@ func (h *Heap) grewTo(from, end, credited uint64) {
 	if again := min(end, credited); again > from {
 		h.credit -= min(h.credit, (again-from)/h.pageGranules)
 	}
-	h.hdr.commit, h.peak = end, max(h.peak, h.committed)
+	h.setCommit(end)
+	h.peak = max(h.peak, h.committed)
 }
 
 // trade gives back so many pages of free spans, or a few more.

@@ -101,7 +101,7 @@ func (h *Heap) pieceAt(g uint64) piece {
 	switch k := h.kinds[u]; {
 	case k >= kindRun:
 		ci := uint64(k >> 8)
-		if k&0xff != 0 || g&granuleMask != 0 || ci > uint64(h.hdr.classes) || ci >= maxClasses {
+		if k&0xff != 0 || g&granuleMask != 0 || ci > uint64(h.safe.classes) {
 			return piece{g: g, bad: "is not the start of a run"}
 		}
 		return piece{g: g, n: uint64(h.classes[ci].units) << granuleBits, class: ci}
