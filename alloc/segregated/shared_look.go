@@ -34,6 +34,7 @@ type housekeeper struct {
 	wanted atomic.Bool // a look is to come
 	timer  *time.Timer
 	ops    uint64 // of the best-fit space at the last look; guarded by Shared.mu
+	rest   int    // looks that have found the best-fit space as it was; guarded by Shared.mu
 	turn   uint32 // which shard the runs of the next idle handle are for
 }
 
@@ -132,6 +133,10 @@ func (s *Shared) lookAtHandle(v *shard, hs *hands) {
 	s.takeAll(v, t)
 }
 
+// restLooks is how many looks in a row find the best-fit space as it was before there are no more: a sweep
+// may give back what only the second one before it has found.
+const restLooks = 2
+
 // lookAtSpace sweeps the best-fit space, if there were so few operations since the last look that
 // these have not.
 func (s *Shared) lookAtSpace() {
@@ -141,13 +146,15 @@ func (s *Shared) lookAtSpace() {
 	if h.refused() || !s.mayLook() {
 		return
 	}
-	ops := h.mallocs + h.frees
-	few := ops-k.ops < sweepEvery
-	if ops != k.ops {
-		k.ops = ops
-		s.wantLook()
+	ops, before := h.mallocs+h.frees, h.committed
+	if ops-k.ops < sweepEvery {
+		h.sweepShrinks()
 	}
-	if few && h.sweepShrinks() {
+	k.rest++
+	if ops != k.ops || h.committed != before {
+		k.ops, k.rest = ops, 0
+	}
+	if k.rest < restLooks {
 		s.wantLook()
 	}
 }
