@@ -17,7 +17,7 @@ import (
 //   - The claim of an idle one is ended, its current runs are retired, and its empty runs and its
 //     stock go back to the best-fit space. Partial runs stay on its list, where others find
 //     them (shard_move.go); those of a handle, where nobody looks, go to a shard.
-//   - The best-fit space then sweeps, for as long as it has credit (sweep.go). It does so at the look
+//   - The best-fit space then sweeps, for as long as it has credit (sweep.go), or some pages if it is at rest. It does so at the look
 //     that finds its memory free, and again at the next one, which gives the pages back.
 //
 // The timer runs once and is wanted again by whoever makes work for it on a slow path: who takes another
@@ -33,9 +33,10 @@ import (
 type housekeeper struct {
 	wanted atomic.Bool // a look is to come
 	timer  *time.Timer
-	ops    uint64 // of the best-fit space at the last look; guarded by Shared.mu
-	rest   int    // looks that have found the best-fit space as it was; guarded by Shared.mu
-	turn   uint32 // which shard the runs of the next idle handle are for
+	every  time.Duration // lookEvery, but in tests
+	ops    uint64        // of the best-fit space at the last look; guarded by Shared.mu
+	rest   int           // looks that have found the best-fit space as it was; guarded by Shared.mu
+	turn   uint32        // which shard the runs of the next idle handle are for
 }
 
 // lookEvery is the time from one look to the next. To be idle for so long costs who comes
@@ -46,6 +47,7 @@ const lookEvery = time.Second
 // beginLooks makes the timer, which nobody wants yet.
 func (s *Shared) beginLooks() {
 	heap := weak.Make(s)
+	s.keeper.every = lookEvery
 	s.keeper.timer = time.AfterFunc(lookEvery, func() {
 		if s := heap.Value(); s != nil {
 			s.lookAround()
@@ -57,7 +59,7 @@ func (s *Shared) beginLooks() {
 // wantLook sees to it that there is a look.
 func (s *Shared) wantLook() {
 	if k := &s.keeper; !k.wanted.Load() && !s.serial && !s.stopped.Load() && !k.wanted.Swap(true) {
-		k.timer.Reset(lookEvery)
+		k.timer.Reset(k.every)
 	}
 }
 
@@ -137,6 +139,11 @@ func (s *Shared) lookAtHandle(v *shard, hs *hands) {
 // may give back what only the second one before it has found.
 const restLooks = 2
 
+// lookPages is how many pages go back in a look without credit, if there was no operation since the last
+// one. To give back so many, and to take them again, takes a processor about a thousandth of the time between
+// two looks.
+const lookPages = 1024
+
 // lookAtSpace sweeps the best-fit space, if there were so few operations since the last look that
 // these have not.
 func (s *Shared) lookAtSpace() {
@@ -147,6 +154,9 @@ func (s *Shared) lookAtSpace() {
 		return
 	}
 	ops, before := h.mallocs+h.frees, h.committed
+	if ops == k.ops {
+		h.credit = max(h.credit, lookPages)
+	}
 	if ops-k.ops < sweepEvery {
 		h.sweepShrinks()
 	}
