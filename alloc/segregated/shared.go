@@ -18,6 +18,9 @@ import (
 // and new runs come from one best-fit space under a lock. A Handle is faster still, and
 // the same on all systems.
 //
+// For some seconds after it was used it may be at work by itself, see the package: a region that was
+// passed in is to be closed after the heap.
+//
 // Every method is safe for concurrent use. Those that look at the whole heap,
 // [Shared.Check], [Shared.Blocks], [Shared.Stats] and [Shared.Trim], stop
 // whoever needs a lock; calls that need none go on, so that the figures are

@@ -17,8 +17,9 @@ import (
 //   - The claim of an idle one is ended, its current runs are retired, and its empty runs and its
 //     stock go back to the best-fit space. Partial runs stay on its list, where others find
 //     them (shard_move.go); those of a handle, where nobody looks, go to a shard.
-//   - The best-fit space then sweeps, for as long as it has credit (sweep.go), or some pages if it is at rest. It does so at the look
-//     that finds its memory free, and again at the next one, which gives the pages back.
+//   - The best-fit space then sweeps, for as long as it has credit (sweep.go), or for some pages if
+//     it is at rest. It does so at the look that finds its memory free, and again at the next one,
+//     which gives the pages back.
 //
 // The timer runs once and is wanted again by whoever makes work for it on a slow path: who takes another
 // run, lists one, finds one empty, opens a stock or comes to the best-fit space; and by a look that
@@ -36,7 +37,7 @@ type housekeeper struct {
 	every  time.Duration // lookEvery, but in tests
 	ops    uint64        // of the best-fit space at the last look; guarded by Shared.mu
 	rest   int           // looks that have found the best-fit space as it was; guarded by Shared.mu
-	turn   uint32        // which shard the runs of the next idle handle are for
+	turn   atomic.Uint32 // which shard the runs of the next idle handle are for
 }
 
 // lookEvery is the time from one look to the next. To be idle for so long costs who comes
@@ -126,7 +127,7 @@ func (s *Shared) lookAtHandle(v *shard, hs *hands) {
 	if hs.stock.isOpen() || hs.stock.holds() != 0 {
 		hs.shutStock(false)
 	}
-	t := s.shards[atomic.AddUint32(&s.keeper.turn, 1)%uint32(len(s.shards))]
+	t := s.shards[s.keeper.turn.Add(1)%uint32(len(s.shards))]
 	if !t.mu.TryLock() {
 		s.wantLook()
 		return
