@@ -33,14 +33,14 @@ func TestSharedLookGivesBack(t *testing.T) {
 					s := freshSharedIn(t, 256<<20, &arena.Options{}, nil)
 					s.keeper.every = 20 * time.Millisecond
 					spread(t, s, size, handle)
-					for end := time.Now().Add(20 * time.Second); s.committed() > plain+1<<20 && time.Now().Before(end); {
+					for end := time.Now().Add(20 * time.Second); s.committed() > plain+2<<20 && time.Now().Before(end); {
 						if busy {
 							s.Free(must(t, s, 64))
 						} else {
 							time.Sleep(s.keeper.every)
 						}
 					}
-					require.LessOrEqual(t, s.committed(), plain+1<<20, "credit %d", s.h.credit)
+					require.LessOrEqual(t, s.committed(), plain+2<<20)
 				})
 			}
 		}
@@ -105,7 +105,8 @@ func TestSharedLookStops(t *testing.T) {
 				require.True(t, s.keeper.wanted.Load(), "%T %d", a, size)
 				stops()
 				a.Free(b)
-				require.Equal(t, size > 64 || a == alloc.Allocator(s), s.keeper.wanted.Load(), "%T %d", a, size)
+				byShared, inStock := a == alloc.Allocator(s), size == 5000 && (!canBias || !hasBarrier())
+				require.Equal(t, byShared || size > 64 && !inStock, s.keeper.wanted.Load(), "%T %d", a, size)
 				stops()
 			}
 		}
