@@ -31,7 +31,8 @@
 //     paths (shared_unsafe.go, handle_unsafe.go), shards and their lists
 //     (shard.go, shard_move.go), frees without an atomic operation (bias.go),
 //     goroutines that are known by their stacks (shared_claim.go), stocks of larger
-//     blocks (stock.go, stock_unsafe.go) and the words of these (shared_span.go).
+//     blocks (stock.go, stock_unsafe.go) and the words of these (shared_span.go), and
+//     what an idle heap does by itself (shared_look.go).
 //
 // # One operation, step by step
 //
@@ -123,8 +124,11 @@
 //     and a quarter of its runs.
 //  6. With each new run, and each 64th refill, a shard looks after another one:
 //     from one that has not been asked for a run since the last look it takes
-//     all that has room, and the claim. So an idle shard keeps nothing while
-//     others work; [Shared.Trim] is for when nobody does.
+//     all that has room, and the claim. Besides, a timer looks at all shards and open handles
+//     once a second, for as long as that finds something to do: claims of idle ones end, their
+//     empty runs and stocks go to the best-fit space, and the pages back to the system
+//     (shared_look.go). So an idle shard keeps nothing, whether others work or nobody
+//     does; [Shared.Trim] is for who cannot wait for some seconds.
 //
 // s.Malloc(5000) has no class. The size is rounded up to one of eight for each doubling, 5120; a goroutine
 // that has a claim takes the span that it has freed last of that size from its stock, and others

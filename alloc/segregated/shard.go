@@ -33,6 +33,7 @@ type shard struct {
 	empties int    // of these, those that were seen empty and are listed
 	calls   uint64 // refills
 	seen    uint64 // calls and frees at the last visit
+	looked  uint64 // and at the last look, see shared_look.go
 	taken   uint64 // spans that those whose hands there were have taken out of their stocks
 	_       [64]byte
 }
@@ -136,6 +137,7 @@ func (s *Shared) settleAt(o *shard, c *sharedClass, run uintptr) {
 	if c.isEmpty(w) {
 		o.empties++
 		s.shrink(o)
+		s.wantLook()
 	}
 }
 
@@ -147,6 +149,7 @@ func (s *Shared) list(o *shard, c *sharedClass, run uintptr) {
 		o.empties++
 		s.shrink(o)
 	}
+	s.wantLook()
 }
 
 // unlist takes the oldest run off the list of c.
@@ -223,6 +226,7 @@ func (s *Shared) bury(dead []uint64) {
 	for _, d := range dead {
 		s.h.dropRun(uintptr(d&0xff), uintptr(d>>8))
 	}
+	s.wantLook()
 }
 
 // refill takes a slot of class c for o from another run than the current one, if
@@ -331,6 +335,7 @@ func (s *Shared) rewrite(o *shard, run uintptr, bits uint64) {
 // from its list, one of a shard that has many, or a new one. 0 if there is none.
 func (s *Shared) next(o *shard, c *sharedClass) uintptr {
 	o.calls++
+	s.wantLook()
 	run := s.pick(o, c)
 	if run == 0 && s.steal(o, c, stealFrom) {
 		run = s.pick(o, c)

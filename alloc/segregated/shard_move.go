@@ -53,13 +53,19 @@ const visitEvery = 64
 
 // isIdle reports whether nobody has used the shard since it was asked last.
 func (v *shard) isIdle() bool {
+	used := v.used()
+	idle := used == v.seen
+	v.seen = used
+	return idle
+}
+
+// used is a number that changes when the shard is used.
+func (v *shard) used() uint64 {
 	used := v.calls
 	if hs := v.hands.Load(); hs != nil {
 		used += hs.frees() + hs.stock.takes()
 	}
-	idle := used == v.seen
-	v.seen = used
-	return idle
+	return used
 }
 
 // visit looks at one shard after the other. One that has not been asked for a

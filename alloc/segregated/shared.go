@@ -18,6 +18,9 @@ import (
 // and new runs come from one best-fit space under a lock. A Handle is faster still, and
 // the same on all systems.
 //
+// For some seconds after it was used it may be at work by itself, see the package: a region that was
+// passed in is to be closed after the heap.
+//
 // Every method is safe for concurrent use. Those that look at the whole heap,
 // [Shared.Check], [Shared.Blocks], [Shared.Stats] and [Shared.Trim], stop
 // whoever needs a lock; calls that need none go on, so that the figures are
@@ -49,6 +52,7 @@ type Shared struct {
 	desk   int                     // desk that is looked at when all are taken
 	alone  bool                    // no more claims: the system has no barrier
 	nobody *claim                  // that there is none
+	keeper housekeeper
 }
 
 // NewShared is [New] for a heap that many goroutines share. Options are the same,
@@ -82,6 +86,7 @@ func NewShared(r *arena.Region, o *Options) (*Shared, error) {
 // start makes the classes and the shards.
 func (s *Shared) start(o Options) error {
 	s.setBases()
+	s.beginLooks()
 	n := 4
 	for n < 4*runtime.GOMAXPROCS(0) && n < numSeats {
 		n *= 2
@@ -170,6 +175,9 @@ func (s *Shared) unlock() {
 	if h := s.h; !s.serial && (h.refused() || s.tablesEnd() != s.reached) {
 		s.extendReach()
 	}
+	if h := s.h; h.mallocs+h.frees != s.keeper.ops {
+		s.wantLook()
+	}
 	s.mu.Unlock()
 }
 
@@ -217,6 +225,7 @@ func (s *Shared) Close() error {
 	err := h.Close()
 	s.closed.Store(true)
 	s.stopped.Store(true)
+	s.keeper.timer.Stop()
 	s.stop()
 	for _, o := range *s.owners.Load() {
 		if o.claim != nil {

@@ -81,7 +81,9 @@ func (s *Shared) Stats() alloc.Stats {
 // Trim gives back every page that holds no block, and every empty run but for
 // those that handles have at hand, and returns by how many bytes the heap's
 // committed memory shrank. What a [Handle] has in stock goes back on amd64 under Linux, and
-// stays elsewhere, as with the race detector. See [Heap.Trim].
+// stays elsewhere, as with the race detector. A Shared does most of that by itself within
+// some seconds for goroutines and handles that are idle, if slowly when it has given much back before;
+// Trim does all of it at once, also for those that are at work. See [Heap.Trim].
 func (s *Shared) Trim() int {
 	if s.serial {
 		s.lock()

@@ -161,6 +161,7 @@ func (hs *hands) beginStock() {
 
 // openStock lets the goroutine use its stock. The owner's mutex is held.
 func (hs *hands) openStock() {
+	hs.s.wantLook()
 	hs.stock.setOpen(1)
 	if hs.s.stopped.Load() {
 		hs.stock.setOpen(0)
@@ -242,10 +243,18 @@ func (hs *hands) drop(i uint, but uint64, here *byte) {
 // drainStock empties the stock of a handle, the caller's own or, where its goroutine can be waited for,
 // another one, and returns how many spans there were. The owner's mutex is held.
 func (hs *hands) drainStock(own bool) int {
-	if !own && (!canBias || !hasBarrier()) || hs.stock.holds() == 0 {
+	if hs.stock.holds() == 0 {
 		return 0
 	}
-	hs.stock.setOpen(0) // until the next miss
+	return hs.shutStock(own)
+}
+
+// shutStock is drainStock for a stock that may hold nothing. It is shut until the next miss.
+func (hs *hands) shutStock(own bool) int {
+	if !own && (!canBias || !hasBarrier()) {
+		return 0
+	}
+	hs.stock.setOpen(0)
 	if !own {
 		hs.await(&hs.s.nobody.hands)
 	}
