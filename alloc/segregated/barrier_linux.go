@@ -1,6 +1,10 @@
 package segregated
 
-import "golang.org/x/sys/unix"
+import (
+	"time"
+
+	"golang.org/x/sys/unix"
+)
 
 // Commands of membarrier(2).
 const (
@@ -21,4 +25,12 @@ func barrier() {
 	if _, _, errno := unix.Syscall(unix.SYS_MEMBARRIER, barrierPrivate, 0, 0); errno != 0 {
 		panic("segregated: membarrier: " + errno.Error()) // it worked when it was registered
 	}
+}
+
+// doze leaves the processor to other threads for so long. [time.Sleep] would not do: in a bubble of
+// testing/synctest it waits until all others wait, too, and one may wait for a mutex that the
+// caller holds.
+func doze(d time.Duration) {
+	t := unix.NsecToTimespec(d.Nanoseconds())
+	_ = unix.Nanosleep(&t, nil) // a signal may end it sooner
 }

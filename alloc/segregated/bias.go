@@ -239,7 +239,7 @@ func (hs *hands) await(by *hands) {
 		if i < awaitYields {
 			runtime.Gosched()
 		} else {
-			time.Sleep(awaitSleep)
+			doze(awaitSleep)
 		}
 	}
 }
