@@ -101,6 +101,9 @@ func faultBitFlips(t *testing.T) {
 	bits, silences := proto.bits(), proto.silences()
 	silent := map[string]int{}
 	for i, at := range bits {
+		if raceEnabled && i%11 != 0 {
+			continue // which takes ten times as long
+		}
 		proto.mem[at/8] ^= 1 << (at % 8)
 		found := proto.look() != nil
 		proto.mem[at/8] ^= 1 << (at % 8)
