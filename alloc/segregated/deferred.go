@@ -45,12 +45,12 @@ func (h *Heap) takes() {
 	}
 }
 
-// isListed reports whether what starts at granule g may be listed.
-func isListed(g uint64) bool { return g <= math.MaxUint32 }
+// mayList reports whether the list has a place for what starts at granule g.
+func mayList(g uint64) bool { return g <= math.MaxUint32 }
 
-// takes reports whether the span at g is listed without a look at the quick lists.
-func (d *deferredFrees) takes(g uint64) bool {
-	return d.row >= deferAfter && len(d.list) != cap(d.list) && isListed(g)
+// lists reports whether the span at g is listed without a look at the quick lists.
+func (d *deferredFrees) lists(g uint64) bool {
+	return d.row >= deferAfter && len(d.list) != cap(d.list) && mayList(g)
 }
 
 // freeInRow is Free for the used span at g after deferAfter others in a row: it is
@@ -58,7 +58,7 @@ func (d *deferredFrees) takes(g uint64) bool {
 // sweep is due, it is left to releaseSpan.
 func (h *Heap) freeInRow(b []byte, g uint64) {
 	d := &h.deferred
-	if h.largeSize(g) >= h.soonGranules() || !d.takes(g) || h.mallocs+h.frees >= h.sweepAt {
+	if h.largeSize(g) >= h.soonGranules() || !d.lists(g) || h.mallocs+h.frees >= h.sweepAt {
 		h.releaseSpan(g, h.spanSize(g))
 		if h.err != nil {
 			h.failFree(b)
@@ -96,7 +96,7 @@ func (h *Heap) letGoRun(ci, run uintptr) {
 // full when its capacity is used up, and leaves to defers whether it may grow.
 func (h *Heap) defers(g uint64) bool {
 	d := &h.deferred
-	if d.row < deferAfter || h.hooked || !isListed(g) {
+	if d.row < deferAfter || h.hooked || !mayList(g) {
 		d.row++
 		return false
 	}

@@ -186,7 +186,7 @@ func (h *Heap) notedRun(i uint64) (ci, run uintptr) {
 func (h *Heap) settleSpan(g uint64) {
 	n := uint64(0)
 	if h.begins(asKept, g) {
-		if d := &h.deferred; d.takes(g) {
+		if d := &h.deferred; d.lists(g) {
 			d.list = append(d.list, uint32(g))
 			return
 		}
