@@ -8,9 +8,9 @@ import (
 	"github.com/memlab-go/memlab/alloc"
 )
 
-// What a shard, a claim or a handle has, others take from it when they need more, see visit.
-// If they do not, nobody would: a goroutine that finds all it needs at hand looks after no one, and one
-// that has ended does nothing at all. So a Shared looks at its owners from time to time by
+// What a shard, a claim or a handle has, others take from it when they need more, see visit. If
+// they do not, nobody would: a goroutine that finds all it needs at hand looks after no one, and
+// one that has ended does nothing at all. So a Shared looks at its owners from time to time by
 // itself, in a goroutine that a timer starts:
 //
 //   - One that was used since the look before is left alone. So is one whose mutex is taken.
@@ -21,15 +21,15 @@ import (
 //     it is at rest. It does so at the look that finds its memory free, and again at the next one,
 //     which gives the pages back.
 //
-// The timer runs once and is wanted again by whoever makes work for it on a slow path: who takes another
-// run, lists one, finds one empty, opens a stock or comes to the best-fit space; and by a look that
-// has found somebody at work, or has given something back. So a heap at rest has no timer
-// after a few looks, and who wants one mostly finds that there is one, by one load. What could
-// be done without coming to a slow path first, a look has prevented: idle shards have no
+// The timer runs once and is wanted again by whoever makes work for it on a slow path: who takes
+// another run, lists one, finds one empty, opens a stock or comes to the best-fit space; and by
+// a look that has found somebody at work, or has given something back. So a heap at rest has no
+// timer after a few looks, and who wants one mostly finds that there is one, by one load. What
+// could be done without coming to a slow path first, a look has prevented: idle shards have no
 // current run, idle claims are none, and the stocks of idle handles are shut.
 //
-// The timer does not keep the heap alive. A look holds one owner's mutex at a time, and only tries
-// to take it; with that of a handle it tries to take a shard's. After Close, which holds
+// The timer does not keep the heap alive. A look holds one owner's mutex at a time, and only
+// tries to take it; with that of a handle it tries to take a shard's. After Close, which holds
 // all of them, it finds that the heap is stopped.
 type housekeeper struct {
 	wanted atomic.Bool // a look is to come
@@ -40,8 +40,8 @@ type housekeeper struct {
 	turn   atomic.Uint32 // which shard the runs of the next idle handle are for
 }
 
-// lookEvery is the time from one look to the next. To be idle for so long costs who comes
-// back some refills, and now and then a new claim: microseconds. And memory that was freed goes back
+// lookEvery is the time from one look to the next. To be idle for so long costs who comes back
+// some refills, and now and then a new claim: microseconds. And memory that was freed goes back
 // after three looks.
 const lookEvery = time.Second
 
@@ -88,8 +88,8 @@ func (s *Shared) catchLook() {
 	}
 }
 
-// mayLook reports whether there is still a heap, and memory. One of the locks that Close
-// takes is held.
+// mayLook reports whether there is still a heap, and memory. One of the locks that Close takes
+// is held.
 func (s *Shared) mayLook() bool { return !s.stopped.Load() && s.h.region.Bytes() != nil }
 
 // lookAt gives back what v has if it is idle since the last look.
@@ -136,17 +136,17 @@ func (s *Shared) lookAtHandle(v *shard, hs *hands) {
 	s.takeAll(v, t)
 }
 
-// restLooks is how many looks in a row find the best-fit space as it was before there are no more: a sweep
-// may give back what only the second one before it has found.
+// restLooks is how many looks in a row find the best-fit space as it was before there are no
+// more: a sweep may give back what only the second one before it has found.
 const restLooks = 2
 
-// lookPages is how many pages go back in a look without credit, if there was no operation since the last
-// one. To give back so many, and to take them again, takes a processor about a thousandth of the time between
-// two looks.
+// lookPages is how many pages go back in a look without credit, if there was no operation since
+// the last one. To give back so many, and to take them again, takes a processor about a
+// thousandth of the time between two looks.
 const lookPages = 1024
 
-// lookAtSpace sweeps the best-fit space, if there were so few operations since the last look that
-// these have not.
+// lookAtSpace sweeps the best-fit space, if there were so few operations since the last look
+// that these have not.
 func (s *Shared) lookAtSpace() {
 	s.lock()
 	defer s.unlock()
