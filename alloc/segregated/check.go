@@ -144,11 +144,12 @@ func (h *Heap) version() uint32 {
 
 // tally is what the walk counts.
 type tally struct {
-	live  uint64             // blocks
-	quick uint64             // granules in quick lists
-	runs  [maxClasses]uint32 // by class
-	spans [maxClasses]int32  // by the class of their size: those that are live, or to be joined
-	gone  uint64             // granules whose pages have been given back
+	live    uint64             // blocks
+	quick   uint64             // granules in quick lists
+	runs    [maxClasses]uint32 // by class
+	spans   [maxClasses]int32  // by the class of their size: those that are live, or to be joined
+	gone    uint64             // granules whose pages have been given back
+	reserve bool               // the reserve for runs was there
 }
 
 // walk goes over spans and runs by address: L1 to L4, L8.
@@ -197,6 +198,9 @@ func (c *checker) noteSpan(p piece, prevFree bool, t *tally) {
 			c.report(2, "the free span at %#x follows another", p.g<<granuleShift)
 		}
 		return
+	case p.g == c.reserve.lo && p.n == c.reserve.size():
+		t.reserve = true
+		return
 	case !c.crossOffDeferred(p):
 		t.quick += p.n
 		c.kept[p.g] = p.n
@@ -209,6 +213,9 @@ func (c *checker) noteSpan(p piece, prevFree bool, t *tally) {
 
 // totals compares what the walk has counted with the counters: L8.
 func (c *checker) totals(t *tally) {
+	if !t.reserve && c.reserve.size() != 0 {
+		c.report(5, "the reserve for runs at %#x is not there", c.reserve.lo<<granuleShift)
+	}
 	if t.quick != c.quick.total {
 		c.report(8, "%d granules in the quick lists, the counter says %d", t.quick, c.quick.total)
 	}

@@ -135,6 +135,7 @@ func (h *Heap) Compact(budget int, move func(from, to []byte) bool) (moved int, 
 // compact is Compact for a heap that takes no other calls meanwhile.
 func (c *compactor) compact() {
 	c.flushQuick()
+	c.dropReserve()
 	c.surveyWindow()
 	if c.err == nil && c.wasteful() {
 		c.sortPages()

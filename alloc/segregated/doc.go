@@ -6,8 +6,8 @@
 //
 //   - [Heap], made by [New], for one goroutine; [Options] with its size classes,
 //     byte limit, mode, zeroing and event sink;
-//   - runs (run.go), how sparse ones become spans (dissolve.go), and the fast
-//     paths of Malloc and Free (small_unsafe.go);
+//   - runs (run.go), what they are cut from in a large heap (reserve.go), how sparse ones
+//     become spans (dissolve.go), and the fast paths of Malloc and Free (small_unsafe.go);
 //   - spans: how they are marked (marks.go) and measured (span.go), bins of free ones
 //     (bin.go), taking and splitting (fit.go), freeing and joining (join.go), the top
 //     (top.go), short lists of what was freed last (quick.go), what they hold in chunks
@@ -44,7 +44,8 @@
 //  2. When no slot is at hand, what Free has returned to the current run is
 //     taken over; else the class's oldest partial run becomes current; else a run
 //     of up to 64 slots is cut from the best-fit space, unless that would grow
-//     while there are many free spans that hold the block alone.
+//     while there are many free spans that hold the block alone. From 2 MiB of data on it
+//     grows by 16 KiB for this run and those that follow (reserve.go).
 //  3. A class of 64 bytes and more has no runs before its blocks are many (twice the slots of a run
 //     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; 64
 //     times in a heap that is back where it was before, see quickshare.go; or 1024 times, in one

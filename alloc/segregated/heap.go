@@ -54,6 +54,7 @@ type Heap struct {
 	quick    quickLists
 	deferred deferredFrees
 	idle     idleRuns
+	reserve  runReserve
 	shared   *Shared // that has runs in the heap, nil if nobody else has
 
 	// What is seldom asked for.

@@ -124,6 +124,7 @@ func (h *Heap) dropIdle(which uint64) {
 func (h *Heap) ageIdle() {
 	if h.idle.sweeps++; h.idle.sweeps%idleSweeps == 0 {
 		h.dropUnused()
+		h.ageReserve()
 	}
 }
 

@@ -273,7 +273,7 @@ func (h *Heap) isCrowded() bool {
 // link cannot name it.
 func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 	c := &h.classes[ci]
-	g := h.reserveSpan(uint64(c.units)*unitGranules, onUnit(), fresh)
+	g := h.findRun(uint64(c.units)*unitGranules, fresh)
 	if g == 0 {
 		return 0
 	}

@@ -97,7 +97,9 @@ func (h *Heap) savesUp() bool { return h.credit < sweepLeast && h.quick.settled(
 
 // inUse returns how many granules of the data are neither free nor in the quick lists, nor in
 // idle runs.
-func (h *Heap) inUse() uint64 { return h.top - h.first - h.freeSum - h.quick.total - h.idle.sum }
+func (h *Heap) inUse() uint64 {
+	return h.top - h.first - h.freeSum - h.quick.total - h.idle.sum - h.reserve.size()
+}
 
 // sweepWait returns how many operations there are to be from one sweep to the next.
 func (h *Heap) sweepWait() uint64 {
@@ -221,6 +223,7 @@ func (h *Heap) Trim() int {
 	before := h.committed
 	h.dropEmpty()
 	h.flushQuick()
+	h.dropReserve()
 	h.deferred, h.notes, h.quick.quickMore, h.idle = deferredFrees{}, notes{}, quickMore{}, idleRuns{}
 	credit := h.credit
 	h.credit = ^uint64(0)

@@ -1,0 +1,106 @@
+package segregated
+
+// A run is cut from a free span, and if none has room for one, from the top of the data. There it
+// would often lie between blocks that stay, and the next run behind the blocks after those; when the
+// runs are empty again they leave holes that are of use to runs only. So where there is much data, the
+// top does not grow by a run, but by a reserve of several, from which nothing else is cut, and the
+// runs of all classes lie side by side.
+//
+// The reserve is one span, marked as those in quick lists are: its neighbours take it for used. It is
+// given up when it is too short for the next run, in a sweep if nobody has cut from it for
+// a while, and when memory ends. A heap in a file and a [Shared] have none, nor has one that is hooked.
+const (
+	reserveLeast = 2 << 20 >> granuleShift  // granules of data from which on there is one
+	reserveSize  = 16 << 10 >> granuleShift // granules of a new one
+)
+
+// runReserve is the reserve: none if the gap is empty.
+type runReserve struct {
+	gap
+	cut bool // a run was cut since ageReserve was called last
+}
+
+// reserves reports whether the heap is one that has a reserve.
+func (h *Heap) reserves() bool {
+	return h.top-h.first >= reserveLeast && h.shared == nil && !h.durable && !h.hooked
+}
+
+// findRun is reserveSpan for a run of n granules, which comes from the reserve if the data
+// would grow for it.
+func (h *Heap) findRun(n uint64, fresh bool) uint64 {
+	if !h.reserves() {
+		return h.reserveSpan(n, onUnit(), fresh)
+	}
+	g := h.reserveSpan(n, onUnit(), false)
+	if g != 0 || !fresh || h.err != nil {
+		return g
+	}
+	if h.reserve.size() < n {
+		h.renewReserve()
+	}
+	if h.err == nil && h.reserve.size() >= n {
+		return h.cutReserve(n)
+	}
+	return h.reserveSpan(n, onUnit(), true)
+}
+
+// renewReserve makes another reserve, if there is room for it.
+func (h *Heap) renewReserve() {
+	h.dropReserve()
+	if g := h.reserveSpan(reserveSize, onUnit(), true); g != 0 {
+		h.reserve.gap = gap{g, g + reserveSize}
+		h.markReserve()
+	}
+}
+
+// markReserve marks what is left of the reserve.
+func (h *Heap) markReserve() {
+	if r := h.reserve; r.size() != 0 {
+		h.markUsed(r.lo, r.size())
+		h.keep(r.lo)
+	}
+}
+
+// cutReserve takes the first n granules of the reserve, which has as many, and leaves them without
+// marks; 0 if it is not marked.
+func (h *Heap) cutReserve(n uint64) uint64 {
+	r := &h.reserve
+	g := r.lo
+	if !h.unmarkReserve() {
+		return 0
+	}
+	r.lo, r.cut = g+n, true
+	h.markReserve()
+	return g
+}
+
+// unmarkReserve leaves the reserve without marks, and reports whether it had those it should have.
+func (h *Heap) unmarkReserve() bool {
+	g := h.reserve.lo
+	if !h.begins(asKept, g) || h.spanSize(g) != h.reserve.size() {
+		h.reserve = runReserve{} // nobody is to look for it again
+		return h.fail("the reserve for runs at %#x is not marked", g<<granuleShift)
+	}
+	clearMark(h.rowOf(g), g)
+	if h.reserve.size() >= tagMin {
+		h.clearRow(g>>granuleBits + 1)
+	}
+	return true
+}
+
+// dropReserve makes the reserve a free span.
+func (h *Heap) dropReserve() {
+	r := h.reserve.gap
+	if r.size() != 0 && h.unmarkReserve() {
+		h.reserve = runReserve{}
+		h.freeSpan(r.lo, r.size())
+	}
+}
+
+// ageReserve gives the reserve up if nobody has cut from it since the last call.
+func (h *Heap) ageReserve() {
+	if !h.reserve.cut {
+		h.dropReserve()
+	}
+	h.reserve.cut = false
+}
