@@ -56,7 +56,7 @@ type Fault struct {
 	Addr  uintptr      // the address that was passed, 0 if none; never dereferenced
 	Off   arena.Offset // the same as an offset, when InRegion
 	Size  int          // length of the view that was passed, or bytes asked for
-	Owner string       // who owns the address, when known
+	Owner string       // who owns the address, when known; see Owners
 	Block *Block       // the block that contains the address, when known
 	At    int          // of damage and bad accesses: the byte of Block that it begins at, negative before it
 

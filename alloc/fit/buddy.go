@@ -85,6 +85,7 @@ func NewBuddy(r *arena.Region, o *Options) (*Buddy, error) {
 		h.closeRegion()
 		return nil, err
 	}
+	h.joinOwners(opts)
 	return h, nil
 }
 
@@ -196,6 +197,7 @@ func (h *Buddy) Close() error {
 		err = alloc.NewLeakError(h)
 	}
 	h.closed = true
+	h.disown()
 	h.mem.bytes = nil
 	if cerr := h.closeRegion(); cerr != nil {
 		return cerr

@@ -14,7 +14,7 @@ import (
 func (h *Buddy) locate(op string, b []byte) (int, state) {
 	d := addr(b) - h.base
 	if d >= uintptr(len(h.mem.bytes)) {
-		panic(&alloc.Fault{Op: op, Addr: addr(b), Size: len(b), Err: alloc.ErrForeign})
+		panic(h.foreign(op, b))
 	}
 	off := int(d)
 	if off < h.start || off >= h.end || (off-h.start)&(h.size(0)-1) != 0 {

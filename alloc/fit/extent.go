@@ -37,6 +37,19 @@ type extent struct {
 	metaCommitted int // bytes of start bits that are committed, 0 if they share the blocks' pages
 	committed     int // end of what is committed for blocks
 	commitFrom    int // where the blocks' committed part begins
+
+	owners *alloc.Owners
+	disown func() // takes the heap off owners
+}
+
+// joinOwners tells those who are to know it whose the region is, until disown is called.
+func (x *extent) joinOwners(o Options) {
+	x.owners, x.disown = o.Owners, o.Owners.Add(o.Name, x.region.Bytes())
+}
+
+// foreign is the fault for b, which lies outside of the region.
+func (x *extent) foreign(op string, b []byte) *alloc.Fault {
+	return &alloc.Fault{Op: op, Addr: addr(b), Size: len(b), Owner: x.owners.Of(b), Err: alloc.ErrForeign}
 }
 
 // largeMeta is the size from which new metadata is zeroed by giving its pages

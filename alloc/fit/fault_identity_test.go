@@ -2,6 +2,7 @@ package fit
 
 import (
 	"errors"
+	"io"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -73,13 +74,27 @@ func faultMisaligned(t *testing.T, h fullHeap) {
 }
 
 func faultOtherHeap(t *testing.T, h fullHeap) {
-	other, err := New(region(t, 1<<16, arena.GoHeap), nil)
-	require.NoError(t, err)
-	theirs := mallocs(t, other, 64)[0]
-	before := other.Stats()
-	wantFault(t, h, alloc.ErrForeign, func() { h.Free(theirs) })
-	require.Equal(t, before, other.Stats())
-	other.Free(theirs)
+	var owners *alloc.Owners
+	switch h := h.(type) {
+	case *Heap:
+		owners = h.owners
+	case *Buddy:
+		owners = h.owners
+	}
+	for name, o := range map[string]*Options{"theirs": {Owners: owners, Name: "theirs"}, "": nil} {
+		other, err := New(region(t, 1<<16, arena.GoHeap), o)
+		require.NoError(t, err)
+		theirs := mallocs(t, other, 64)[0]
+		before := other.Stats()
+		f := wantFault(t, h, alloc.ErrForeign, func() { h.Free(theirs) })
+		require.Equal(t, name, f.Owner)
+		require.Equal(t, before, other.Stats())
+		other.Free(theirs)
+		require.NoError(t, other.Close())
+		require.Empty(t, owners.Of(theirs), "it is closed")
+	}
+	require.NoError(t, h.(io.Closer).Close())
+	require.Empty(t, owners.Of(h.Region().Bytes()))
 }
 
 var global [64]byte

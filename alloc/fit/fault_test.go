@@ -129,7 +129,7 @@ func TestFault(t *testing.T) {
 	t.Run("A12_double_free_reused", everyKind(faultDoubleFreeReused))
 	t.Run("A13_interior_free", everyKind(faultInterior))
 	t.Run("A14_misaligned_free", everyKind(faultMisaligned))
-	t.Run("A15_other_heap", everyKind(faultOtherHeap))
+	t.Run("A15_other_heap", everyKindWith(&Options{Owners: new(alloc.Owners), Name: "ours"}, faultOtherHeap))
 	t.Run("A16_go_memory", everyKind(faultGoMemory))
 	t.Run("A17_metadata_address", everyKind(faultMetadataAddress))
 	t.Run("A18_views", everyKind(faultViews))

@@ -125,6 +125,7 @@ func (h *Heap) open() (*Heap, error) {
 		h.closeRegion()
 		return nil, err
 	}
+	h.joinOwners(h.o)
 	return h, nil
 }
 
@@ -227,6 +228,7 @@ func (h *Heap) Close() error {
 		err = alloc.NewLeakError(h)
 	}
 	h.closed = true
+	h.disown()
 	h.mem.bytes = nil
 	h.index.reset()
 	if cerr := h.closeRegion(); cerr != nil {

@@ -13,7 +13,7 @@ import (
 func (h *Heap) locate(op string, b []byte) (off int) {
 	d := addr(b) - h.base
 	if d >= uintptr(len(h.mem.bytes)) {
-		panic(&alloc.Fault{Op: op, Addr: addr(b), Size: len(b), Err: alloc.ErrForeign})
+		panic(h.foreign(op, b))
 	}
 	off = int(d) - h.o.Header
 	if off < h.start || off >= h.end || (off-h.start)%h.o.Align != 0 || !h.startBit(off) {

@@ -138,6 +138,11 @@ type Options struct {
 
 	Sink     alloc.Sink // told what the heap does, if not nil
 	Accesses bool       // tell Sink also of each metadata word that is read or written
+
+	// Owners, if it is not nil, is told that the region belongs to the heap that is called Name, and
+	// asked whose a block is that this heap is given and does not have; see alloc.Fault.Owner.
+	Owners *alloc.Owners
+	Name   string
 }
 
 // The limits of the options.

@@ -69,6 +69,7 @@ func (h *Heap) Close() error {
 // detach makes h a closed heap that touches its region no more.
 func (h *Heap) detach() {
 	h.closed = true
+	h.disown()
 	h.deferred, h.notes, h.idle, h.reserve = deferredFrees{}, notes{}, idleRuns{}, runReserve{} // they are about what is no more
 	h.arm()
 	h.view = view{}

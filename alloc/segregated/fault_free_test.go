@@ -104,12 +104,26 @@ func TestFaultFree(t *testing.T) {
 		}
 	})
 	t.Run("A15_other_heap", func(t *testing.T) {
-		h, other := fresh(t, 4<<20, nil), fresh(t, 4<<20, nil)
-		for _, size := range sizesOfAllKinds() {
-			b := must(t, other, size)
-			unchanged(t, h, alloc.ErrForeign, func() { h.Free(b) })
-			require.NoError(t, other.Check())
-			other.Free(b)
+		var owners alloc.Owners
+		named := func(name string, mode Mode) *Options {
+			return &Options{Mode: mode, Owners: &owners, Name: name}
+		}
+		for _, mode := range []Mode{Fast, Checked, Guarded} {
+			h, other := fresh(t, 4<<20, named("ours", mode)), fresh(t, 4<<20, named("theirs", Fast))
+			stranger := fresh(t, 4<<20, nil)
+			for _, size := range sizesOfAllKinds() {
+				for heap, owner := range map[*Heap]string{other: "theirs", stranger: ""} {
+					b := must(t, heap, size)
+					unchanged(t, h, alloc.ErrForeign, func() { h.Free(b) })
+					var f *alloc.Fault
+					require.ErrorAs(t, alloc.Try(func() { h.Free(b) }), &f)
+					require.Equal(t, owner, f.Owner)
+					require.NoError(t, heap.Check())
+					heap.Free(b)
+				}
+			}
+			require.NoError(t, other.Close())
+			require.Empty(t, owners.Of(other.region.Bytes()), "it is closed")
 		}
 	})
 	t.Run("A16_go_memory", func(t *testing.T) {

@@ -219,7 +219,7 @@ func (h *Heap) seek(op string, b []byte) uint64 {
 // classify says why off is not the base of a live block.
 func (h *Heap) classify(op string, b []byte, off uint64) *alloc.Fault {
 	if off >= uint64(len(h.mem)) {
-		return h.badBlock(op, b, alloc.ErrForeign)
+		return h.foreign(op, b)
 	}
 	f := h.badBlock(op, b, alloc.ErrInvalidFree)
 	f.Off, f.InRegion = arena.Offset(off), true

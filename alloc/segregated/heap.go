@@ -62,6 +62,8 @@ type Heap struct {
 	restored   gap        // what carve committed last
 	compacting *compactor // scratch of Compact, nil before the first
 	maxAlign   int        // largest alignment that was ever asked for
+	owners     *alloc.Owners
+	disown     func() // takes the heap off owners
 	traded     uint64     // granules of data when trade marked the free spans last
 	credited   uint64     // granule up to which the data brought credit
 }
@@ -108,7 +110,13 @@ func newHeap(r *arena.Region, opts Options, s *Shared) (h *Heap, err error) {
 		}
 		return nil, err
 	}
+	h.joinOwners(opts)
 	return h, nil
+}
+
+// joinOwners tells those who are to know it whose the region is, until detach.
+func (h *Heap) joinOwners(o Options) {
+	h.owners, h.disown = o.Owners, o.Owners.Add(o.Name, h.region.Bytes())
 }
 
 // baseGranule is the address of the region in granules, for alignments of more than a page.

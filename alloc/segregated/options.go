@@ -50,6 +50,11 @@ type Options struct {
 	// Sink receives the heap's events; see alloc.Event. It must not call the
 	// heap. Without it events cost nothing.
 	Sink alloc.Sink
+
+	// Owners, if it is not nil, is told that the region belongs to the heap that is called Name, and
+	// asked whose a block is that this heap is given and does not have; see alloc.Fault.Owner.
+	Owners *alloc.Owners
+	Name   string
 }
 
 // MaxClass is the largest size in bytes that Options.Classes may hold.

@@ -96,6 +96,7 @@ func Open(r *arena.Region, o *Options) (*Heap, error) {
 	if err := h.attach(opts, clean); err != nil {
 		return nil, fmt.Errorf("segregated: open: %w", err)
 	}
+	h.joinOwners(opts)
 	return h, nil
 }
 

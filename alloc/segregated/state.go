@@ -90,3 +90,10 @@ func (h *Heap) fail(format string, args ...any) bool {
 func (h *Heap) badBlock(op string, b []byte, err error) *alloc.Fault {
 	return &alloc.Fault{Op: op, Addr: addrOf(b), Size: len(b), Err: err}
 }
+
+// foreign is the fault for b, which lies outside of the region.
+func (h *Heap) foreign(op string, b []byte) *alloc.Fault {
+	f := h.badBlock(op, b, alloc.ErrForeign)
+	f.Owner = h.owners.Of(b)
+	return f
+}

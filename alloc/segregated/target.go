@@ -30,7 +30,7 @@ func (c *checked) seek(op string, b []byte) target {
 	off := uint64(addrOf(b) - addrOf(h.mem))
 	switch {
 	case off >= uint64(len(h.mem)):
-		panic(h.badBlock(op, b, alloc.ErrForeign))
+		panic(h.foreign(op, b))
 	case c.guards.covers(off):
 		return c.guards.find(op, b, off)
 	case off%granule != 0 || off>>granuleShift <= h.hdr.first || off>>granuleShift > h.hdr.top:
