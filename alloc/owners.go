@@ -22,7 +22,9 @@ type owned struct {
 
 // Add says that mem, which is not empty, belongs to the allocator of that name, until remove is called.
 // Where memory has several owners, as a heap's region that was cut from a larger one, the last is the
-// one that [Owners.Of] names. Heaps that have o among their options call Add themselves.
+// one that [Owners.Of] names. mem is not to move: it must not be on a goroutine's stack. Heaps that
+// have o among their options call Add themselves, and remove when they are closed; one that is dropped
+// without that stays known, whoever has its addresses then.
 func (o *Owners) Add(name string, mem []byte) (remove func()) {
 	if o == nil {
 		return func() {}

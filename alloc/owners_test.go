@@ -9,11 +9,20 @@ import (
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/alloc/segregated"
+	"github.com/memlab-go/memlab/arena"
 )
+
+// still returns memory that does not move, as what is on a stack does.
+func still(t *testing.T) []byte {
+	r, err := arena.Reserve(1<<16, &arena.Options{Backing: arena.GoHeap})
+	require.NoError(t, err)
+	t.Cleanup(func() { r.Close() })
+	return r.Bytes()
+}
 
 func TestOwners(t *testing.T) {
 	var o alloc.Owners
-	mem := make([]byte, 100)
+	mem := still(t)[:100]
 	require.Empty(t, o.Of(mem))
 	outer := o.Add("outer", mem[:90])
 	inner := o.Add("inner", mem[10:20])
@@ -36,7 +45,7 @@ func TestOwnersConcurrent(t *testing.T) {
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
-			mem := make([]byte, 64)
+			mem := still(t)[:64]
 			for range 1000 {
 				remove := o.Add(fmt.Sprint(i), mem)
 				if got := o.Of(mem[63:]); got != fmt.Sprint(i) {

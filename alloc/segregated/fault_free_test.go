@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
 )
 
 func TestFaultFree(t *testing.T) {
@@ -125,6 +126,25 @@ func TestFaultFree(t *testing.T) {
 			require.NoError(t, other.Close())
 			require.Empty(t, owners.Of(other.region.Bytes()), "it is closed")
 		}
+	})
+	t.Run("A15_heaps_that_failed", func(t *testing.T) {
+		var owners alloc.Owners
+		r, err := arena.Reserve(64<<20, nil)
+		require.NoError(t, err)
+		defer r.Close()
+		failed := 0
+		for limit := 4096; limit < 1<<20; limit += 4096 {
+			s, err := NewShared(r, &Options{Limit: limit, Owners: &owners, Name: "gone"})
+			if err != nil {
+				require.ErrorIs(t, err, alloc.ErrNoMemory)
+				failed++
+			} else {
+				require.Equal(t, "gone", owners.Of(r.Bytes()))
+				require.NoError(t, s.Close())
+			}
+			require.Empty(t, owners.Of(r.Bytes()), "limit %d", limit)
+		}
+		require.NotZero(t, failed)
 	})
 	t.Run("A16_go_memory", func(t *testing.T) {
 		h := fresh(t, 4<<20, nil)

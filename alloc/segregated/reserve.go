@@ -4,7 +4,7 @@ package segregated
 // would often lie between blocks that stay, and the next run behind the blocks after those; when the
 // runs are empty again they leave holes that are of use to runs only. So where there is much data, the
 // top does not grow by a run, but by a reserve of several, from which nothing else is cut, and the
-// runs of all classes lie side by side.
+// runs of all classes but those of the longest lie side by side.
 //
 // The reserve is one span, marked as those in quick lists are: its neighbours take it for used. It is
 // given up when it is too short for the next run, in a sweep if nobody has cut from it for
@@ -26,22 +26,31 @@ func (h *Heap) reserves() bool {
 }
 
 // findRun is reserveSpan for a run of n granules, which comes from the reserve if the data
-// would grow for it.
+// would grow for it. Of runs that are longer than half of it, it would leave too much over.
 func (h *Heap) findRun(n uint64, fresh bool) uint64 {
-	if !h.reserves() {
+	if 2*n > reserveSize || !h.reserves() {
 		return h.reserveSpan(n, onUnit(), fresh)
 	}
 	g := h.reserveSpan(n, onUnit(), false)
 	if g != 0 || !fresh || h.err != nil {
 		return g
 	}
-	if h.reserve.size() < n {
+	if h.reserve.size() < n && h.hasRoom(reserveSize+unitGranules) {
 		h.renewReserve()
 	}
-	if h.err == nil && h.reserve.size() >= n {
+	switch {
+	case h.err != nil:
+		return 0
+	case h.reserve.size() >= n:
 		return h.cutReserve(n)
 	}
 	return h.reserveSpan(n, onUnit(), true)
+}
+
+// hasRoom reports whether the region and the limit allow the data to grow by n granules.
+func (h *Heap) hasRoom(n uint64) bool {
+	end := roundUp(h.top+n, h.pageGranules)
+	return end <= h.endGranule() && (end <= h.safe.commit || h.within(end))
 }
 
 // renewReserve makes another reserve, if there is room for it.

@@ -75,6 +75,7 @@ func NewShared(r *arena.Region, o *Options) (*Shared, error) {
 		return nil, err
 	}
 	if err := s.start(opts); err != nil {
+		s.h.disown()
 		if s.own {
 			_ = s.h.region.Close()
 		}
