@@ -74,6 +74,12 @@ func TestUsableHot(t *testing.T) {
 			}
 			for _, c := range classes {
 				heat(t, h, c)
+				for n := 0; h.classes[h.classOf[c/granule]].cur == 0; n++ {
+					require.Greater(t, c, classLarge)
+					require.Less(t, n, 2*classBusy)
+					rest(h) // those have no runs before
+					must(t, h, c)
+				}
 			}
 			for size := range 4097 {
 				want, more := spanned(size), (minSpan-1)*granule
@@ -158,7 +164,7 @@ func TestOptionsAreCopied(t *testing.T) {
 	a[0] = 999
 	require.Equal(t, 16, b[0])
 	require.Equal(t, 2048, b[len(b)-1])
-	require.Len(t, b, 60)
+	require.Len(t, b, 61)
 }
 
 // TestSmallestRegion: New says how large a region has to be, and one of that

@@ -47,7 +47,7 @@
 //     while there are many free spans that hold the block alone. From 2 MiB of data on it
 //     grows by 16 KiB for this run and those that follow (reserve.go).
 //  3. A class of 64 bytes and more has no runs before its blocks are many (twice the slots of a run
-//     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; 64
+//     live, above 256 bytes six times, above 1 KiB never) or, above 1 KiB in a still heap, often asked for (32 times and once in 40 requests; 64
 //     times in a heap that is back where it was before, see quickshare.go; or 1024 times, in one
 //     that is still or where its part of all requests is twice that of a run in the data); until
 //     then, and for sizes above the largest class, the block is a span, of 64 bytes at least: the

@@ -52,7 +52,7 @@ const (
 
 const (
 	magic       = 0x6765732d6c6d656d // "memlseg" with its length, as a word
-	version     = 5                  // of the layout, the sizes of runs included
+	version     = 6                  // of the layout, the sizes of runs included
 	headerSize  = 4096
 	kindSize    = 2 // bytes of a kind
 	unitRow     = 8 // bytes of a row

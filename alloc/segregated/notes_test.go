@@ -297,7 +297,7 @@ func TestNotesOfSlotsAtHand(t *testing.T) {
 
 // TestNotesSweep: a row of frees does not keep a sweep from coming.
 func TestNotesSweep(t *testing.T) {
-	for _, size := range []int{500, 1000, 2000, 5000} {
+	for _, size := range []int{500, 1000, 2100, 5000} {
 		t.Run(fmt.Sprintf("%d bytes", size), func(t *testing.T) {
 			var swept, committed [2]uint64
 			for i, notes := range []bool{true, false} {

@@ -62,7 +62,8 @@ const MaxClass = 2048
 
 // DefaultClasses returns the size classes that nil Options.Classes stands for:
 // every multiple of 16 up to 512, of 32 up to 1024, of 64 up to 1536 and of 128
-// up to 2048. Above, a run would hold more memory than it saves time.
+// up to 2048, and 1040, for 1024 bytes with a word or two of the caller's in front. Above, a run
+// would hold more memory than it saves time.
 func DefaultClasses() []int {
 	c := make([]int, 0, maxClasses)
 	for size := granule; size <= 512; size += granule {
@@ -71,6 +72,7 @@ func DefaultClasses() []int {
 	for size := 512 + 2*granule; size <= 1024; size += 2 * granule {
 		c = append(c, size)
 	}
+	c = append(c, 1024+granule)
 	for size := 1024 + 4*granule; size <= 1536; size += 4 * granule {
 		c = append(c, size)
 	}

@@ -12,7 +12,10 @@ package segregated
 // An empty run that is not current goes back to the best-fit space, or is kept for its class
 // (idle.go).
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // A class gets its first run when it is populous or busy: when classFull times the slots of a
 // run are live in the best-fit space; after classOften requests were served from there, if
@@ -20,8 +23,9 @@ import "math/bits"
 // is back where it was before (see quickshare.go); or after classBusy of them, if it is still
 // or they are classPays times as large a part of all as a run is of the data. Until then a run
 // would be mostly waste; that of sizes above classSmall bytes, of which there are more, still
-// would, so that classFullLarge times the slots have to be live. Blocks that are smaller than a
-// span can be have runs from the first one on.
+// would, so that classFullLarge times the slots have to be live. Those above classLarge fit so
+// closely as spans that they have runs for speed alone: in a heap that is still, when they are
+// often asked for. Blocks that are smaller than a span can be have runs from the first one on.
 //
 // While the heap is crowded with free spans that a run does not fit, but a block
 // does, blocks are put there instead, and the class asks again after classWait of
@@ -32,6 +36,7 @@ const (
 	classFull      = 2
 	classFullLarge = 6
 	classSmall     = 256
+	classLarge     = 1024
 	classBusy      = 1024
 	classBack      = 64
 	classOften     = 32
@@ -55,6 +60,9 @@ type demand struct {
 // that it gets one. Of a heap that was opened again the blocks found count as requests.
 func (h *Heap) isBusy(ci uintptr) bool {
 	total := uint64(h.demand[ci].total)
+	if h.classes[ci].size > classLarge && h.quick.share != quickStill {
+		return false
+	}
 	return total >= classOften && (total*classOneIn >= h.mallocs || total >= classBack && h.runPays(ci))
 }
 
@@ -114,6 +122,8 @@ func (c *class) fullAt() int {
 	switch {
 	case !c.canDissolve():
 		return 0
+	case c.size > classLarge:
+		return math.MaxInt32
 	case c.size > classSmall:
 		return classFullLarge * c.numSlots()
 	default:
@@ -143,25 +153,31 @@ func (h *Heap) initSmall(o Options) {
 
 // The size that runs aim at, for sizes above classSmall runBytesLarge: with eight slots a
 // run is soon used up, full or empty, and each time there is something to do that nobody
-// has foreseen. A change of either makes another layout, see version.
+// has foreseen. At most one part in runWaste of a run may be no slot, for sizes above classLarge,
+// which fit closely as spans, one in runWasteLarge. A change of these makes another layout, see version.
 const (
 	runBytes      = 4 << 10
 	runBytesLarge = 8 << 10
+	runWaste      = 16
+	runWasteLarge = 64
 )
 
 // newClass returns the class of the given slot size: the fewest whole units
-// that are at least what runs aim at, have 8 to 64 slots, and waste below 1/16.
+// that are at least what runs aim at, have 8 to 64 slots, and waste no more than they may.
 func newClass(size uintptr) class {
 	c := class{size: size, recip: (1<<32 + uint64(size) - 1) / uint64(size)}
-	aim := uintptr(runBytes)
+	aim, part := uintptr(runBytes), uintptr(runWaste)
 	if size > classSmall {
 		aim = runBytesLarge
+	}
+	if size > classLarge {
+		part = runWasteLarge
 	}
 	for c.units = 1; ; c.units++ {
 		slots := c.units * unitSize / size
 		next := (c.units + 1) * unitSize / size
 		waste := c.units*unitSize - min(slots, 64)*size
-		if next > 64 || c.units*unitSize >= aim && slots >= 8 && waste*16 < c.units*unitSize {
+		if next > 64 || c.units*unitSize >= aim && slots >= 8 && waste*part < c.units*unitSize {
 			if slots = min(slots, 64); c.units == 1 {
 				slots = min(slots, (unitSize-granule)/size) // the rest has the links
 			}
