@@ -150,11 +150,12 @@ type tally struct {
 	spans   [maxClasses]int32  // by the class of their size: those that are live, or to be joined
 	gone    uint64             // granules whose pages have been given back
 	reserve bool               // the reserve for runs was there
+	tiny    map[*tinyRun]bool  // entries of the tiny runs that were met
 }
 
 // walk goes over spans and runs by address: L1 to L4, L8.
 func (c *checker) walk() {
-	var t tally
+	t := tally{tiny: map[*tinyRun]bool{}}
 	end, prevFree := c.hdr.first, false
 	for p := range c.pieces() {
 		if p.bad != "" {
@@ -170,6 +171,9 @@ func (c *checker) walk() {
 		case c.shared != nil:
 			t.runs[p.class]++
 			c.checkRun(p)
+		case c.isTiny(p.class):
+			t.runs[p.class]++
+			t.live += c.tinyRun(p, &t)
 		default:
 			t.runs[p.class]++
 			t.live += c.run(p)
@@ -216,6 +220,7 @@ func (c *checker) totals(t *tally) {
 	if !t.reserve && c.reserve.size() != 0 {
 		c.report(5, "the reserve for runs at %#x is not there", c.reserve.lo<<granuleShift)
 	}
+	c.tinyEntries(t)
 	if t.quick != c.quick.total {
 		c.report(8, "%d granules in the quick lists, the counter says %d", t.quick, c.quick.total)
 	}

@@ -19,7 +19,7 @@ func classTables() map[string][]int {
 		all = append(all, size)
 	}
 	return map[string][]int{
-		"default": nil, "none": {}, "one": {16}, "largest": {MaxClass},
+		"default": nil, "none": {}, "one": {16}, "tiny": {8}, "tiny and few": {8, 16, 48}, "largest": {MaxClass},
 		"few": {16, 48, 144, 1024}, "doubling": {16, 32, 64, 128, 256, 512, 1024}, "62": all,
 	}
 }
@@ -50,11 +50,14 @@ func TestUsableCold(t *testing.T) {
 				if ci := h.demandOf((uint64(size) + granule - 1) / granule); ci != 0 && !h.classes[ci].canDissolve() {
 					want = int(h.classes[ci].size)
 				}
+				if size <= tinySize && h.tiny.class != 0 {
+					want = tinySize
+				}
 				b := must(t, h, size)
 				if len(b) != size || cap(b) != size || h.Usable(b) != want {
 					t.Fatalf("Malloc(%d): len %d, cap %d, usable %d, want usable %d", size, len(b), cap(b), h.Usable(b), want)
 				}
-				if addrOf(b)%16 != 0 {
+				if addrOf(b)%uintptr(min(want, 16)) != 0 {
 					t.Fatalf("Malloc(%d) at %#x", size, addrOf(b))
 				}
 				h.Free(b)
@@ -74,7 +77,7 @@ func TestUsableHot(t *testing.T) {
 			}
 			for _, c := range classes {
 				heat(t, h, c)
-				for n := 0; h.classes[h.classOf[c/granule]].cur == 0; n++ {
+				for n := 0; c != tinySize && h.classes[h.classOf[c/granule]].cur == 0; n++ {
 					require.Greater(t, c, classLarge)
 					require.Less(t, n, 2*classBusy)
 					rest(h) // those have no runs before
@@ -162,9 +165,9 @@ func TestOptionsAreCopied(t *testing.T) {
 	must(t, h, 1<<20)
 	a, b := DefaultClasses(), DefaultClasses()
 	a[0] = 999
-	require.Equal(t, 16, b[0])
+	require.Equal(t, 8, b[0])
 	require.Equal(t, 2048, b[len(b)-1])
-	require.Len(t, b, 61)
+	require.Len(t, b, 62)
 }
 
 // TestSmallestRegion: New says how large a region has to be, and one of that

@@ -70,7 +70,7 @@ func (h *Heap) Close() error {
 func (h *Heap) detach() {
 	h.closed = true
 	h.disown()
-	h.deferred, h.notes, h.idle, h.reserve = deferredFrees{}, notes{}, idleRuns{}, runReserve{} // they are about what is no more
+	h.deferred, h.notes, h.idle, h.reserve, h.tiny = deferredFrees{}, notes{}, idleRuns{}, gap{}, tinyRuns{} // they are about what is no more
 	h.arm()
 	h.view = view{}
 	h.setBases()

@@ -67,7 +67,7 @@ func (c *compactor) surveyWindow() {
 func (c *compactor) surveyUnits(u, end uint64, in bool) (used uint16, on bool) {
 	for ; u < end && u <= c.top>>granuleBits; u++ {
 		k := *c.kind(u)
-		if k >= kindRun && k&0xff == 0 {
+		if k >= kindRun && k&0xff == 0 && !c.isTiny(uint64(k>>8)) {
 			c.noteRun(u, uint64(k>>8))
 		}
 		var n uint16

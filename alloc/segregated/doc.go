@@ -7,7 +7,8 @@
 //   - [Heap], made by [New], for one goroutine; [Options] with its size classes,
 //     byte limit, mode, zeroing and event sink;
 //   - runs (run.go), what they are cut from in a large heap (reserve.go), how sparse ones
-//     become spans (dissolve.go), and the fast paths of Malloc and Free (small_unsafe.go);
+//     become spans (dissolve.go), runs of blocks of up to 8 bytes (tiny.go), and the fast
+//     paths of Malloc and Free (small_unsafe.go);
 //   - spans: how they are marked (marks.go) and measured (span.go), bins of free ones
 //     (bin.go), taking and splitting (fit.go), freeing and joining (join.go), the top
 //     (top.go), short lists of what was freed last (quick.go), what they hold in chunks
@@ -47,9 +48,10 @@
 //     while there are many free spans that hold the block alone. From 2 MiB of data on it
 //     grows by 16 KiB for this run and those that follow (reserve.go).
 //  3. A class of 64 bytes and more has no runs before its blocks are many (twice the slots of a run
-//     live, above 256 bytes six times, above 1 KiB never) or, above 1 KiB in a still heap, often asked for (32 times and once in 40 requests; 64
+//     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; 64
 //     times in a heap that is back where it was before, see quickshare.go; or 1024 times, in one
-//     that is still or where its part of all requests is twice that of a run in the data); until
+//     that is still or where its part of all requests is twice that of a run in the data). One above
+//     1 KiB has runs only when it is often asked for and the heap is still. Until
 //     then, and for sizes above the largest class, the block is a span, of 64 bytes at least: the
 //     newest in the quick list of its size that is large enough; else the closest of the free
 //     spans that a bounded search finds, cut from its end; else what the top grows
@@ -58,7 +60,8 @@
 //  4. Free(b) subtracts the address of the first data from b's, reads what its unit
 //     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
 //     the remainder is not 0, the bit not set or that of no slot, it is a fault, and
-//     which one is found out then.
+//     which one is found out then. Rows have no bits for blocks of up to 8 bytes: those of
+//     a run of them are found by what its row says (tiny.go).
 //  5. A run that becomes empty goes back to the best-fit space, unless the heap is still, as below:
 //     then it is kept for its class until the data is to grow (idle.go). So does the free part
 //     of one that is sparse, before the data grows, if its class asks for no more: its live slots
@@ -76,7 +79,7 @@
 //     one in no order Free only clears the bits and notes what else there is to do, which is done
 //     with all others before the next block that is not at hand (notes.go). A still heap that has
 //     not grown for 32768 operations, as most have not, is calm, and gives spans of more than 2
-//     KiB the sizes of their lists, up to 1/8 more, if there is a free one of that size; before
+//     KiB the sizes of their lists, up to 1/32 more, if there is a free one of that size; before
 //     it grows to near its peak, it cuts what it needs from a larger span of its lists.
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been free since
 //     the one before, and so far as there is credit for it: five pages for each that the heap

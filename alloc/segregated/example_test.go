@@ -180,6 +180,6 @@ func ExampleDefaultClasses() {
 	h, err := segregated.New(nil, &segregated.Options{Classes: []int{32, 80}})
 	fmt.Println(err, h.Close())
 	// Output:
-	// 61 16 2048
+	// 62 8 2048
 	// <nil> <nil>
 }

@@ -128,6 +128,10 @@ func (h *Heap) release(off uint64) {
 		return
 	}
 	h.endRow() // while the bit is set
+	if k := uint64(h.kinds[off>>unitShift]); h.isTiny(k >> 8) {
+		h.releaseTiny(off)
+		return
+	}
 	h.frees++
 	c, run, slot := h.slotOf(off)
 	before := h.units[run]
@@ -174,7 +178,7 @@ func (h *Heap) usable(off uint64) int {
 // Usable returns the bytes that block b occupies: its size rounded up to the
 // class or, without one, to 16 and to 64 at least, or more: by up to 48 bytes that are no
 // block by themselves, by at most 1/4, if a span that had been freed before was
-// taken as a whole, by at most 1/8 in a calm heap, and by what
+// taken as a whole, by at most 1/32 in a calm heap, and by what
 // [Heap.Realloc] has left it. It panics as [Heap.Free] does if b is not a live block.
 //
 // In the modes Checked and Guarded it is the size asked for: what lies behind
@@ -201,7 +205,11 @@ func (h *Heap) seek(op string, b []byte) uint64 {
 	off := uint64(addrOf(b) - addrOf(h.mem))
 	if first := h.first << granuleShift; off >= first && off < h.hdr.top<<granuleShift {
 		u := off >> unitShift
-		if k := h.kinds[u]; k >= kindRun {
+		if k := h.kinds[u]; k != kindMarks && k == h.tiny.kind {
+			if r := h.tinyAt(u); r != nil && off%tinySize == 0 && r.isLive(off%unitSize/tinySize) {
+				return off
+			}
+		} else if k >= kindRun {
 			c, run, slot := h.slotOf(off)
 			if slot < 64 && h.units[run]&c.valid>>slot&1 != 0 && off == run<<unitShift+slot*uint64(c.size) {
 				return off
@@ -232,7 +240,7 @@ func (h *Heap) classify(op string, b []byte, off uint64) *alloc.Fault {
 	case g >= h.safe.highest:
 		return f
 	case g >= h.hdr.top:
-		if off%granule == 0 {
+		if off%h.step() == 0 {
 			f.Err = alloc.ErrDoubleFree
 		}
 		return f
@@ -242,10 +250,18 @@ func (h *Heap) classify(op string, b []byte, off uint64) *alloc.Fault {
 		return f
 	}
 	f.Block = &blk
-	if !blk.Used && off%granule == 0 && (blk.Off == f.Off || h.kinds[off>>unitShift] < kindRun) {
+	if !blk.Used && (blk.Off == f.Off || off%h.step() == 0 && h.kinds[off>>unitShift] < kindRun) {
 		f.Err = alloc.ErrDoubleFree
 	}
 	return f
+}
+
+// step returns what the offsets of all blocks are multiples of.
+func (h *Heap) step() uint64 {
+	if h.tiny.class != 0 {
+		return tinySize
+	}
+	return granule
 }
 
 // classifyFreed is classify for a block that was found to be freed, though it may be somebody's again.
@@ -259,6 +275,10 @@ func (h *Heap) classifyFreed(op string, b []byte, off uint64) *alloc.Fault {
 // free. It gives up inside spans of more than 64 MiB.
 func (h *Heap) containing(off uint64) (alloc.Block, bool) {
 	u := off >> unitShift
+	if h.isTiny(uint64(h.kinds[u] >> 8)) {
+		slot, r := off%unitSize/tinySize, h.tinyAt(u)
+		return alloc.Block{Off: arena.Offset(off &^ (tinySize - 1)), Size: tinySize, Used: r != nil && r.isLive(slot)}, true
+	}
 	if h.kinds[u] >= kindRun {
 		c, run, slot := h.slotOf(off)
 		if c.size == 0 || slot >= uint64(c.numSlots()) {

@@ -24,6 +24,7 @@ type Heap struct {
 	zeroOnFree bool
 	durable    bool // the region is a file: Close leaves a heap that Open opens again
 	kept       bool // the system has kept pages that were abandoned
+	reserveCut bool // a run was cut from the reserve since ageReserve was called last
 	mode       Mode
 	pageShift  uint8        // granule number >> pageShift is its page
 	walking    int          // loops over Blocks that are running
@@ -54,7 +55,8 @@ type Heap struct {
 	quick    quickLists
 	deferred deferredFrees
 	idle     idleRuns
-	reserve  runReserve
+	reserve  gap // of what runs are cut, see reserve.go
+	tiny     tinyRuns
 	shared   *Shared // that has runs in the heap, nil if nobody else has
 
 	// What is seldom asked for.

@@ -14,6 +14,11 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 		h.endRow()
 		h.tick() // those who take slots alone do not come to it otherwise
 	}
+	if size <= tinySize && h.tiny.class != 0 && !h.hooked {
+		if b, ok, err := h.mallocTiny(size); ok || err != nil {
+			return b, err
+		}
+	}
 	if ci := h.classFor(size); ci != 0 && !h.hooked {
 		if c := &h.classes[ci]; c.cur != 0 {
 			if c.refresh(); c.avail != 0 || h.takeOther(ci) {
@@ -29,7 +34,7 @@ func (h *Heap) mallocSlow(size int) ([]byte, error) {
 	return h.mallocQuick(size)
 }
 
-// classFor returns the class for size bytes, which is not too large, or 0.
+// classFor returns the class for size bytes, which is not too large, or 0; not the tiny one.
 func (h *Heap) classFor(size int) uintptr {
 	return uintptr(h.classOf[(uint(size)+granule-1)/granule]) % maxClasses
 }
@@ -100,13 +105,13 @@ func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
 }
 
 // rounded returns what is cut for a request of n granules in a calm heap, and its bin: the
-// least size of bucket i, if there is a free span of it.
+// least size of bucket i, if that is little more, and there is a free span of it.
 func (h *Heap) rounded(n uint64, i int) (uint64, int) {
-	if h.nextBin(i) == numBins {
+	least, _ := sizesOf(i)
+	if least-n > n>>quickRounded || h.nextBin(i) == numBins {
 		return n, binOf(n)
 	}
-	n, _ = sizesOf(i)
-	return n, i
+	return least, i
 }
 
 // mallocFar is Malloc for spans that are not looked for in the quick lists: too large ones,

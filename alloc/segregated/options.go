@@ -18,7 +18,10 @@ type Options struct {
 	// multiples of 16 up to MaxClass, at most 63 of them. A request takes the
 	// smallest class that holds it; one that is larger than all goes to the
 	// best-fit space, where a block has 64 bytes at least. nil means DefaultClasses; an empty slice means none.
+	// The first may be 8: blocks of up to 8 bytes have that alignment then. Only a Heap in mode Fast that
+	// is not in a file, does not trace, clear or report has that class; in others it is as if it were not there.
 	Classes []int
+	tiny    bool // it was
 
 	// ZeroOnFree clears every block when it is freed, so that no later owner
 	// can read what it held.
@@ -61,11 +64,11 @@ type Options struct {
 const MaxClass = 2048
 
 // DefaultClasses returns the size classes that nil Options.Classes stands for:
-// every multiple of 16 up to 512, of 32 up to 1024, of 64 up to 1536 and of 128
+// 8, every multiple of 16 up to 512, of 32 up to 1024, of 64 up to 1536 and of 128
 // up to 2048, and 1040, for 1024 bytes with a word or two of the caller's in front. Above, a run
 // would hold more memory than it saves time.
 func DefaultClasses() []int {
-	c := make([]int, 0, maxClasses)
+	c := append(make([]int, 0, maxClasses), tinySize)
 	for size := granule; size <= 512; size += granule {
 		c = append(c, size)
 	}
@@ -108,6 +111,9 @@ func (o *Options) complete() (Options, error) {
 		return c, fmt.Errorf("segregated: %d size classes, at most %d: %w", len(c.Classes), maxClasses-1, alloc.ErrSize)
 	}
 	last := 0
+	if c.tiny = len(c.Classes) != 0 && c.Classes[0] == tinySize; c.tiny {
+		c.Classes = c.Classes[1:]
+	}
 	for i, size := range c.Classes {
 		if size <= last || size%granule != 0 || size > MaxClass {
 			return c, fmt.Errorf("segregated: class %d of %d bytes: %w: want ascending multiples of %d up to %d",
@@ -116,4 +122,9 @@ func (o *Options) complete() (Options, error) {
 		last = size
 	}
 	return c, nil
+}
+
+// isPlain reports whether no call has to take the slow path by these options.
+func (o *Options) isPlain() bool {
+	return o.Mode == Fast && o.ProfileRate == 0 && o.Sink == nil && !o.ZeroOnFree
 }

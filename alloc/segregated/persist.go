@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc64"
 	"math/bits"
+	"slices"
 
 	"github.com/memlab-go/memlab/alloc"
 	"github.com/memlab-go/memlab/arena"
@@ -182,7 +183,7 @@ func (h *Heap) ownOptions(o *Options, opts *Options) error {
 	for i := range int(d.classes) {
 		classes = append(classes, int(d.sizes[i+1])*granule)
 	}
-	if o != nil && o.Classes != nil && fmt.Sprint(classes) != fmt.Sprint(o.Classes) {
+	if o != nil && o.Classes != nil && !slices.Equal(classes, opts.Classes) {
 		return fmt.Errorf("%w: size classes %v, not %v", ErrFormat, classes, o.Classes)
 	}
 	opts.Classes = classes

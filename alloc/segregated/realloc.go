@@ -64,7 +64,7 @@ func (h *Heap) freeSlot(b []byte, c *class, run, slot uint64) {
 // size bytes, one at least: if it is not more than twice as large, or no class is smaller.
 func (h *Heap) fits(ci uint64, size int) bool {
 	n := h.classes[ci%maxClasses].size
-	return uintptr(size) <= n && (uintptr(size) > n/2 || uint64(h.classOf[(size+granule-1)/granule]) == ci)
+	return uintptr(size) <= n && (uintptr(size) > n/2 || n == tinySize || uint64(h.classOf[(size+granule-1)/granule]) == ci)
 }
 
 // reallocSpan is Realloc for the used span at g.

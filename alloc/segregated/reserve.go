@@ -14,12 +14,6 @@ const (
 	reserveSize  = 16 << 10 >> granuleShift // granules of a new one
 )
 
-// runReserve is the reserve: none if the gap is empty.
-type runReserve struct {
-	gap
-	cut bool // a run was cut since ageReserve was called last
-}
-
 // reserves reports whether the heap is one that has a reserve.
 func (h *Heap) reserves() bool {
 	return h.top-h.first >= reserveLeast && h.shared == nil && !h.durable && !h.hooked
@@ -57,7 +51,7 @@ func (h *Heap) hasRoom(n uint64) bool {
 func (h *Heap) renewReserve() {
 	h.dropReserve()
 	if g := h.reserveSpan(reserveSize, onUnit(), true); g != 0 {
-		h.reserve.gap = gap{g, g + reserveSize}
+		h.reserve = gap{g, g + reserveSize}
 		h.markReserve()
 	}
 }
@@ -78,7 +72,7 @@ func (h *Heap) cutReserve(n uint64) uint64 {
 	if !h.unmarkReserve() {
 		return 0
 	}
-	r.lo, r.cut = g+n, true
+	r.lo, h.reserveCut = g+n, true
 	h.markReserve()
 	return g
 }
@@ -87,7 +81,7 @@ func (h *Heap) cutReserve(n uint64) uint64 {
 func (h *Heap) unmarkReserve() bool {
 	g := h.reserve.lo
 	if !h.begins(asKept, g) || h.spanSize(g) != h.reserve.size() {
-		h.reserve = runReserve{} // nobody is to look for it again
+		h.reserve = gap{} // nobody is to look for it again
 		return h.fail("the reserve for runs at %#x is not marked", g<<granuleShift)
 	}
 	clearMark(h.rowOf(g), g)
@@ -99,17 +93,17 @@ func (h *Heap) unmarkReserve() bool {
 
 // dropReserve makes the reserve a free span.
 func (h *Heap) dropReserve() {
-	r := h.reserve.gap
+	r := h.reserve
 	if r.size() != 0 && h.unmarkReserve() {
-		h.reserve = runReserve{}
+		h.reserve = gap{}
 		h.freeSpan(r.lo, r.size())
 	}
 }
 
 // ageReserve gives the reserve up if nobody has cut from it since the last call.
 func (h *Heap) ageReserve() {
-	if !h.reserve.cut {
+	if !h.reserveCut {
 		h.dropReserve()
 	}
-	h.reserve.cut = false
+	h.reserveCut = false
 }

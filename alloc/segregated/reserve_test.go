@@ -35,17 +35,17 @@ func reserved(t testing.TB) (h *Heap, spans, slots [][]byte) {
 // of the reserve is nobody's, and the next one begins when a run does not fit.
 func TestReserve(t *testing.T) {
 	h, _, _ := reserved(t)
-	rest := h.reserve.gap
+	rest := h.reserve
 	require.Less(t, rest.size(), uint64(reserveSize))
 	require.GreaterOrEqual(t, h.largestSpan(), rest.size()<<granuleShift, "what it holds can be had")
 	used := h.inUse()
 	must(t, h, 4000)
 	require.InDelta(t, used+spanFor(4000), h.inUse(), minSpan, "it is not in use")
-	require.Equal(t, rest, h.reserve.gap, "a span is not cut from it")
+	require.Equal(t, rest, h.reserve, "a span is not cut from it")
 	for off := rest.lo << granuleShift; off < rest.hi<<granuleShift; off += granule {
 		require.ErrorIs(t, alloc.Try(func() { h.Free(h.mem[off : off+64]) }), alloc.ErrDoubleFree)
 	}
-	require.Equal(t, rest, h.reserve.gap)
+	require.Equal(t, rest, h.reserve)
 	for _, size := range []int{96, 112, 128, 96} {
 		c := &h.classes[h.classOf[size/granule]]
 		n, end := uint64(c.units)*unitGranules, h.reserve.hi
@@ -55,7 +55,7 @@ func TestReserve(t *testing.T) {
 			must(t, h, 4000)
 		}
 		if c.cur<<granuleBits == uintptr(want) {
-			require.Equal(t, gap{want + n, end}, h.reserve.gap)
+			require.Equal(t, gap{want + n, end}, h.reserve)
 		} else {
 			require.Less(t, end-want, n, "it was too short")
 			require.EqualValues(t, c.cur<<granuleBits+uintptr(n), h.reserve.lo, "it is a new one")
@@ -83,7 +83,7 @@ func TestReserveGivesWay(t *testing.T) {
 			require.Less(t, h.largestSpan(), uint64(2048))
 		},
 		"sweeps": func(t *testing.T, h *Heap, _ [][]byte) {
-			h.idle.sweeps, h.reserve.cut = 0, true
+			h.idle.sweeps, h.reserveCut = 0, true
 			for range 2 * idleSweeps {
 				require.NotZero(t, h.reserve.size())
 				h.sweep(sweepMin)

@@ -145,9 +145,12 @@ func (h *Heap) initSmall(o Options) {
 		prev = size
 	}
 	h.classOf[0] = h.classOf[1]
-	h.setClassAt()
 	h.maxSize = uintptr(prev)
 	h.setClasses(len(o.Classes))
+	if o.tiny && o.isPlain() && h.shared == nil && !h.durable {
+		h.initTiny(uintptr(len(o.Classes) + 1))
+	}
+	h.setClassAt()
 	h.quick.prepare()
 }
 

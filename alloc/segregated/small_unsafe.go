@@ -28,12 +28,12 @@ type smallState struct {
 	maxSize   uintptr // largest size that has a class
 	wideSizes uintptr // how many sizes from wideLeast on may be in the quick lists; 0 when hooked, and while Free takes notes
 	notes     notes
-	rounds    rounds                       // here as there is room
-	_         [8]byte                      // so that a class is a cache line
-	hooked    bool                         // every call takes the slow path
-	hasSoon   bool                         // there may be used spans of soonGranules and more
-	classOf   [MaxClass/granule + 1]uint8  // by size in granules; 0, which never has slots, if there is none
-	classAt   [MaxClass/granule + 1]uint16 // the same: bytes from classes to the class
+	rounds    rounds                        // here as there is room
+	_         [8]byte                       // so that a class is a cache line
+	hooked    bool                          // every call takes the slow path
+	hasSoon   bool                          // there may be used spans of soonGranules and more
+	classOf   [MaxClass/granule + 1]uint8   // by size in granules; 0, which never has slots, if there is none; not the tiny class
+	classAt   [MaxClass/tinySize + 1]uint16 // by size in words: bytes from classes to the class
 	classes   [maxClasses]class
 }
 
@@ -73,7 +73,7 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 	if uintptr(size) <= h.maxSize {
 		// SAFETY: maxSize is MaxClass at most, so that classAt has the size, and what it
 		// has is the place of a class.
-		at := *(*uint16)(unsafe.Add(unsafe.Pointer(&h.classAt), (uintptr(size)+granule-1)/granule*2))
+		at := *(*uint16)(unsafe.Add(unsafe.Pointer(&h.classAt), (uintptr(size)+tinySize-1)/tinySize*2))
 		c := (*class)(unsafe.Add(unsafe.Pointer(&h.classes), uintptr(at)))
 		if c.avail != 0 {
 			return h.takeSlot(c, size), nil
@@ -158,7 +158,7 @@ func (h *Heap) Free(b []byte) {
 		slot := uint64(1) << ((i | placeMask&-span) % 64)
 		bits, want := slot|(markMask&-span)<<(i&cellMask), slot|((asUsed|i&placeMask)&-span)<<(i&cellMask)
 		if uint32(x) >= uint32(c.recip) || m&(valid|-span)&bits != want {
-			h.freeRare(b)
+			h.freeTiny(b, off)
 			return
 		}
 		left := m &^ slot
@@ -185,7 +185,7 @@ func (h *Heap) Free(b []byte) {
 		m, slot := *live, uint64(1)<<(x>>32%64)
 		valid := c.valid // a row that is damaged, or no run's, may have any bits
 		if uint32(x) >= uint32(c.recip) || m&valid&slot == 0 {
-			h.freeRare(b)
+			h.freeTiny(b, off)
 			return
 		}
 		*live = m &^ slot
@@ -227,11 +227,15 @@ func (h *Heap) Free(b []byte) {
 	h.freeSpanAt(b, off)
 }
 
-// setClassAt derives classAt from classOf.
+// setClassAt derives classAt from classOf and the tiny class.
 func (h *Heap) setClassAt() {
-	for g, ci := range h.classOf {
+	for w := range h.classAt {
+		ci := uintptr(h.classOf[(w*tinySize+granule-1)/granule])
+		if w <= 1 && h.tiny.class != 0 {
+			ci = uintptr(h.tiny.class)
+		}
 		// SAFETY: a number only.
-		h.classAt[g] = uint16(uintptr(ci) * unsafe.Sizeof(h.classes[0]))
+		h.classAt[w] = uint16(ci * unsafe.Sizeof(h.classes[0]))
 	}
 }
 
@@ -259,6 +263,11 @@ func (h *Heap) setBases() {
 func (h *Heap) setCurrent(c *class, run uintptr) {
 	c.cur = run
 	c.live = h.row(uint64(run))
-	// SAFETY: a byte of the region, as the run lies in it; it is used while run is current.
-	c.slots = unsafe.Add(h.base, run<<unitShift)
+	h.setSlots(c, run<<unitShift)
+}
+
+// setSlots makes the slots of c those from offset off on, where its current run lies.
+func (h *Heap) setSlots(c *class, off uintptr) {
+	// SAFETY: a byte of the region, as the run lies in it; it is used while that is current.
+	c.slots = unsafe.Add(h.base, off)
 }

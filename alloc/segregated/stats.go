@@ -61,6 +61,12 @@ func (h *Heap) Stats() (s alloc.Stats) {
 
 // addRun counts the slots of a run.
 func (h *Heap) addRun(s *alloc.Stats, p piece) {
+	if h.isTiny(p.class) {
+		used := h.numTiny(p)
+		s.Live += used * tinySize
+		s.FreeBlocks += tinySlots - used
+		return
+	}
 	c := &h.classes[p.class]
 	used := bits.OnesCount64(h.liveSlots(p.g>>granuleBits, p.class) & c.valid)
 	s.Live += used * int(c.size)

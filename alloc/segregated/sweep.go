@@ -256,6 +256,7 @@ func (h *Heap) purge() bool {
 // dropEmpty gives empty current runs back to the best-fit space.
 func (h *Heap) dropEmpty() {
 	h.endRow()
+	h.dropTiny()
 	for ci := range h.classes {
 		c := &h.classes[ci]
 		if c.cur == 0 || *c.live != c.empty() {

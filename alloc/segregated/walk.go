@@ -46,6 +46,9 @@ func (h *Heap) Blocks() iter.Seq[alloc.Block] {
 
 // slots yields the slots of the run p and reports whether to go on.
 func (h *Heap) slots(p piece, yield func(alloc.Block) bool) bool {
+	if h.isTiny(p.class) {
+		return h.slotsOfTiny(p, yield)
+	}
 	c := &h.classes[p.class]
 	live := h.liveSlots(p.g>>granuleBits, p.class)
 	for i := range c.numSlots() {
