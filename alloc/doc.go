@@ -8,6 +8,7 @@
 //     offer beside them, one method or two each;
 //   - [Fault], [NoMemoryError], [LeakError]: what can go wrong, with figures;
 //     [Try] turns the panic of a bad block argument into an error;
+//   - [Owners]: whose the memory is that an allocator is handed and does not have;
 //   - [New], [Make], [Append], [Delete], [DeleteSlice], [For]: values of a type
 //     instead of bytes; a type that holds Go pointers is refused by name;
 //   - [Locked]: any allocator, for many goroutines;

@@ -8,7 +8,7 @@ import (
 // Owners knows which allocator has which memory, so that one that is handed a block of another can say
 // whose it is, in [Fault.Owner]. A program that wants that makes one and puts it into the options of all
 // its heaps, each with a name of its own. It is safe for concurrent use; the zero value knows nobody,
-// and so does nil.
+// and so does nil. It must not be copied.
 type Owners struct {
 	mu   sync.Mutex
 	list []*owned
@@ -20,7 +20,8 @@ type owned struct {
 	lo, hi uintptr
 }
 
-// Add says that mem, which is not empty, belongs to the allocator of that name, until remove is called.
+// Add says that mem, which is not empty, belongs to the allocator of that name, until remove is called,
+// which does nothing when it is called again. mem is not kept alive by that. O(1), remove O(allocators).
 // Where memory has several owners, as a heap's region that was cut from a larger one, the last is the
 // one that [Owners.Of] names. mem is not to move: it must not be on a goroutine's stack. Heaps that
 // have o among their options call Add themselves, and remove when they are closed; one that is dropped

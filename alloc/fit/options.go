@@ -141,6 +141,7 @@ type Options struct {
 
 	// Owners, if it is not nil, is told that the region belongs to the heap that is called Name, and
 	// asked whose a block is that this heap is given and does not have; see alloc.Fault.Owner.
+	// Without a name it is as if nobody knew it.
 	Owners *alloc.Owners
 	Name   string
 }

@@ -25,7 +25,7 @@ import (
 const (
 	deferAfter = 128
 	deferMany  = 512
-	deferFirst = 256  // spans for which there is room at first; from then on it grows by four
+	deferFirst = 256  // spans for which there is room at first; from then on it grows fourfold
 	deferMost  = 2048 // spans in the list: to join them takes up to a third of a millisecond
 	sortDigit  = 10   // bits of the starts that one pass of sort looks at
 )

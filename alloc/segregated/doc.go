@@ -5,7 +5,7 @@
 // The parts:
 //
 //   - [Heap], made by [New], for one goroutine; [Options] with its size classes,
-//     byte limit, mode, zeroing and event sink;
+//     byte limit, mode, zeroing, event sink and name among others;
 //   - runs (run.go), what they are cut from in a large heap (reserve.go), how sparse ones
 //     become spans (dissolve.go), runs of blocks of up to 8 bytes (tiny.go), and the fast
 //     paths of Malloc and Free (small_unsafe.go);

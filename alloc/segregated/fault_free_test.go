@@ -2,6 +2,7 @@ package segregated
 
 import (
 	"errors"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -129,6 +130,35 @@ func TestFaultFree(t *testing.T) {
 			require.NoError(t, other.Close())
 			require.Empty(t, owners.Of(other.region.Bytes()), "it is closed")
 		}
+	})
+	t.Run("A15_other_kinds", func(t *testing.T) {
+		var owners alloc.Owners
+		shared, err := NewShared(nil, &Options{Owners: &owners, Name: "shared"})
+		require.NoError(t, err)
+		defer shared.Close()
+		file, err := arena.Reserve(8<<20, &arena.Options{Backing: arena.File, Path: filepath.Join(t.TempDir(), "heap")})
+		require.NoError(t, err)
+		defer file.Close()
+		made, err := New(file, nil)
+		require.NoError(t, err)
+		require.NoError(t, made.Close())
+		opened, err := Open(file, &Options{Owners: &owners, Name: "disk"})
+		require.NoError(t, err)
+		for _, size := range []int{40, 5000, 1 << 20} {
+			b := must(t, opened, size)
+			for _, bad := range []func(){
+				func() { shared.Free(b) }, func() { shared.Usable(b) }, func() { _, _ = shared.Realloc(b, 10) },
+				func() { h := shared.Handle(); defer h.Close(); h.Free(b) },
+			} {
+				var f *alloc.Fault
+				require.ErrorAs(t, alloc.Try(bad), &f)
+				require.ErrorIs(t, f, alloc.ErrForeign)
+				require.Equal(t, "disk", f.Owner)
+			}
+			opened.Free(b)
+		}
+		require.NoError(t, opened.Close())
+		require.Empty(t, owners.Of(file.Bytes()))
 	})
 	t.Run("A15_heaps_that_failed", func(t *testing.T) {
 		var owners alloc.Owners

@@ -4,8 +4,8 @@ package segregated
 // joined with their free neighbours when freed (see join.go), cut from the top of the
 // data when no free span fits.
 
-// gap is a range of granules, whole pages, that has been given back to the
-// system inside a free span. Empty when lo == hi.
+// gap is a range of granules, [lo, hi), empty when lo == hi: mostly whole pages inside a free span
+// that have been given back to the system.
 type gap struct{ lo, hi uint64 }
 
 func (g gap) size() uint64 { return g.hi - g.lo }
@@ -287,6 +287,12 @@ func (h *Heap) reserveSpan(n uint64, a grid, fresh bool) uint64 {
 	case g == 0:
 		return h.extend(n, a)
 	}
+	return h.carveOn(g, size, a, n)
+}
+
+// carveOn carves n granules that lie on a out of the free span [g, g+size), which has room for them, and
+// returns where; 0 if the pages could not be had.
+func (h *Heap) carveOn(g, size uint64, a grid, n uint64) uint64 {
 	at := a.after(g)
 	if !h.carve(g, size, at, n) {
 		return 0

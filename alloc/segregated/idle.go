@@ -9,8 +9,8 @@ import "math/bits"
 // given up when the quick lists are emptied, as before the heap grows; those of a class that has
 // taken none meanwhile also in one of idleSweeps sweeps.
 //
-// The lists lie outside of the region, where a stray write does not find them. A heap in a file
-// keeps none.
+// The lists lie outside of the region, where a stray write does not find them. A heap in a file and a
+// [Shared] have none, nor has one that is hooked.
 
 const (
 	idleSweeps = 8
@@ -24,7 +24,7 @@ type idleRuns struct {
 	taken  uint64             // bit set: the class has taken one since dropUnused was called last
 	nodes  []idleRun          // those that are kept, and spare ones
 	spare  uint16             // first node that is not in use, from 1; 0 if there is none
-	sweeps uint16             // since the heap was made
+	sweeps uint16             // modulo 1<<16
 	first  [maxClasses]uint16 // node of the newest of each class, from 1; 0 if there is none
 }
 
@@ -35,7 +35,7 @@ type idleRun struct {
 }
 
 // keepIdle keeps the empty run of class ci, which is not current and on no list, and reports
-// whether it may.
+// whether it has.
 func (h *Heap) keepIdle(ci, run uintptr) bool {
 	r := &h.idle
 	if h.quick.share != quickStill || h.hooked || h.durable || h.shared != nil {
@@ -120,7 +120,7 @@ func (h *Heap) dropIdle(which uint64) {
 	}
 }
 
-// ageIdle is told of a sweep.
+// ageIdle is told of a sweep, for the idle runs and the reserve.
 func (h *Heap) ageIdle() {
 	if h.idle.sweeps++; h.idle.sweeps%idleSweeps == 0 {
 		h.dropUnused()

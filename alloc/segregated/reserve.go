@@ -3,39 +3,47 @@ package segregated
 // A run is cut from a free span, and if none has room for one, from the top of the data. There it
 // would often lie between blocks that stay, and the next run behind the blocks after those; when the
 // runs are empty again they leave holes that are of use to runs only. So where there is much data, the
-// top does not grow by a run, but by a reserve of several, from which nothing else is cut, and the
-// runs of all classes but those of the longest lie side by side.
+// top does not rise by a run, but pages that were not touched yet are taken for a reserve of several, from
+// which nothing else is cut, and the runs of all classes but those of the longest lie side by side.
 //
 // The reserve is one span, marked as those in quick lists are: its neighbours take it for used. It is
-// given up when it is too short for the next run, in a sweep if nobody has cut from it for
-// a while, and when memory ends. A heap in a file and a [Shared] have none, nor has one that is hooked.
+// given up when it is too short for the next run, in a sweep if nobody has cut from it for idleSweeps of
+// them, when memory ends, in Trim, and before Compact moves anything. A heap in a file and a [Shared]
+// have none, nor has one that is hooked.
 const (
 	reserveLeast = 2 << 20 >> granuleShift  // granules of data from which on there is one
 	reserveSize  = 16 << 10 >> granuleShift // granules of a new one
 )
 
-// reserves reports whether the heap is one that has a reserve.
-func (h *Heap) reserves() bool {
+// usesReserve reports whether the heap is one that has a reserve.
+func (h *Heap) usesReserve() bool {
 	return h.top-h.first >= reserveLeast && h.shared == nil && !h.durable && !h.hooked
 }
 
-// findRun is reserveSpan for a run of n granules, which comes from the reserve if the data
-// would grow for it. Of runs that are longer than half of it, it would leave too much over.
+// findRun is reserveSpan for a run of n granules, for which the reserve comes before the top, and is
+// renewed before pages are touched for it. Of runs that are longer than half of it, it would leave too
+// much over.
 func (h *Heap) findRun(n uint64, fresh bool) uint64 {
-	if 2*n > reserveSize || !h.reserves() {
+	if !fresh || 2*n > reserveSize || !h.usesReserve() {
 		return h.reserveSpan(n, onUnit(), fresh)
 	}
-	g := h.reserveSpan(n, onUnit(), false)
-	if g != 0 || !fresh || h.err != nil {
-		return g
-	}
-	if h.reserve.size() < n && h.hasRoom(reserveSize+unitGranules) {
-		h.renewReserve()
-	}
+	h.coalesce()
+	g, size := h.findAligned(n, onUnit())
 	switch {
 	case h.err != nil:
 		return 0
+	case g != 0:
+		return h.carveOn(g, size, onUnit(), n)
 	case h.reserve.size() >= n:
+		return h.cutReserve(n)
+	}
+	if g = h.reserveSpan(n, onUnit(), false); g != 0 || h.err != nil {
+		return g
+	}
+	if h.hasRoom(reserveSize + unitGranules) {
+		h.renewReserve()
+	}
+	if h.err == nil && h.reserve.size() >= n {
 		return h.cutReserve(n)
 	}
 	return h.reserveSpan(n, onUnit(), true)
@@ -82,7 +90,7 @@ func (h *Heap) unmarkReserve() bool {
 	g := h.reserve.lo
 	if !h.begins(asKept, g) || h.spanSize(g) != h.reserve.size() {
 		h.reserve = gap{} // nobody is to look for it again
-		return h.fail("the reserve for runs at %#x is not marked", g<<granuleShift)
+		return h.fail("the reserve for runs at %#x is not marked as it was", g<<granuleShift)
 	}
 	clearMark(h.rowOf(g), g)
 	if h.reserve.size() >= tagMin {

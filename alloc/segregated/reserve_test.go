@@ -46,7 +46,7 @@ func TestReserve(t *testing.T) {
 		require.ErrorIs(t, alloc.Try(func() { h.Free(h.mem[off : off+64]) }), alloc.ErrDoubleFree)
 	}
 	require.Equal(t, rest, h.reserve)
-	for _, size := range []int{96, 112, 128, 96} {
+	for _, size := range []int{96, 112, 128, 96, 16, 16} {
 		c := &h.classes[h.classOf[size/granule]]
 		n, end := uint64(c.units)*unitGranules, h.reserve.hi
 		want := h.reserve.lo
@@ -60,6 +60,90 @@ func TestReserve(t *testing.T) {
 			require.Less(t, end-want, n, "it was too short")
 			require.EqualValues(t, c.cur<<granuleBits+uintptr(n), h.reserve.lo, "it is a new one")
 		}
+		require.NoError(t, h.Check())
+	}
+}
+
+// runOf takes blocks of size bytes until their class has another run, and returns where that is.
+func runOf(t testing.TB, h *Heap, size int) uint64 {
+	ci := h.classOf[size/granule]
+	for runs := h.hdr.runs[ci]; h.hdr.runs[ci] == runs; {
+		must(t, h, size)
+	}
+	return uint64(h.classes[ci].cur) << granuleBits
+}
+
+// TestReserveOrder: a run is cut from a free span, if none has room for it from the reserve, and only
+// then from the top, be it where the data has been before or not; in a crowded heap that grows for none,
+// and if it is long, the reserve stays what it is.
+func TestReserveOrder(t *testing.T) {
+	h, spans, _ := reserved(t)
+	for _, b := range spans[100:103] {
+		h.Free(b)
+	}
+	h.flushQuick()
+	before := h.reserve
+	require.NotEqual(t, before.lo, runOf(t, h, 96), "there is a free span")
+	require.Equal(t, before, h.reserve)
+	for h.nextBin(binOf(5*unitGranules)) != numBins { // until there is none
+		must(t, h, 4000)
+	}
+	var up [][]byte
+	for range 20 {
+		up = append(up, must(t, h, 5000))
+	}
+	for _, b := range up { // the top falls below what was touched
+		h.Free(b)
+	}
+	h.flushQuick()
+	require.Less(t, h.top+4*unitGranules, h.safe.dirty)
+	before = h.reserve
+	require.Equal(t, before.lo, runOf(t, h, 112))
+	before = h.reserve
+	ci := uintptr(h.classOf[1920/granule])
+	long := h.newRun(ci, true)
+	require.NotEqual(t, before.lo, uint64(long)<<granuleBits)
+	require.Equal(t, before, h.reserve, "the run is too long")
+	h.leaveRun(ci, long)
+}
+
+// TestReserveStays: a reserve of which runs are cut is not given up.
+func TestReserveStays(t *testing.T) {
+	h, _, _ := reserved(t)
+	h.ageReserve()
+	require.NotZero(t, h.reserve.size(), "it has been cut")
+	lo := h.reserve.lo
+	require.Equal(t, lo, runOf(t, h, 96))
+	h.ageReserve()
+	require.NotZero(t, h.reserve.size())
+	h.ageReserve()
+	require.Zero(t, h.reserve.size())
+}
+
+// TestReserveWithoutRoom: where the region or the limit has no room for a reserve, nothing is given up
+// for it.
+func TestReserveWithoutRoom(t *testing.T) {
+	for _, limited := range []bool{true, false} {
+		h, spans, _ := reserved(t)
+		h.dropReserve()
+		for h.nextBin(binOf(unitGranules)) != numBins {
+			must(t, h, 1100)
+		}
+		if limited {
+			h.limit = h.committed + h.pageSize
+		} else {
+			h.end = h.top<<granuleShift + reserveSize<<granuleShift/2
+		}
+		h.Free(spans[5])
+		kept, top := h.quick.total, h.top
+		require.NotZero(t, kept)
+		g := h.findRun(unitGranules, true)
+		require.NotZero(t, g)
+		require.Zero(t, h.reserve.size())
+		require.Equal(t, kept, h.quick.total)
+		require.LessOrEqual(t, h.top, top+2*unitGranules)
+		h.freeSpan(g, unitGranules)
+		h.end = uint64(len(h.units)-1) << unitShift
 		require.NoError(t, h.Check())
 	}
 }
@@ -184,7 +268,11 @@ func TestDamagedReserve(t *testing.T) {
 			t.Run(name+"_"+how, func(t *testing.T) {
 				h, _, _ := reserved(t)
 				damage(h, h.reserve.lo)
-				require.ErrorIs(t, f(h), alloc.ErrCorrupt)
+				err := f(h)
+				require.ErrorIs(t, err, alloc.ErrCorrupt)
+				if how == "Check" && name == "used" { // the others end its walk before
+					require.ErrorContains(t, err, "reserve")
+				}
 			})
 		}
 	}

@@ -157,7 +157,8 @@ func (h *Heap) initSmall(o Options) {
 // The size that runs aim at, for sizes above classSmall runBytesLarge: with eight slots a
 // run is soon used up, full or empty, and each time there is something to do that nobody
 // has foreseen. At most one part in runWaste of a run may be no slot, for sizes above classLarge,
-// which fit closely as spans, one in runWasteLarge. A change of these makes another layout, see version.
+// which fit closely as spans, one in runWasteLarge; were that less, some would have more than the 64 units
+// that a run may have. A change of these makes another layout, see version.
 const (
 	runBytes      = 4 << 10
 	runBytesLarge = 8 << 10

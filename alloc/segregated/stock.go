@@ -25,7 +25,7 @@ const (
 	stockMax     = 256 << 10 >> granuleShift     // granules, the largest span that is kept
 	stockFirst   = unitGranules + unitGranules/8 // and the least, so that no unit has the starts of two
 	stockBuckets = (14-6)<<subBinShift + 1       // the last is that of stockMax alone
-	_            = uint(stockMax - 1<<14)
+	_            = uint(stockMax - 1<<14)        // as stockBuckets counts on
 	_            = uint(1<<14 - stockMax)
 )
 
@@ -45,6 +45,7 @@ const (
 	stockRegion  = 64
 	stocksRegion = 8
 	stockPart    = 8
+	stockKept    = 7 // spans that stay in a bucket that was full
 )
 
 // A stock has the spans of all buckets.
@@ -193,7 +194,7 @@ func (hs *hands) freeStocked(b []byte, off uintptr, here *byte) bool {
 	return true
 }
 
-// failFree panics if damage has been found, as when b was freed.
+// failFree panics if damage was found when b was freed.
 func (hs *hands) failFree(b []byte) {
 	s := hs.s
 	s.lock()
@@ -203,12 +204,9 @@ func (hs *hands) failFree(b []byte) {
 	}
 }
 
-// stockKept is how many spans stay in a bucket that was full.
-const stockKept = 7
-
 // spillStock makes room for a span that was freed and that the stock had no room for: the older
-// ones of its bucket go to the best-fit space if that is full, else those of other buckets, so
-// that a quarter of the stock is empty.
+// ones of its bucket go to the best-fit space if that is full, then, if the stock is still more than
+// three quarters full, those of other buckets in turn.
 func (hs *hands) spillStock(e spanWord, here *byte) {
 	st := &hs.stock
 	if hs.o == nil || !st.isOpen() || !hs.isHere(here) || e.size() > st.most/stockPart {

@@ -34,6 +34,77 @@ func TestStockSizes(t *testing.T) {
 	require.Equal(t, uint64(1<<40-1), w.stocked().start())
 }
 
+// TestStockMay: all stocks together are bounded by the region, or the limit if that is less, and each by
+// its part of that.
+func TestStockMay(t *testing.T) {
+	for _, c := range []struct{ region, limit int }{{8 << 20, 0}, {512 << 20, 8 << 20}, {512 << 20, 0}} {
+		s := freshSharedIn(t, c.region, &arena.Options{}, &Options{Limit: c.limit})
+		must(t, s, 4<<20)
+		all := uint64(c.region)
+		if c.limit != 0 {
+			all = uint64(c.limit)
+		}
+		all >>= granuleShift
+		for _, n := range []int32{1, 2, 64} {
+			s.stocks.Store(n)
+			may := s.stockMay()
+			require.LessOrEqual(t, may, all/stockRegion, "%v of %d", c, n)
+			require.LessOrEqual(t, may, all/stocksRegion/uint64(max(n, 2)), "%v of %d", c, n)
+			if c.region > 8<<20 && c.limit == 0 {
+				require.GreaterOrEqual(t, may, min(uint64(stockLeast), all/stocksRegion/uint64(max(n, 2))))
+			}
+		}
+		s.stocks.Store(0)
+	}
+}
+
+// TestStockResize: a stock grows when it gave up much, shrinks when half of it is not used, and both
+// within what it may.
+func TestStockResize(t *testing.T) {
+	const most = 4 * stockLeast
+	for _, c := range []struct{ dropped, low, may, want uint64 }{
+		{visitEvery / 2, 0, 100 * most, 2 * most},
+		{visitEvery/2 - 1, 0, 100 * most, most},
+		{0, most/2 + 1, 100 * most, most / 2},
+		{0, most / 2, 100 * most, most},
+		{visitEvery, most, most + 1, most + 1},
+		{0, 0, stockLeast / 2, stockLeast / 2},
+	} {
+		st := &stock{most: most, dropped: c.dropped, low: c.low, total: 7}
+		st.resize(c.may)
+		require.Equal(t, c.want, st.most, "%+v", c)
+		require.Equal(t, [2]uint64{0, 7}, [2]uint64{st.dropped, st.low})
+	}
+	st := &stock{}
+	st.resize(most)
+	require.EqualValues(t, stockLeast, st.most, "at first")
+}
+
+// TestStockShutWaits: who shuts a stock waits for the turn of its goroutine to end.
+func TestStockShutWaits(t *testing.T) {
+	if !canBias || !hasBarrier() {
+		t.Skip("nobody can be waited for")
+	}
+	s := freshSharedIn(t, 64<<20, &arena.Options{}, nil)
+	h := s.Handle()
+	h.Free(must(t, h, 5000))
+	atomic.StoreUint64(&h.turn, 1)
+	done := make(chan int)
+	go func() { done <- h.shutStock(false) }()
+	for range 100 {
+		runtime.Gosched()
+		select {
+		case <-done:
+			t.Fatal("it has not waited")
+		default:
+		}
+	}
+	require.EqualValues(t, 5120>>granuleShift, h.stock.holds(), "it is still there")
+	atomic.StoreUint64(&h.turn, 0)
+	require.Equal(t, 1, <-done)
+	require.NoError(t, h.Close())
+}
+
 // TestStock: what a handle frees it gets again, and meanwhile it is nobody's block.
 func TestStock(t *testing.T) {
 	for _, b := range []arena.Backing{arena.GoHeap, arena.Mmap} {
