@@ -51,8 +51,8 @@ func TestCalmOps(t *testing.T) {
 }
 
 // TestCalmSizes: a calm heap gives a request the least size of the next bucket, so that what
-// is freed serves all others that have it, if there is a free span of it and it is little more; else what
-// it asks for.
+// is freed serves all others that have it, if there is a free span of it and it is not much more; else
+// what it asks for.
 func TestCalmSizes(t *testing.T) {
 	h, bs := calmHeap(t, 64, calmOps-1)
 	top := h.top
@@ -69,14 +69,16 @@ func TestCalmSizes(t *testing.T) {
 		h.Free(b)
 	}
 	h.flushQuick()
-	far := must(t, h, 17_800)
-	require.Equal(t, 17_808, h.Usable(far), "it would waste too much")
-	h.Free(far)
-	h.flushQuick()
-	b := must(t, h, 17_900)
+	for size, want := range map[int]int{4300: 4304, 4500: 4608} {
+		b := must(t, h, size)
+		require.Equal(t, want, h.Usable(b), "of so many bytes no more than 1/32")
+		h.Free(b)
+		h.flushQuick()
+	}
+	b := must(t, h, 16385)
 	require.Equal(t, 18<<10, h.Usable(b))
 	h.Free(b)
-	for _, size := range []int{18 << 10, 18_000, 17_900, 16385} {
+	for _, size := range []int{18 << 10, 17_000, 16385} {
 		c := must(t, h, size)
 		require.Equal(t, addrOf(b), addrOf(c), "%d bytes", size)
 		h.Free(c)

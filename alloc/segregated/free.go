@@ -178,7 +178,7 @@ func (h *Heap) usable(off uint64) int {
 // Usable returns the bytes that block b occupies: its size rounded up to the
 // class or, without one, to 16 and to 64 at least, or more: by up to 48 bytes that are no
 // block by themselves, by at most 1/4, if a span that had been freed before was
-// taken as a whole, by at most 1/32 in a calm heap, and by what
+// taken as a whole, by at most 1/8 in a calm heap, and by what
 // [Heap.Realloc] has left it. It panics as [Heap.Free] does if b is not a live block.
 //
 // In the modes Checked and Guarded it is the size asked for: what lies behind
