@@ -113,6 +113,7 @@ func (h *Heap) retireAll() (found bool) {
 		return false
 	}
 	h.endRow()
+	found = h.dropTiny()
 	for ci := range h.classes {
 		found = h.retire(uintptr(ci)) || found
 	}

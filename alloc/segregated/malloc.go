@@ -117,7 +117,7 @@ func (h *Heap) rounded(n uint64, i int) (uint64, int) {
 // mallocFar is Malloc for spans that are not looked for in the quick lists: too large ones,
 // all when a sweep is due, and when every call has to come here.
 func (h *Heap) mallocFar(size int) ([]byte, error) {
-	if h.notes.end != 0 { // that is why it comes here
+	if h.notes.end != 0 && !h.hooked { // that is why it comes here
 		h.closeRow()
 		return h.mallocQuick(size)
 	}

@@ -295,6 +295,31 @@ func TestNotesOfSlotsAtHand(t *testing.T) {
 	require.NoError(t, h.Check())
 }
 
+// TestNotesBlocks: a Malloc inside of a walk, which is refused, does nothing of what Free has noted.
+func TestNotesBlocks(t *testing.T) {
+	h := fresh(t, 64<<20, nil)
+	rng := rand.New(rand.NewPCG(3, 4))
+	var bs [][]byte
+	for i := range 20_000 {
+		bs = append(bs, must(t, h, []int{16, 100, 700, 3000}[i%4]))
+	}
+	rng.Shuffle(len(bs), func(i, k int) { bs[i], bs[k] = bs[k], bs[i] })
+	for i := 0; i <= 15_000 || h.notes.n <= 10; i++ {
+		h.Free(bs[i])
+	}
+	want, n := blocks(h), 0
+	for b := range h.Blocks() {
+		for _, size := range []int{1, 16, 5000} {
+			_, err := h.Malloc(size)
+			require.ErrorIs(t, err, alloc.ErrBusy)
+		}
+		require.Equal(t, want[n], b)
+		n++
+	}
+	require.Len(t, want, n)
+	require.Greater(t, h.notes.n, uint64(10))
+}
+
 // TestNotesSweep: a row of frees does not keep a sweep from coming.
 func TestNotesSweep(t *testing.T) {
 	for _, size := range []int{500, 1000, 2100, 5000} {

@@ -224,6 +224,7 @@ func (h *Heap) Trim() int {
 	h.dropEmpty()
 	h.flushQuick()
 	h.dropReserve()
+	h.forgetTiny()
 	h.deferred, h.notes, h.quick.quickMore, h.idle = deferredFrees{}, notes{}, quickMore{}, idleRuns{}
 	credit := h.credit
 	h.credit = ^uint64(0)

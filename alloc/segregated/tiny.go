@@ -49,6 +49,7 @@ type tinyRuns struct {
 	chunks      []*[tinyChunk]tinyRun
 	class       uint8  // the tiny class, 0 if there is none
 	kind        uint16 // of its units
+	wait        uint16 // requests before a new run is looked for again, as there was no room for one
 	spare       uint32 // first entry that is not in use, 0 if there is none
 	current     uint32 // that of the run that Malloc takes slots of
 	first, last uint32 // list of those that are neither full, empty nor current
@@ -209,9 +210,10 @@ func (h *Heap) moreTiny() (ok bool, err error) {
 		t.unlist(i)
 		t.current = i
 		ok = true
-	} else {
-		t.current = 0
-		ok = h.newTiny()
+	} else if t.current = 0; t.wait > 0 {
+		t.wait--
+	} else if ok = h.newTiny(); !ok {
+		t.wait = classWait
 	}
 	done = true
 	if h.err != nil {
@@ -254,7 +256,9 @@ func (h *Heap) freeTiny(b []byte, off uintptr) {
 				*live = m &^ bit
 				h.frees++
 				if m == ^uint64(0) || m == bit {
-					h.tinyEdge(b, uint32(i+1), r, m)
+					if h.tinyEdge(uint32(i+1), r, m); h.err != nil {
+						h.failFree(b)
+					}
 				}
 				return
 			}
@@ -265,7 +269,7 @@ func (h *Heap) freeTiny(b []byte, off uintptr) {
 
 // tinyEdge does what a free leaves over that has made the half of r, entry i, that was m before one with
 // room, or empty.
-func (h *Heap) tinyEdge(b []byte, i uint32, r *tinyRun, m uint64) {
+func (h *Heap) tinyEdge(i uint32, r *tinyRun, m uint64) {
 	switch {
 	case i == h.tiny.current:
 		return
@@ -275,9 +279,6 @@ func (h *Heap) tinyEdge(b []byte, i uint32, r *tinyRun, m uint64) {
 		h.tick()
 	case m == ^uint64(0) && !r.listed:
 		h.tiny.list(i)
-	}
-	if h.err != nil {
-		h.failFree(b)
 	}
 }
 
@@ -290,7 +291,7 @@ func (h *Heap) releaseTiny(off uint64) {
 	*live = m &^ (1 << (off / tinySize % tinyHalf))
 	h.frees++
 	if *live == 0 || m == ^uint64(0) {
-		h.tinyEdge(h.at(off>>granuleShift, 0), uint32(i), r, m)
+		h.tinyEdge(uint32(i), r, m)
 	}
 }
 
@@ -309,13 +310,24 @@ func (h *Heap) leaveTiny(i uint32) {
 	}
 }
 
-// dropTiny gives the current run back if it is empty.
-func (h *Heap) dropTiny() {
+// dropTiny gives the current run back if it is empty, and reports whether it was.
+func (h *Heap) dropTiny() bool {
 	t := &h.tiny
-	if r := t.at(uint64(t.current)); r != nil && r.isEmpty() {
-		i := t.current
-		t.current = 0
-		h.classes[t.class%maxClasses].avail = 0
-		h.leaveTiny(i)
+	r := t.at(uint64(t.current))
+	if r == nil || !r.isEmpty() {
+		return false
+	}
+	i := t.current
+	t.current = 0
+	h.classes[t.class%maxClasses].avail = 0
+	h.leaveTiny(i)
+	return true
+}
+
+// forgetTiny gives the table up if no entry is in use.
+func (h *Heap) forgetTiny() {
+	if t := &h.tiny; t.class != 0 && h.hdr.runs[t.class%maxClasses] == 0 {
+		h.classes[t.class%maxClasses].live = nil
+		*t = tinyRuns{class: t.class, kind: t.kind}
 	}
 }

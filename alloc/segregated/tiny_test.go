@@ -69,7 +69,12 @@ func TestTiny(t *testing.T) {
 	require.LessOrEqual(t, h.hdr.runs[h.tiny.class], uint32(1), "but for the current one")
 	h.Trim()
 	require.Zero(t, h.hdr.runs[h.tiny.class])
+	require.Empty(t, h.tiny.chunks)
 	require.Equal(t, h.first, h.top)
+	require.NoError(t, h.Check())
+	h.Free(must(t, h, 8))
+	require.True(t, h.retireAll())
+	require.Zero(t, h.hdr.runs[h.tiny.class])
 	require.NoError(t, h.Check())
 }
 
