@@ -80,8 +80,7 @@ func TestUsableHot(t *testing.T) {
 				for n := 0; c != tinySize && h.classes[h.classOf[c/granule]].cur == 0; n++ {
 					require.Greater(t, c, classLarge)
 					require.Less(t, n, 2*classBusy)
-					rest(h) // those have no runs before
-					must(t, h, c)
+					must(t, h, c) // those have no runs for being many
 				}
 			}
 			for size := range 4097 {

@@ -77,7 +77,7 @@ type compactor struct {
 //
 // Inside move the heap does not change: Malloc returns [alloc.ErrBusy] and Free
 // panics with it; [Heap.Offset] and [Heap.At] work. What does not move are blocks of
-// more than 8 KiB, those with guard pages, and the root. A block keeps its alignment,
+// up to 8 bytes in runs of their own, of more than 8 KiB, those with guard pages, and the root. A block keeps its alignment,
 // up to the largest that the heap was ever asked for. To the event sink a move is a
 // Realloc, to Stats a Malloc and a Free. The modes Checked and Guarded find references
 // that move forgot: blocks move there however little is wasted, and the old places are

@@ -51,7 +51,7 @@
 //     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; 64
 //     times in a heap that is back where it was before, see quickshare.go; or 1024 times, in one
 //     that is still or where its part of all requests is twice that of a run in the data). One above
-//     1 KiB has runs only when it is often asked for and the heap is still. Until
+//     1 KiB has runs only when it is often asked for. Until
 //     then, and for sizes above the largest class, the block is a span, of 64 bytes at least: the
 //     newest in the quick list of its size that is large enough; else the closest of the free
 //     spans that a bounded search finds, cut from its end; else what the top grows

@@ -24,8 +24,8 @@ import (
 // or they are classPays times as large a part of all as a run is of the data. Until then a run
 // would be mostly waste; that of sizes above classSmall bytes, of which there are more, still
 // would, so that classFullLarge times the slots have to be live. Those above classLarge fit so
-// closely as spans that they have runs for speed alone: in a heap that is still, when they are
-// often asked for. Blocks that are smaller than a span can be have runs from the first one on.
+// closely as spans that they have runs for speed alone, when they are often asked for. Blocks that are
+// smaller than a span can be have runs from the first one on.
 //
 // While the heap is crowded with free spans that a run does not fit, but a block
 // does, blocks are put there instead, and the class asks again after classWait of
@@ -60,9 +60,6 @@ type demand struct {
 // that it gets one. Of a heap that was opened again the blocks found count as requests.
 func (h *Heap) isBusy(ci uintptr) bool {
 	total := uint64(h.demand[ci].total)
-	if h.classes[ci].size > classLarge && h.quick.share != quickStill {
-		return false
-	}
 	return total >= classOften && (total*classOneIn >= h.mallocs || total >= classBack && h.runPays(ci))
 }
 
