@@ -50,7 +50,7 @@ func TestUsableCold(t *testing.T) {
 				if ci := h.demandOf((uint64(size) + granule - 1) / granule); ci != 0 && !h.classes[ci].canDissolve() {
 					want = int(h.classes[ci].size)
 				}
-				if size <= tinySize && h.tiny.class != 0 {
+				if size <= tinySize && h.tiny.class != 0 && h.tiny.wait == 0 {
 					want = tinySize
 				}
 				b := must(t, h, size)

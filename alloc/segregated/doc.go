@@ -79,8 +79,8 @@
 //     one in no order Free only clears the bits and notes what else there is to do, which is done
 //     with all others before the next block that is not at hand (notes.go). A still heap that has
 //     not grown for 32768 operations, as most have not, is calm, and gives spans of more than 2
-//     KiB the sizes of their lists, up to 1/8 more, below 5 KiB 1/32, if there is a free one of that
-//     size; before it grows to near its peak, it cuts what it needs from a larger span of its lists.
+//     KiB the sizes of their lists, up to 1/8 more, if there is a free one of that size; before
+//     it grows to near its peak, it cuts what it needs from a larger span of its lists.
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been free since
 //     the one before, and so far as there is credit for it: five pages for each that the heap
 //     grows by, and one for each 10000 operations; a page that was given back costs as much

@@ -105,13 +105,13 @@ func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
 }
 
 // rounded returns what is cut for a request of n granules in a calm heap, and its bin: the
-// least size of bucket i, if there is a free span of it and n is not so small that this is much.
+// least size of bucket i, if there is a free span of it.
 func (h *Heap) rounded(n uint64, i int) (uint64, int) {
-	least, _ := sizesOf(i)
-	if n < roundedLess && least-n > n>>quickRounded || h.nextBin(i) == numBins {
+	if h.nextBin(i) == numBins {
 		return n, binOf(n)
 	}
-	return least, i
+	n, _ = sizesOf(i)
+	return n, i
 }
 
 // mallocFar is Malloc for spans that are not looked for in the quick lists: too large ones,

@@ -11,7 +11,7 @@ import "math/bits"
 // granules, eight a doubling above. There a request takes a span that is larger
 // than it asked for, by less than 1/8, as a whole. Often those in its bucket are smaller;
 // in a calm heap it takes one of the bucket above, where all are large enough, by 1/4 more at
-// most, and what is cut for it has the least size of that, if that is not much more.
+// most, and what is cut for it has the least size of that.
 
 const (
 	quickFew     = 7                         // spans in a bucket below exactBins

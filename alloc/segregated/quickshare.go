@@ -27,8 +27,7 @@ import "math"
 // A still heap is calm if it has not grown for calmOps operations, as all have but those that are
 // searching or back: then it gives requests the sizes of its buckets, up to 1/8 more, so that
 // what is freed serves all that have the same bucket. It does so only where there is a free span
-// of that size, and gives those below roundedLess, of which programs have many for long, one part in
-// 1<<quickRounded more at most.
+// of that size.
 //
 // A heap that has been still for settledOps operations is settled: it gives pages back less often,
 // more at a time (sweep.go), may come as near to its peak as it likes, and its lists may have all of
@@ -71,9 +70,7 @@ const (
 	quickStirred    = 3  // while still one part in 1<<quickStirred
 	quickNear       = 3  // it is back when it uses as much but for one part in 1<<quickNear
 	quickLittle     = 13 // one part in 1<<quickLittle is little
-	quickRounded    = 5
-	roundedLess     = 5 << 10 >> granuleShift
-	quickPeak       = 4 // near the peak is within one part in 1<<quickPeak of it
+	quickPeak       = 4  // near the peak is within one part in 1<<quickPeak of it
 )
 
 // adapt is told of so many operations. It sets the part of the data that the lists may hold by

@@ -8,7 +8,7 @@ package segregated
 // live word is that of one half of the current run.
 //
 // Options.Classes asks for them by a class of tinySize. Heaps that are hooked, in a file or a
-// [Shared] have none; there, and when no unit is free, such blocks are of the next class.
+// [Shared] have none; there, at first, and when no unit is free, such blocks are of the next class.
 
 import (
 	"math"
@@ -23,6 +23,7 @@ const (
 	tinyHalfB = tinyHalf * tinySize // bytes of these
 	tinySlots = unitSize / tinySize
 	tinyChunk = 32 // entries that are made at once
+	tinyFirst = 64 // requests that are of the next class before there is a tiny run, as it would be mostly waste
 	_         = uint(2*tinyHalf - tinySlots)
 	_         = uint(tinySlots - 2*tinyHalf)
 )
@@ -49,7 +50,7 @@ type tinyRuns struct {
 	chunks      []*[tinyChunk]tinyRun
 	class       uint8  // the tiny class, 0 if there is none
 	kind        uint16 // of its units
-	wait        uint16 // requests before a new run is looked for again, as there was no room for one
+	wait        uint16 // requests before a new run is looked for, at first and when there was no room for one
 	spare       uint32 // first entry that is not in use, 0 if there is none
 	current     uint32 // that of the run that Malloc takes slots of
 	first, last uint32 // list of those that are neither full, empty nor current
@@ -113,7 +114,7 @@ func (t *tinyRuns) unlist(i uint32) {
 
 // initTiny makes class ci the tiny one.
 func (h *Heap) initTiny(ci uintptr) {
-	h.tiny.class, h.tiny.kind = uint8(ci), uint16(ci<<8)
+	h.tiny.class, h.tiny.kind, h.tiny.wait = uint8(ci), uint16(ci<<8), tinyFirst
 	// Without a reciprocal and valid slots the test of Free fails for its blocks.
 	h.classes[ci] = class{size: tinySize, units: 1}
 	h.setClasses(int(ci))

@@ -15,6 +15,7 @@ import (
 // tinyHeap returns a heap with so many blocks of up to 8 bytes, each filled with its number.
 func tinyHeap(t testing.TB, n int) (*Heap, [][]byte) {
 	h := fresh(t, 8<<20, nil)
+	h.tiny.wait = 0
 	var bs [][]byte
 	for i := range n {
 		b := must(t, h, i%(tinySize+1))
@@ -76,6 +77,17 @@ func TestTiny(t *testing.T) {
 	require.True(t, h.retireAll())
 	require.Zero(t, h.hdr.runs[h.tiny.class])
 	require.NoError(t, h.Check())
+}
+
+// TestTinyFirst: the first tinyFirst blocks are of the next class.
+func TestTinyFirst(t *testing.T) {
+	h := fresh(t, 8<<20, nil)
+	for range tinyFirst {
+		require.Equal(t, 16, h.Usable(must(t, h, 8)))
+	}
+	require.Zero(t, h.hdr.runs[h.tiny.class])
+	require.Equal(t, tinySize, h.Usable(must(t, h, 8)))
+	require.EqualValues(t, 1, h.hdr.runs[h.tiny.class])
 }
 
 // TestTinyRealloc: a tiny block keeps its bytes from one kind of place to another.
