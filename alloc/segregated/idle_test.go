@@ -3,13 +3,11 @@ package segregated
 import (
 	"fmt"
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/memlab-go/memlab/alloc"
-	"github.com/memlab-go/memlab/arena"
 )
 
 // rest makes h still.
@@ -121,32 +119,16 @@ func TestIdleRunsGiveWay(t *testing.T) {
 // TestNoIdleRuns: a heap that grows, one in a file, one that reports events, and that of a Shared
 // keep none.
 func TestNoIdleRuns(t *testing.T) {
-	region := func(o *arena.Options) *arena.Region {
-		r, err := arena.Reserve(8<<20, o)
-		require.NoError(t, err)
-		t.Cleanup(func() { r.Close() })
-		return r
-	}
+	heaps := otherHeaps(t)
 	grows := fresh(t, 8<<20, nil)
-	hooked := fresh(t, 8<<20, &Options{Sink: func(alloc.Event) {}})
-	file, err := New(region(&arena.Options{Backing: arena.File, Path: filepath.Join(t.TempDir(), "heap")}), nil)
-	require.NoError(t, err)
-	shared, err := NewShared(region(&arena.Options{Backing: arena.GoHeap}), nil)
-	require.NoError(t, err)
-	defer shared.Close()
-	for name, c := range map[string]struct {
-		a     alloc.Allocator
-		h     *Heap
-		still bool
-	}{
-		"grows": {grows, grows, false}, "hooked": {hooked, hooked, true}, "file": {file, file, true}, "shared": {shared, shared.h, true},
-	} {
+	heaps["grows"] = otherHeap{grows, grows}
+	for name, c := range heaps {
 		t.Run(name, func(t *testing.T) {
 			var bs [][]byte
 			for range 5000 {
 				bs = append(bs, must(t, c.a, 64))
 			}
-			if c.still {
+			if name != "grows" {
 				rest(c.h)
 			}
 			for _, b := range bs {
@@ -156,7 +138,6 @@ func TestNoIdleRuns(t *testing.T) {
 			require.Empty(t, c.h.idle.nodes)
 		})
 	}
-	require.NoError(t, file.Close())
 }
 
 // TestDamagedIdleRun: an idle run whose rows were written to is not handed out, nor made a free

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"flag"
 	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 
@@ -124,3 +125,30 @@ func blocks(h *Heap) []alloc.Block {
 
 // pow2 returns 2^e, where int has room for it.
 func pow2(e int) int { return 1 << e }
+
+// An otherHeap is a heap, and what its blocks are taken from.
+type otherHeap struct {
+	a alloc.Allocator
+	h *Heap
+}
+
+// otherHeaps returns heaps that keep no memory for speed outside of the region: one that reports
+// events, one in a file, and that of a Shared.
+func otherHeaps(t *testing.T) map[string]otherHeap {
+	region := func(o *arena.Options) *arena.Region {
+		r, err := arena.Reserve(8<<20, o)
+		require.NoError(t, err)
+		t.Cleanup(func() { r.Close() })
+		return r
+	}
+	hooked := fresh(t, 8<<20, &Options{Sink: func(alloc.Event) {}})
+	file, err := New(region(&arena.Options{Backing: arena.File, Path: filepath.Join(t.TempDir(), "heap")}), nil)
+	require.NoError(t, err)
+	shared, err := NewShared(region(&arena.Options{Backing: arena.GoHeap}), nil)
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		require.NoError(t, file.Close())
+		shared.Close() // its error tells of blocks that are left
+	})
+	return map[string]otherHeap{"hooked": {hooked, hooked}, "file": {file, file}, "shared": {shared, shared.h}}
+}

@@ -21,7 +21,7 @@ type Options struct {
 	// The first may be 8: blocks of up to 8 bytes have that alignment then. Only a Heap in mode Fast that
 	// is not in a file, does not trace, clear or report has that class; in others it is as if it were not there.
 	Classes []int
-	tiny    bool // it was
+	tiny    bool // the first was 8, and is not in Classes any more
 
 	// ZeroOnFree clears every block when it is freed, so that no later owner
 	// can read what it held.
@@ -111,14 +111,14 @@ func (o *Options) complete() (Options, error) {
 	if len(c.Classes) >= maxClasses {
 		return c, fmt.Errorf("segregated: %d size classes, at most %d: %w", len(c.Classes), maxClasses-1, alloc.ErrSize)
 	}
-	last := 0
+	last, first := 0, 0
 	if c.tiny = len(c.Classes) != 0 && c.Classes[0] == tinySize; c.tiny {
-		c.Classes = c.Classes[1:]
+		c.Classes, first = c.Classes[1:], 1
 	}
 	for i, size := range c.Classes {
 		if size <= last || size%granule != 0 || size > MaxClass {
 			return c, fmt.Errorf("segregated: class %d of %d bytes: %w: want ascending multiples of %d up to %d",
-				i, size, alloc.ErrSize, granule, MaxClass)
+				first+i, size, alloc.ErrSize, granule, MaxClass)
 		}
 		last = size
 	}

@@ -2,13 +2,11 @@ package segregated
 
 import (
 	"math/rand/v2"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/memlab-go/memlab/alloc"
-	"github.com/memlab-go/memlab/arena"
 )
 
 // fillLarge takes spans until a has so much data that it may have a reserve, and then blocks of 64
@@ -211,22 +209,7 @@ func TestReserveWithLimit(t *testing.T) {
 // TestNoReserve: a small heap, one in a file, one that reports events, and that of a Shared have
 // none.
 func TestNoReserve(t *testing.T) {
-	region := func(o *arena.Options) *arena.Region {
-		r, err := arena.Reserve(8<<20, o)
-		require.NoError(t, err)
-		t.Cleanup(func() { r.Close() })
-		return r
-	}
-	hooked := fresh(t, 8<<20, &Options{Sink: func(alloc.Event) {}})
-	file, err := New(region(&arena.Options{Backing: arena.File, Path: filepath.Join(t.TempDir(), "heap")}), nil)
-	require.NoError(t, err)
-	shared, err := NewShared(region(&arena.Options{Backing: arena.GoHeap}), nil)
-	require.NoError(t, err)
-	defer shared.Close()
-	for name, c := range map[string]struct {
-		a alloc.Allocator
-		h *Heap
-	}{"hooked": {hooked, hooked}, "file": {file, file}, "shared": {shared, shared.h}} {
+	for name, c := range otherHeaps(t) {
 		t.Run(name, func(t *testing.T) {
 			n := 0
 			spans, slots := fillLarge(t, c.a, c.h, func() bool { n++; return n == 2000 })
@@ -236,7 +219,6 @@ func TestNoReserve(t *testing.T) {
 			}
 		})
 	}
-	require.NoError(t, file.Close())
 	small, _ := busyHeap(t, 64, 100, nil)
 	require.Zero(t, small.reserve.size())
 }

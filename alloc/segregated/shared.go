@@ -65,7 +65,7 @@ func NewShared(r *arena.Region, o *Options) (*Shared, error) {
 	if o == nil || o.Classes == nil {
 		opts.Classes = SharedClasses()
 	}
-	s := &Shared{own: r == nil, serial: opts.Sink != nil || opts.ZeroOnFree || opts.Mode != Fast || opts.ProfileRate > 0}
+	s := &Shared{own: r == nil, serial: !opts.isPlain()}
 	central := opts
 	var runs *Shared // whose runs are in the central heap
 	if !s.serial {

@@ -96,7 +96,7 @@ func (h *Heap) sweeps() bool {
 func (h *Heap) savesUp() bool { return h.credit < sweepLeast && h.quick.settled() }
 
 // inUse returns how many granules of the data are neither free nor in the quick lists, nor in
-// idle runs.
+// idle runs, nor in the reserve for runs.
 func (h *Heap) inUse() uint64 {
 	return h.top - h.first - h.freeSum - h.quick.total - h.idle.sum - h.reserve.size()
 }
