@@ -121,10 +121,9 @@ func TestSearching(t *testing.T) {
 		require.Equal(t, c.want, q.searching, "%+v", c)
 		require.Equal(t, c.want, q.rest(1<<20, searchingOps), "%+v", c)
 		require.Equal(t, c.want, q.most == 1<<20>>quickStill, "%+v", c)
-		q.searching, q.scattered, q.calm = false, true, 1
+		q.searching, q.calm = false, 1
 		require.False(t, q.rest(1<<20, 0), "it was still because it was searching")
 		require.Less(t, q.most, uint64(1<<20>>quickStill))
-		require.Equal(t, !c.want, q.scattered)
 		require.Equal(t, !c.want, q.calm == 1)
 	}
 }
@@ -187,19 +186,21 @@ func TestNearPeak(t *testing.T) {
 
 // TestListsFit: how much the lists may hold, and the largest span that is always kept.
 func TestListsFit(t *testing.T) {
+	const data, less = 1 << 20, quickTotal << quickShare // granules
 	for _, c := range []struct {
 		data        uint64
 		share       uint8
 		still       uint64
 		most, parts uint64
 	}{
-		{quickTiny / 2, quickShare, settledOps, quickTinyMost, quickPart},
-		{quickTiny / 8, quickStill, stillOps, quickTinyMost, quickHalf},
-		{quickTiny - 4, quickStill, stillOps, (quickTiny - 4) / 4 * 3, quickHalf},
-		{quickSmall - 4, quickStill, stillOps, (quickSmall - 4) / 4 * 3, quickHalf},
-		{quickSmall, quickStill, settledOps - 1, quickSmall / 2, quickPart},
-		{quickSmall, quickStill, settledOps, quickSmall / 4 * 3, quickHalf},
-		{quickSmall, quickHits, settledOps, quickSmall >> quickHits, quickPart},
+		{less - 1, quickShare, settledOps, quickTotal, quickPart},
+		{2 * less, quickShare, settledOps, 2 * quickTotal, quickPart},
+		{quickTiny - 4, quickStill, settledOps - 1, quickTinyMost, quickPart},
+		{quickTiny - 4, quickStill, settledOps, (quickTiny - 4) / 4 * 3, quickHalf},
+		{quickTinyMost, quickShare, 0, quickTinyMost, quickPart},
+		{data, quickStill, settledOps - 1, data / 2, quickPart},
+		{data, quickStill, settledOps, data / 4 * 3, quickHalf},
+		{data, quickHits, settledOps, data >> quickHits, quickPart},
 	} {
 		q := quickLists{share: c.share, still: c.still}
 		q.fit(c.data)

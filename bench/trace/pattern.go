@@ -29,7 +29,8 @@ func AllocPatterns() []AllocPattern {
 		{"needle", "many sizes, nearly all of them freed, then one size only", (*builder).needle},
 		{"larson", "a server's slots: a random one is freed and filled again", (*builder).larson},
 		{"xmalloc", "a queue: blocks are freed in the order of their birth, long after it", (*builder).xmalloc},
-		{"cache", "an LRU cache of a fixed number of bytes whose value sizes shift in phases", (*builder).cache},
+		{"cache", "an LRU cache of a fixed number of bytes whose value sizes shift in phases", func(b *builder) { b.cache(2) }},
+		{"fifo", "the same without hits: values die in the order of their birth", func(b *builder) { b.cache(0) }},
 	}
 }
 

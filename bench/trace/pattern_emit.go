@@ -139,11 +139,11 @@ type cached struct {
 }
 
 // cache is an LRU cache of 8 MiB: a miss evicts the oldest values until the new
-// one fits, and between two misses two values are hit, which makes them the
-// youngest; so neighbours in memory die at different times. The range of value
-// sizes moves four times: the holes that old values leave are of the wrong size
+// one fits, and between two misses so many hits make random values the youngest;
+// then neighbours in memory die at different times. There are four ranges of value
+// sizes, one after the other: the holes that old values leave are of the wrong size
 // for the new ones.
-func (b *builder) cache() {
+func (b *builder) cache(hits int) {
 	const budget = 8 << 20
 	ranges := [...][2]int{{64, 256}, {256, 1024}, {100, 600}, {1000, 5000}}
 	ring := new(cached) // ring.next is the oldest
@@ -172,7 +172,7 @@ func (b *builder) cache() {
 		youngest(v)
 		live = append(live, v)
 		held += size
-		for range 2 {
+		for range hits {
 			hit := live[b.rng.IntN(len(live))]
 			unlink(hit)
 			youngest(hit)

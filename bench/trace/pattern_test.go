@@ -50,6 +50,7 @@ func TestPatternsNeverChange(t *testing.T) {
 	golden := map[string]uint32{
 		"binary": 4093101147, "binary2": 166290091, "coalescing": 3989074588, "realloc": 2107261956, "realloc2": 865656121,
 		"random": 3960170929, "needle": 3749387593, "larson": 3682287596, "xmalloc": 1052192310, "cache": 2861173592,
+		"fifo": 3814590951,
 	}
 	if d := cmp.Diff(golden, now); d != "" {
 		t.Errorf("fingerprints (-golden +now):\n%s", d)
@@ -57,7 +58,7 @@ func TestPatternsNeverChange(t *testing.T) {
 }
 
 func TestPatternSeedsDiffer(t *testing.T) {
-	for _, name := range []string{"random", "needle", "larson", "xmalloc", "cache"} {
+	for _, name := range []string{"random", "needle", "larson", "xmalloc", "cache", "fifo"} {
 		a, err := Generate(name, 1, 6000)
 		require.NoError(t, err)
 		b, err := Generate(name, 2, 6000)
@@ -68,15 +69,30 @@ func TestPatternSeedsDiffer(t *testing.T) {
 
 func TestGenerateRefuses(t *testing.T) {
 	_, err := Generate("nosuch", 1, 10)
-	require.EqualError(t, err, `trace: no pattern "nosuch"; there are binary, binary2, coalescing, realloc, realloc2, random, needle, larson, xmalloc, cache`)
+	require.EqualError(t, err, `trace: no pattern "nosuch"; there are binary, binary2, coalescing, realloc, realloc2, random, needle, larson, xmalloc, cache, fifo`)
 	_, err = Generate("binary", 1, 0)
 	require.ErrorContains(t, err, "want 1 to")
 }
 
-func TestCachePatternKeepsItsBudget(t *testing.T) {
-	tr, err := Generate("cache", 1, 200000)
+func TestCachePatternsKeepTheirBudget(t *testing.T) {
+	for _, name := range []string{"cache", "fifo"} {
+		tr, err := Generate(name, 1, 200000)
+		require.NoError(t, err)
+		peak := tr.PeakLive()
+		require.LessOrEqual(t, peak, int64(8<<20), name)
+		require.Greater(t, peak, int64(7<<20), name)
+	}
+}
+
+func TestFIFOPatternFreesInOrderOfBirth(t *testing.T) {
+	tr, err := Generate("fifo", 1, 200000)
 	require.NoError(t, err)
-	peak := tr.PeakLive()
-	require.LessOrEqual(t, peak, int64(8<<20))
-	require.Greater(t, peak, int64(7<<20))
+	next := int32(0)
+	for i, op := range tr.Ops {
+		if op.Kind == Free {
+			require.Equal(t, next, op.ID, "operation %d", i)
+			next++
+		}
+	}
+	require.EqualValues(t, tr.IDs, next)
 }
