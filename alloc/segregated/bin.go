@@ -328,6 +328,6 @@ func (h *Heap) closestSmall(bin int, n uint64, limit int) (best, bestSize uint64
 // wrongSize fails: a bin has what is no free span of its size.
 //
 //go:noinline
-func (h *Heap) wrongSize(bin int, g uint64) bool {
-	return h.fail("bin %d has %#x, which is not a free span of its size", bin, g<<granuleShift)
+func (h *Heap) wrongSize(bin int, g uint64) {
+	h.fail("bin %d has %#x, which is not a free span of its size", bin, g<<granuleShift)
 }

@@ -41,16 +41,25 @@ type record struct {
 func (c *checked) put(core uint64, r record) {
 	b := c.h.mem[core:][:recordSize]
 	binary.LittleEndian.PutUint64(b, r.size|uint64(r.stack)<<sizeBits)
-	binary.LittleEndian.PutUint64(b[8:], uint64(r.stack>>(64-sizeBits))|c.seal(core, r)<<(64-sealBits))
+	binary.LittleEndian.PutUint64(b[8:], c.second(core, r))
+}
+
+// second is the second word of the record r at core: what is left of the stack, and the seal.
+func (c *checked) second(core uint64, r record) uint64 {
+	return uint64(r.stack>>(64-sizeBits)) | c.seal(core, r)<<(64-sealBits)
+}
+
+// read returns what stands at core, and its seal.
+func (c *checked) read(core uint64) (r record, seal uint64) {
+	b := c.h.mem[core:][:recordSize]
+	lo, hi := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
+	return record{size: lo & (1<<sizeBits - 1), stack: uint32(lo>>sizeBits) | uint32(hi<<(64-sizeBits))}, hi >> (64 - sealBits)
 }
 
 // get reads the record at core, a live block of the core, and reports whether
 // its seal is whole.
 func (c *checked) get(core uint64) (record, bool) {
-	b := c.h.mem[core:][:recordSize]
-	lo, hi := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
-	r := record{size: lo & (1<<sizeBits - 1), stack: uint32(lo>>sizeBits) | uint32(hi<<(64-sizeBits))}
-	seal := hi >> (64 - sealBits)
+	r, seal := c.read(core)
 	if seal != c.seal(core, r) {
 		r.freed = true
 		if seal != c.seal(core, r) {
@@ -163,16 +172,14 @@ func (c *checked) underflow(op string, core uint64) *alloc.Fault {
 // guess returns the record at core if only its seal is broken, and how many
 // bytes before the block the damage begins; 0 if the record makes no sense.
 func (c *checked) guess(core uint64) (record, int) {
-	b := c.h.mem[core:][:recordSize]
-	lo, hi := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
-	r := record{size: lo & (1<<sizeBits - 1), stack: uint32(lo>>sizeBits) | uint32(hi<<(64-sizeBits))}
+	r, _ := c.read(core)
 	if r.size+overhead > uint64(c.h.usable(core)) {
 		return r, 0
 	}
 	var want [8]byte
-	binary.LittleEndian.PutUint64(want[:], uint64(r.stack>>(64-sizeBits))|c.seal(core, r)<<(64-sealBits))
+	binary.LittleEndian.PutUint64(want[:], c.second(core, r))
 	for i := range want {
-		if b[8+i] == want[i] {
+		if c.h.mem[core+8+uint64(i)] == want[i] {
 			continue
 		}
 		// Damage of the seal alone leaves most of its bytes; damage of what it covers leaves none.
@@ -186,7 +193,7 @@ func (c *checked) guess(core uint64) (record, int) {
 
 // before returns the core block that ends where core begins, if it is live.
 func (c *checked) before(core uint64) (uint64, bool) {
-	if core>>granuleShift <= c.h.hdr.first {
+	if core>>granuleShift <= c.h.first {
 		return 0, false
 	}
 	blk, ok := c.h.containing(core - 1)

@@ -156,7 +156,7 @@ type tally struct {
 // walk goes over spans and runs by address: L1 to L4, L8.
 func (c *checker) walk() {
 	t := tally{tiny: map[*tinyRun]bool{}}
-	end, prevFree := c.hdr.first, false
+	end, prevFree := c.first, false
 	for p := range c.pieces() {
 		if p.bad != "" {
 			c.report(1, "%#x %s", p.g<<granuleShift, p.bad)
@@ -252,13 +252,13 @@ func (c *checker) expects(gone uint64) uint64 {
 
 // end checks what follows the last span.
 func (c *checker) end(end uint64, prevFree bool) {
-	if end != c.hdr.top {
-		c.report(1, "spans end at %#x, the top is %#x", end<<granuleShift, c.hdr.top<<granuleShift)
+	if end != c.top {
+		c.report(1, "spans end at %#x, the top is %#x", end<<granuleShift, c.top<<granuleShift)
 	}
 	if prevFree {
 		c.report(2, "the span before the top is free")
 	}
-	top := c.hdr.top
+	top := c.top
 	u := top >> granuleBits
 	if row := c.units[u]; row>>(top&cellMask) != asFree|top&placeMask || c.kinds[u] != kindMarks {
 		c.report(3, "row of the top: %#x", row)

@@ -11,7 +11,7 @@ func (c *checker) notes() {
 	c.noted = notedRuns{map[uintptr]bool{}, map[uintptr]bool{}}
 	for i := range c.Heap.notes.n {
 		g := c.Heap.noted(i)
-		if g >= c.hdr.top {
+		if g >= c.top {
 			c.report(5, "%#x is noted as free, above the top", g<<granuleShift)
 			return
 		}
@@ -42,7 +42,7 @@ func (c *checker) crossOffRun(run uintptr, cl *class) (off, empty bool) {
 	off, empty = c.noted.off[run], c.noted.empty[run]
 	delete(c.noted.off, run)
 	delete(c.noted.empty, run)
-	return off, empty || off && cl.numSlots() == 1
+	return off, empty
 }
 
 // leftNotes reports the notes of what the walk has not met: L5.

@@ -149,28 +149,14 @@ func (h *Heap) takeCore(size uint64, a grid) uint64 {
 			return off
 		}
 	}
-	n := spanFor(int(size))
-	g := h.takeSpan(n, a)
-	if g == 0 && h.err == nil && h.purge() {
-		g = h.takeSpan(n, a)
-	}
-	if g == 0 {
-		return 0
-	}
-	h.countSpan(h.spanSize(g)) // one from a quick list may be larger
-	return g << granuleShift
+	return h.spanOrPurge(spanFor(int(size)), a) << granuleShift
 }
 
 // free is Free.
 func (c *checked) free(b []byte) {
-	c.retire("free", c.find("free", b))
-}
-
-// retire frees the live block t: into the quarantine, or to the core at once if
-// it is too large for that.
-func (c *checked) retire(op string, t target) {
-	c.ready(op, t)
-	c.drop(op, t)
+	t := c.find("free", b)
+	c.ready("free", t)
+	c.drop("free", t)
 }
 
 // ready panics if the live block t must not be freed now: its canary is broken,
@@ -190,7 +176,8 @@ func (c *checked) ready(op string, t target) {
 	}
 }
 
-// drop frees the live block t, which is ready for it.
+// drop frees the live block t, which is ready for it: into the quarantine, or to the core at
+// once if it is too large for that.
 func (c *checked) drop(op string, t target) {
 	h := c.h
 	if h.sink != nil && op == "free" {

@@ -164,5 +164,5 @@ func (c *checked) freeBytes(report func(error)) {
 		}
 		look(lo, hi)
 	}
-	look(h.hdr.top<<granuleShift, h.safe.dirty<<granuleShift)
+	look(h.top<<granuleShift, h.safe.dirty<<granuleShift)
 }

@@ -169,7 +169,7 @@ func (c *compactor) shift(from, to spot) bool {
 		return c.shiftChecked(from, to)
 	}
 	dead := to // if the mover does not want it, or panics
-	defer func() { c.vacate(dead) }()
+	defer func() { c.leave(dead) }()
 	c.copy(to.off, from.off, int(from.size))
 	if !c.ask(from.off, to.off, int(from.size)) {
 		return false
@@ -194,8 +194,8 @@ func (c *compactor) ask(from, to uint64, size int) bool {
 	return ok
 }
 
-// vacate frees a place.
-func (c *compactor) vacate(s spot) {
+// leave frees a place.
+func (c *compactor) leave(s spot) {
 	if c.err != nil {
 		return
 	}
@@ -204,7 +204,7 @@ func (c *compactor) vacate(s spot) {
 		c.clear(s.off, s.off+s.size)
 	}
 	if s.run != 0 {
-		c.freeSlot(s)
+		c.leaveSlot(s)
 		return
 	}
 	g, n := s.off>>granuleShift, s.size>>granuleShift

@@ -38,7 +38,7 @@ func (c *compactor) shiftChecked(from, to spot) bool {
 		chk.frees++
 		chk.requested -= int(r.size)
 		chk.wipe(to.off, to.off+to.size)
-		c.vacate(to)
+		c.leave(to)
 	}()
 	c.copy(fresh.user(), old.user(), int(r.size))
 	if !c.ask(old.user(), fresh.user(), int(r.size)) {

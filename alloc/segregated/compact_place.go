@@ -180,24 +180,9 @@ func (c *compactor) occupy(g, size, at, n uint64) uint64 {
 
 // collectFree adds the free spans that page p has a part of.
 func (c *compactor) collectFree(p uint64) {
-	lo := p * c.pageGranules
-	hi := min(lo+c.pageGranules, c.top)
-	if lo >= hi {
-		return
-	}
-	if u := lo >> granuleBits; *c.kind(u) < kindRun && (*c.kind(u) != kindMarks || !isStart(*c.row(u), lo)) {
-		if g := c.spanAt(lo); g != 0 && c.isFree(g) {
+	for g := range c.spansOn(p) {
+		if g < c.top && c.isFree(g) {
 			c.add(g, c.spanSize(g), false)
-		}
-	}
-	for u := lo >> granuleBits; u<<granuleBits < hi; u++ {
-		if *c.kind(u) != kindMarks {
-			continue
-		}
-		for w := *c.row(u); w != 0; w = withoutFirst(w) {
-			if g := u<<granuleBits + firstStart(w); g < c.top && isMarked(w, asFree, g) {
-				c.add(g, c.spanSize(g), false)
-			}
 		}
 	}
 }

@@ -157,8 +157,8 @@ func (c *compactor) takeSlotOf(cl *class, ci, run, off uint64) (spot, bool) {
 	return spot{}, false
 }
 
-// freeSlot frees a slot, and the run with it if it was the last one.
-func (c *compactor) freeSlot(s spot) {
+// leaveSlot frees a slot, and the run with it if it was the last one.
+func (c *compactor) leaveSlot(s spot) {
 	cl, run, _ := c.slotOf(s.off)
 	row := c.row(run)
 	before := *row

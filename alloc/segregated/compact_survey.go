@@ -1,6 +1,9 @@
 package segregated
 
-import "math/bits"
+import (
+	"iter"
+	"math/bits"
+)
 
 // pageWindow is the part of the heap that a call of Compact works on: for each of
 // its pages how many granules are used, all those of runs and of what waits to be
@@ -229,29 +232,38 @@ func (c *compactor) movable(s spot) bool {
 // collectUsed finds the used spans that page p has a part of.
 func (c *compactor) collectUsed(p uint64) {
 	c.found = c.found[:0]
-	lo := p * c.pageGranules
-	hi := min(lo+c.pageGranules, c.top)
-	if lo >= hi {
-		return
-	}
-	if u := lo >> granuleBits; *c.kind(u) < kindRun && (*c.kind(u) != kindMarks || !isStart(*c.row(u), lo)) {
-		c.addUsed(c.spanAt(lo))
-	}
-	for u := lo >> granuleBits; u<<granuleBits < hi; u++ {
-		if *c.kind(u) != kindMarks {
+	for g := range c.spansOn(p) {
+		if !c.isUsed(g) {
 			continue
 		}
-		for w := *c.row(u); w != 0; w = withoutFirst(w) {
-			c.addUsed(u<<granuleBits + firstStart(w))
+		if n := c.spanSize(g); n != 0 {
+			c.found = append(c.found, piece{g: g, n: n, used: true})
 		}
 	}
 }
 
-// addUsed adds the span at g, if it is a used one, to the blocks of a page.
-func (c *compactor) addUsed(g uint64) {
-	if g != 0 && c.isUsed(g) {
-		if n := c.spanSize(g); n != 0 {
-			c.found = append(c.found, piece{g: g, n: n, used: true})
+// spansOn is an iterator over the starts of the spans that page p has a part of.
+func (c *compactor) spansOn(p uint64) iter.Seq[uint64] {
+	lo := p * c.pageGranules
+	hi := min(lo+c.pageGranules, c.top)
+	return func(yield func(uint64) bool) {
+		if lo >= hi {
+			return
+		}
+		if u := lo >> granuleBits; *c.kind(u) < kindRun && (*c.kind(u) != kindMarks || !isStart(*c.row(u), lo)) {
+			if g := c.spanAt(lo); g != 0 && !yield(g) {
+				return
+			}
+		}
+		for u := lo >> granuleBits; u<<granuleBits < hi; u++ {
+			if *c.kind(u) != kindMarks {
+				continue
+			}
+			for w := *c.row(u); w != 0; w = withoutFirst(w) {
+				if !yield(u<<granuleBits + firstStart(w)) {
+					return
+				}
+			}
 		}
 	}
 }

@@ -56,6 +56,57 @@ func TestDamagedKindOfShared(t *testing.T) {
 	})
 }
 
+// TestDamagedStart: what lies before the first unit of the data is not read in search of a span.
+func TestDamagedStart(t *testing.T) {
+	inSparse(t, []int{1 << 20, 64 << 20, 1 << 30}, func(t *testing.T, r *arena.Region) {
+		h, err := New(r, &Options{Classes: []int{}})
+		require.NoError(t, err)
+		b := must(t, h, 1000)
+		row := h.rowOf(h.first)
+		was := *row
+		*row = 0
+		onlyFaults(t, func() { h.Free(b[16:]) })
+		onlyFaults(t, func() { h.Usable(b[16:]) })
+		onlyFaults(t, func() { _, _ = h.At(offset(h.first<<granuleShift + 16)) })
+		*row = was
+		h.Free(b)
+		require.NoError(t, h.Close())
+	})
+}
+
+// TestDamagedBounds: the first granule and the top are those that the heap knows, whatever the header
+// says of them.
+func TestDamagedBounds(t *testing.T) {
+	for _, mode := range []Mode{Fast, Checked} {
+		inSparse(t, []int{1 << 20, 64 << 20, 1 << 30}, func(t *testing.T, r *arena.Region) {
+			h, err := New(r, &Options{Mode: mode})
+			require.NoError(t, err)
+			b := must(t, h, 1000)
+			first, top := h.hdr.first, h.hdr.top
+			for _, bad := range [][2]uint64{{0, top}, {first, h.hdr.end - 64}, {first, 1 << 60}, {first, first}} {
+				h.hdr.first, h.hdr.top = bad[0], bad[1]
+				_, err := h.At(offset(uint64(len(h.mem)) / 2))
+				require.Error(t, err)
+				require.Equal(t, 1, h.Stats().LiveBlocks)
+				used := 0
+				for b := range h.Blocks() {
+					if b.Used {
+						used++
+					}
+				}
+				require.Equal(t, 1, used)
+				onlyFaults(t, func() { h.Free(b[:0:0]) })
+				require.ErrorIs(t, alloc.Try(func() { h.Free(b) }), alloc.ErrDoubleFree)
+				h.hdr.first, h.hdr.top = first, top
+				b = must(t, h, 1000)
+				top = h.hdr.top
+			}
+			h.hdr.first = 0
+			require.ErrorIs(t, h.Check(), alloc.ErrCorrupt)
+		})
+	}
+}
+
 // inSparse runs f in regions of these sizes, where memory that is not committed cannot be read.
 func inSparse(t *testing.T, sizes []int, f func(t *testing.T, r *arena.Region)) {
 	for _, size := range sizes {

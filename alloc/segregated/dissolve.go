@@ -94,12 +94,10 @@ func (h *Heap) dissolveIdle() bool {
 // whether it was. Half of the requests are forgotten, so that a class that is seldom asked for gets
 // no other soon.
 func (h *Heap) retire(ci uintptr) bool {
-	c := &h.classes[ci%maxClasses]
-	run := c.cur
-	if run == 0 || *c.live != c.empty() {
+	run := h.takeEmpty(ci)
+	if run == 0 {
 		return false
 	}
-	c.cur, c.avail = 0, 0
 	h.leaveRun(ci, run)
 	h.dropIdle(1 << (ci % maxClasses))
 	h.joinListed() // of many idle runs: the caller looks for free spans next

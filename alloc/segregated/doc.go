@@ -73,14 +73,13 @@
 //     when the heap is still, as it has not grown for twice as many operations as it took to grow,
 //     65536 at least and a million at most, or 2048 if more than four of ten had to look for a
 //     span, or as what it uses fell to less than half and came back; 3/4 when it has been still
-//     for a quarter of a million operations, or has less than 1 MiB) or is joined with its free
-//     neighbours at once; one that ends at the top lowers it. Of a long row of frees the spans and
-//     runs, 2048 at most, are joined all together, before the next span is taken (deferred.go). Of
-//     one in no order Free only clears the bits and notes what else there is to do, which is done
-//     with all others before the next block that is not at hand (notes.go). A still heap that has
-//     not grown for 32768 operations, as most have not, is calm, and gives spans of more than 2
-//     KiB the sizes of their lists, up to 1/8 more, if there is a free one of that size; before
-//     it grows to near its peak, it cuts what it needs from a larger span of its lists.
+//     for a quarter of a million operations) or is joined with its free neighbours at once; one
+//     that ends at the top lowers it. Of a long row of frees the spans and runs, 2048 at most, are
+//     joined all together, before the next span is taken (deferred.go). Of one in no order Free
+//     only clears the bits and notes what else there is to do, which is done with all others
+//     before the next block that is not at hand (notes.go). A still heap that has not grown for
+//     32768 operations, as most have not, is calm, and gives spans of more than 2 KiB the sizes of
+//     their lists, up to 1/8 more, if there is a free one of that size.
 //  6. A sweep gives back the pages of free spans of 16 KiB and more that have been free since
 //     the one before, and so far as there is credit for it: five pages for each that the heap
 //     grows by, and one for each 10000 operations; a page that was given back costs as much
@@ -181,7 +180,7 @@
 //	handle, claim  words for each class:   slots at hand, biased      lists of runs with room
 //	               buckets of spans that it has freed
 //
-// Blocks have no headers and are multiples of 16 bytes. The tables cost 10 bytes for each
+// Blocks have no headers and are multiples of 16 bytes, or take 8. The tables cost 10 bytes for each
 // 1024 of data, those of a Shared 26, touched only where there are blocks. What a user's
 // stray write can reach are the links inside small free spans, and those of runs of 16-byte
 // slots, which lie where a 64th slot would be; they are followed only to spans that the rows
@@ -207,12 +206,12 @@
 // that. Detection is exact and by address: a stale view of
 // an address that was handed out again is the new block. What was freed and
 // joined with its neighbours is reported as a double free wherever it is
-// touched, at any multiple of 16. Damage that is proven, by an operation or by Check, makes the
+// touched, at any multiple of 16, or of 8 where the heap has blocks of 8. Damage that is proven, by an operation or by Check, makes the
 // heap refuse all further work with [alloc.ErrCorrupt].
 //
 // A Shared holds a run of up to 49 slots or 32 KiB for each shard and class in use,
 // two for each claim or handle, of which pages that were never touched are not
-// resident; it has more classes than a Heap, from the first block on, since spans of less than
+// resident; all its classes have runs from the first block on, since spans of less than
 // 1 KiB would take the lock. Larger ones, of up to 256 KiB, are rounded up by 1/8 at most.
 // Small programs are tighter in a Heap. A goroutine that calls from depths of its
 // stack that are more than 2 KiB apart is taken for several; a block that passes from

@@ -100,7 +100,7 @@ func (h *Heap) access(k alloc.EventKind, off uint64, size int) {
 // emitJoin reports the free span that covers [g, g+n) after it was freed, if it
 // was joined with others; one that went to the top is no block any more.
 func (h *Heap) emitJoin(g, n uint64) {
-	if g >= h.hdr.top || h.err != nil {
+	if g >= h.top || h.err != nil {
 		return
 	}
 	if at := h.spanAt(g); at != 0 {

@@ -101,3 +101,18 @@ func TestGuardedEvents(t *testing.T) {
 		}
 	}
 }
+
+// TestShrinkEvent: the sink hears that ZeroOnFree clears the end that Realloc cuts off.
+func TestShrinkEvent(t *testing.T) {
+	var cleared [][2]uint64
+	h := fresh(t, 4<<20, &Options{Classes: []int{}, ZeroOnFree: true, Sink: func(e alloc.Event) {
+		if e.Kind == alloc.EventWrite && e.Size > 64 { // not its own words
+			cleared = append(cleared, [2]uint64{uint64(e.Off), uint64(e.Size)})
+		}
+	}})
+	b := must(t, h, 40_000)
+	must(t, h, 16)
+	b, err := h.Realloc(b, 20_000)
+	require.NoError(t, err)
+	require.Equal(t, [][2]uint64{{uint64(at(h, b)) + 20_000, 20_000}}, cleared)
+}

@@ -203,7 +203,7 @@ func (h *Heap) locate(op string, b []byte) uint64 {
 // seek is locate, also while the heap is being walked.
 func (h *Heap) seek(op string, b []byte) uint64 {
 	off := uint64(addrOf(b) - addrOf(h.mem))
-	if first := h.first << granuleShift; off >= first && off < h.hdr.top<<granuleShift {
+	if first := h.first << granuleShift; off >= first && off < h.top<<granuleShift {
 		u := off >> unitShift
 		if k := h.kinds[u]; k != kindMarks && k == h.tiny.kind {
 			if r := h.tinyAt(u); r != nil && off%tinySize == 0 && r.isLive(off%unitSize/tinySize) {
@@ -239,7 +239,7 @@ func (h *Heap) classify(op string, b []byte, off uint64) *alloc.Fault {
 		return f
 	case g >= h.safe.highest:
 		return f
-	case g >= h.hdr.top:
+	case g >= h.top:
 		if off%h.step() == 0 {
 			f.Err = alloc.ErrDoubleFree
 		}
@@ -298,7 +298,7 @@ func (h *Heap) containing(off uint64) (alloc.Block, bool) {
 func (h *Heap) spanAt(g uint64) uint64 {
 	const maxUnits = 64 << 20 >> unitShift
 	u := g >> granuleBits
-	for i := 0; i < maxUnits && u > 0; i, u = i+1, u-1 {
+	for i := 0; i < maxUnits && u >= h.first>>granuleBits; i, u = i+1, u-1 {
 		switch k := h.kinds[u]; {
 		case k >= kindRun:
 			return 0
@@ -330,5 +330,5 @@ func (h *Heap) spanOver(at, g uint64) uint64 {
 // isSpan reports whether a span, used or free, starts at g.
 func (h *Heap) isSpan(g uint64) bool {
 	u := g >> granuleBits
-	return g >= h.hdr.first && g < h.hdr.top && h.kinds[u] == kindMarks && isStart(h.units[u], g)
+	return g >= h.first && g < h.top && h.kinds[u] == kindMarks && isStart(h.units[u], g)
 }

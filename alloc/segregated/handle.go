@@ -76,7 +76,7 @@ func (h *Handle) mallocSlow(size int) ([]byte, error) {
 		case now.run != 0 && !bias && h.s.lend(now, false):
 			hd = now
 		case hd.lent() != 0 && h.outgrown(now, hd):
-			h.swap(h.s, c)
+			h.swap(c)
 		}
 		if b := h.s.takeHand(hd, size); b != nil {
 			return b, nil
@@ -109,7 +109,7 @@ func (h *Handle) MallocAligned(size, align int) ([]byte, error) {
 	if h.closed {
 		return nil, h.refusal("malloc")
 	}
-	return h.s.mallocAligned(size, align, h.o)
+	return h.s.mallocAligned("malloc", size, align, h.o)
 }
 
 // ReallocAligned is [Shared.ReallocAligned].
@@ -130,8 +130,8 @@ func (h *Handle) Usable(b []byte) int {
 
 // Close gives what the handle has at hand back to the heap: empty runs to the
 // best-fit space, others to the shards. Blocks stay live, and are freed through
-// the heap or another handle. Later calls of Malloc return [alloc.ErrClosed]; a
-// second Close returns nil, and panics under the invariants build tag.
+// the heap or another handle. Later calls that allocate return [alloc.ErrClosed], Free and Usable
+// panic with it; a second Close returns nil, and panics under the invariants build tag.
 func (h *Handle) Close() error {
 	if h.closed {
 		if invariants.Enabled {
@@ -180,7 +180,7 @@ func (s *Shared) takeLent(o *shard, c *sharedClass, size int) []byte {
 		return nil
 	}
 	if empty || hs.outgrown(now, other) {
-		hs.swap(s, c)
+		hs.swap(c)
 	}
 	return s.takeHand(other, size)
 }
@@ -207,7 +207,7 @@ func (s *Shared) takeHand(hd *hand, size int) []byte {
 		return nil
 	}
 	setMask(&hd.avail, a&(a-1))
-	return s.slotAt(hd.run<<unitShift+uintptr(bits.TrailingZeros64(a))*uintptr(hd.size), size)
+	return s.bytesOf(hd.run<<unitShift+uintptr(bits.TrailingZeros64(a))*uintptr(hd.size), size)
 }
 
 // lend puts what was freed of the run into the hand, which has no slot, and

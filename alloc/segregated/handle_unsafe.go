@@ -81,8 +81,8 @@ func (hs *hands) shut() {
 }
 
 // swap exchanges the hands of class c.
-func (hs *hands) swap(s *Shared, c *sharedClass) {
-	for g := int(c.size / granule); g >= 0 && uintptr(s.classOf[g]) == c.index; g-- {
+func (hs *hands) swap(c *sharedClass) {
+	for g := int(c.size / granule); g >= 0 && uintptr(hs.s.classOf[g]) == c.index; g-- {
 		hs.now[g], hs.other[g] = hs.other[g], hs.now[g]
 	}
 }

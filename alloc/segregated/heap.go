@@ -61,7 +61,7 @@ type Heap struct {
 
 	// What is seldom asked for.
 	seed       uint64
-	restored   gap        // what carve committed last
+	restored   gap        // what the last span that was taken had committed again
 	compacting *compactor // scratch of Compact, nil before the first
 	maxAlign   int        // largest alignment that was ever asked for
 	owners     *alloc.Owners

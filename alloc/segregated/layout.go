@@ -5,7 +5,7 @@ import (
 	"math/bits"
 )
 
-// Units of measure. A granule is what blocks are multiples of; a unit is what
+// Units of measure. A granule is what blocks of more than 8 bytes are multiples of; a unit is what
 // one row of the metadata describes.
 const (
 	granuleShift = 4

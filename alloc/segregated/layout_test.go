@@ -32,7 +32,7 @@ func TestSlotOf(t *testing.T) {
 		slots := uintptr(c.numSlots())
 		require.LessOrEqual(t, slots*size, c.units*unitSize, "class %d", size)
 		require.LessOrEqual(t, c.units, uintptr(64))
-		require.GreaterOrEqual(t, slots, uintptr(4))
+		require.GreaterOrEqual(t, slots, uintptr(8), "runEdge and settleRun go by it that it is more than one")
 		part := uintptr(runWaste)
 		if size > classLarge {
 			part = runWasteLarge

@@ -247,18 +247,27 @@ func (h *Heap) mallocSpan(op string, size int, n uint64, a grid) (off uint64, er
 		return 0, h.refusal(op)
 	}
 	h.endRow()
-	g := h.takeSpan(n, a)
-	if g == 0 && h.err == nil && h.purge() {
-		g = h.takeSpan(n, a)
-	}
+	g := h.spanOrPurge(n, a)
 	if g == 0 {
 		if h.err != nil {
 			return 0, h.refusal(op)
 		}
 		return 0, h.noMemory(op, size)
 	}
-	h.countSpan(h.spanSize(g)) // one from a quick list may be larger
 	return g << granuleShift, nil
+}
+
+// spanOrPurge is takeSpan that gives up what the heap keeps for speed if there is no room, and counts
+// the block.
+func (h *Heap) spanOrPurge(n uint64, a grid) uint64 {
+	g := h.takeSpan(n, a)
+	if g == 0 && h.err == nil && h.purge() {
+		g = h.takeSpan(n, a)
+	}
+	if g != 0 {
+		h.countSpan(h.spanSize(g)) // one from a quick list may be larger
+	}
+	return g
 }
 
 // takeSpan returns a used span of n granules placed on a, or 0.

@@ -108,7 +108,7 @@ func newChecked(h *Heap, o Options) *checked {
 // A ModeReport says what the modes beyond Fast have done so far.
 type ModeReport struct {
 	Mode Mode
-	Seed uint64 // of the canaries, the sampling of guarded blocks and of stacks: Options.Seed, or the random one
+	Seed uint64 // of the canaries, the sampling of guarded blocks and of stacks: Options.Seed, or the random one; 0 if there is none of these
 
 	QuarantinedBlocks int // freed blocks that are held back
 	Condemned         int // freed blocks that were written to; they are never used again

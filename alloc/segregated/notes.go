@@ -220,8 +220,8 @@ func (h *Heap) settleRun(ci, run uintptr, i uint64) bool {
 	case !full:
 		return h.fail("run %#x was empty, and has live slots", run<<unitShift)
 	case empty:
-		*h.runLinks(c, run) = i // for wasOff, when there is a second note
-		return c.numSlots() == 1
+		*h.runLinks(c, run) = i // for wasOff: there is a second note, of the last slot
+		return false
 	case live == ^uint64(0):
 		return h.fail("run %#x had a free slot, and is full", run<<unitShift)
 	}

@@ -47,7 +47,7 @@ type Options struct {
 
 	// Seed makes what is random in the modes and in the sampling of stacks
 	// repeatable: same seed and same calls, same result. 0 means a random one
-	// from the system; Heap.ModeReport says which.
+	// from the system, if there is need of one; Heap.ModeReport says which.
 	Seed uint64
 
 	// Sink receives the heap's events; see alloc.Event. It must not call the

@@ -316,7 +316,6 @@ func (h *Heap) commitMeta() error {
 // that were given back inside free spans are not taken again.
 func (h *Heap) resume() error {
 	d := h.hdr
-	h.top = d.top
 	at := d.first
 	take := func(lo, hi uint64) bool { return lo >= hi || h.commit(gap{lo, hi}) }
 	for p := range h.pieces() {

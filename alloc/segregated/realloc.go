@@ -158,7 +158,8 @@ func (h *Heap) growTop(g, old, n uint64) bool {
 
 // ReallocAligned is [Heap.Realloc] with a base address that is a multiple of
 // align afterwards, whether or not the block moves. The error is
-// [alloc.ErrAlign] if align is no power of two.
+// [alloc.ErrAlign] if align is no power of two, or if no block of the region can have it; others,
+// and the time it takes, are those of Realloc.
 func (h *Heap) ReallocAligned(b []byte, size, align int) ([]byte, error) {
 	if b == nil {
 		return h.MallocAligned(size, align)
@@ -255,7 +256,7 @@ func keptSlack(n uint64) uint64 { return max(4*slack(n), minSpan-1) }
 // shrinkSpan cuts the used span at g from old to n granules.
 func (h *Heap) shrinkSpan(g, old, n uint64) {
 	if h.zeroOnFree {
-		clear(h.mem[(g+n)<<granuleShift : (g+old)<<granuleShift])
+		h.clear((g+n)<<granuleShift, (g+old)<<granuleShift)
 	}
 	h.retag(g, old, n)
 	h.freeSpan(g+n, old-n)

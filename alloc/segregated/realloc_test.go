@@ -426,3 +426,26 @@ func TestReallocKeepsSlack(t *testing.T) {
 		}
 	}
 }
+
+// TestReallocAlignedNamesItself: the error of a ReallocAligned that finds no room says so, in all kinds of
+// heaps.
+func TestReallocAlignedNamesItself(t *testing.T) {
+	type aligned interface {
+		alloc.Allocator
+		ReallocAligned(b []byte, size, align int) ([]byte, error)
+	}
+	s := freshShared(t, 4<<20, nil)
+	hd := s.Handle()
+	defer hd.Close()
+	for name, h := range map[string]aligned{"heap": fresh(t, 4<<20, nil), "shared": s, "handle": hd} {
+		for _, size := range []int{100, 5000} {
+			b := must(t, h, size)
+			_, err := h.ReallocAligned(b, 8<<20, 256)
+			var e *alloc.NoMemoryError
+			require.ErrorAs(t, err, &e, name)
+			require.Equal(t, "realloc", e.Op, name)
+			require.Equal(t, 8<<20, e.Requested, name)
+			h.Free(b)
+		}
+	}
+}

@@ -310,6 +310,16 @@ func (h *Heap) newRun(ci uintptr, fresh bool) uintptr {
 	return run
 }
 
+// takeEmpty returns the current run of class ci if it is empty, which has none from then on, or 0.
+func (h *Heap) takeEmpty(ci uintptr) (run uintptr) {
+	c := &h.classes[ci%maxClasses]
+	if c.cur == 0 || *c.live != c.empty() {
+		return 0
+	}
+	run, c.cur, c.avail = c.cur, 0, 0
+	return run
+}
+
 // dropRun gives the empty run back to the best-fit space, and sweeps if it is time.
 func (h *Heap) dropRun(ci, run uintptr) {
 	h.leaveRun(ci, run)
@@ -341,14 +351,10 @@ func (h *Heap) runEdge(run uintptr, before uint64) {
 	ci := uintptr(*h.kind(uint64(run))) >> 8 % maxClasses
 	h.lookForRow(uint64(run) << granuleBits)
 	if before == ^uint64(0) {
-		if h.classes[ci].valid != 1 { // it has more than one slot
-			h.linkRun(ci, run)
-			return
-		}
-	} else if !h.unlinkRun(ci, run) {
-		return
+		h.linkRun(ci, run) // it has more than one slot
+	} else if h.unlinkRun(ci, run) {
+		h.letGoRun(ci, run)
 	}
-	h.letGoRun(ci, run)
 }
 
 // linkRun puts a run last on its class's list of partial runs: when its turn comes

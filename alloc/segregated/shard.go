@@ -337,7 +337,7 @@ func (s *Shared) next(o *shard, c *sharedClass) uintptr {
 	o.calls++
 	s.wantLook()
 	run := s.pick(o, c)
-	if run == 0 && s.steal(o, c, stealFrom) {
+	if run == 0 && s.steal(o, c) {
 		run = s.pick(o, c)
 	}
 	fresh := run == 0

@@ -10,9 +10,9 @@ import "sync/atomic"
 // half of them: those of a shard in use are best left to it.
 const stealFrom = 4
 
-// steal moves runs of c from the list of another shard that has at least so
-// many to that of o, and reports whether it found any.
-func (s *Shared) steal(o *shard, c *sharedClass, least int) bool {
+// steal moves runs of c from the list of another shard to that of o, and reports whether
+// it found any.
+func (s *Shared) steal(o *shard, c *sharedClass) bool {
 	for _, v := range (*s.owners.Load())[:len(s.shards)+len(s.desks)] {
 		if v == o || !v.stocked.Load() || !v.mu.TryLock() {
 			continue
@@ -21,13 +21,13 @@ func (s *Shared) steal(o *shard, c *sharedClass, least int) bool {
 			v.stocked.Store(false)
 		}
 		n := v.lists[c.index].len()
-		if n >= least {
+		if n >= stealFrom {
 			for range (n + 1) / 2 {
 				s.move(v, o, c, s.unlist(v, c))
 			}
 		}
 		v.mu.Unlock()
-		if n >= least {
+		if n >= stealFrom {
 			return true
 		}
 	}

@@ -70,7 +70,7 @@ const fillBytes = 256 << 10
 func (s *Shared) fill(op string, o *shard, off uintptr, n int, from []byte) error {
 	for n > 0 {
 		part := min(n, fillBytes)
-		if !s.fillPart(o, s.slotAt(off, part), from[:min(part, len(from))]) {
+		if !s.fillPart(o, s.bytesOf(off, part), from[:min(part, len(from))]) {
 			return &alloc.Fault{Op: op, Err: alloc.ErrClosed}
 		}
 		off, n, from = off+uintptr(part), n-part, from[min(part, len(from)):]
@@ -109,7 +109,7 @@ func (s *Shared) callocSpan(total int, o *shard) ([]byte, error) {
 			return nil, err
 		}
 	}
-	return s.slotAt(uintptr(off), total), nil
+	return s.bytesOf(uintptr(off), total), nil
 }
 
 // dirtySpan allocates a span and says what of it may not be zero.

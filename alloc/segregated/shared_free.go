@@ -74,9 +74,9 @@ func (s *Shared) release(p place) verdict {
 			continue
 		}
 		if n&countMask == 0 {
-			s.seats[seat()].Load().frees.Add(countWraps)
+			s.countFrees()
 		}
-		if w&heldBit == 0 && (isFull(w) || p.c.isEmpty(n)) {
+		if p.c.isEdge(w, n) {
 			return edge
 		}
 		return freed
@@ -122,13 +122,18 @@ func (hs *hands) freeHeld(c *sharedClass, run uintptr, w, slot uint64, here *byt
 	case (hd.biased()|hd.lent())>>slot&1 != 0:
 		return false
 	}
-	_, row := hs.s.word(run)
-	n := freeOne(w, 1<<slot)
+	return hs.s.freeBit(run, w, 1<<slot)
+}
+
+// freeBit frees a slot of the run whose word is w, and reports whether it still was.
+func (s *Shared) freeBit(run uintptr, w, bit uint64) bool {
+	_, row := s.word(run)
+	n := freeOne(w, bit)
 	if !atomic.CompareAndSwapUint64(row, w, n) {
 		return false
 	}
 	if n&countMask == 0 {
-		hs.s.countFrees()
+		s.countFrees()
 	}
 	return true
 }
@@ -144,16 +149,11 @@ func (s *Shared) freeShown(c *sharedClass, run uintptr, w, bit uint64) bool {
 	}
 	lent, biased := s.lent(c, run)
 	lent |= biased
-	_, row := s.word(run)
-	n := freeOne(w, bit)
-	if lent&bit != 0 || !atomic.CompareAndSwapUint64(row, w, n) {
+	if lent&bit != 0 || !s.freeBit(run, w, bit) {
 		return false
 	}
 	if p != nil {
 		atomic.CompareAndSwapUint64(p, seen, seen&^(slotMask&^lent))
-	}
-	if n&countMask == 0 {
-		s.countFrees()
 	}
 	return true
 }

@@ -192,10 +192,10 @@ func (s *Shared) centralSpan(op string, size, align int) ([]byte, error) {
 // MallocAligned is [Shared.Malloc] with a base address that is a multiple of
 // align, as [Heap.MallocAligned].
 func (s *Shared) MallocAligned(size, align int) ([]byte, error) {
-	return s.mallocAligned(size, align, nil)
+	return s.mallocAligned("malloc", size, align, nil)
 }
 
-func (s *Shared) mallocAligned(size, align int, o *shard) ([]byte, error) {
+func (s *Shared) mallocAligned(op string, size, align int, o *shard) ([]byte, error) {
 	switch {
 	case s.serial:
 		s.lock()
@@ -205,7 +205,7 @@ func (s *Shared) mallocAligned(size, align int, o *shard) ([]byte, error) {
 		n := int(roundUp(uint64(max(size, 1)), uint64(align)))
 		if align <= granule || uintptr(n) <= s.maxSize && s.classFor(n).size%uintptr(align) == 0 &&
 			align <= unitSize && uintptr(s.base)%uintptr(align) == 0 {
-			b, err := s.malloc("malloc", n, o)
+			b, err := s.malloc(op, n, o)
 			if err != nil {
 				return nil, err
 			}
@@ -215,5 +215,5 @@ func (s *Shared) mallocAligned(size, align int, o *shard) ([]byte, error) {
 			s.freeFor(b, o) // no slot, as there was no room for a run
 		}
 	}
-	return s.mallocSpan("malloc", size, size, align, o)
+	return s.mallocSpan(op, size, size, align, o)
 }

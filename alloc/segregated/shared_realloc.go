@@ -33,13 +33,13 @@ func (s *Shared) realloc(b []byte, size, align int, o *shard) ([]byte, error) {
 	case b == nil && align == 1:
 		return s.malloc("malloc", size, o)
 	case b == nil:
-		return s.mallocAligned(size, align, o)
+		return s.mallocAligned("malloc", size, align, o)
 	case s.closed.Load():
 		return nil, &alloc.Fault{Op: "realloc", Err: alloc.ErrClosed}
 	}
 	if old := s.liveSize(b); old != 0 {
 		if s.staysLarge(old, size) && addrOf(b)&uintptr(align-1) == 0 {
-			return s.slotAt(addrOf(b)-uintptr(s.base), size), nil
+			return s.bytesOf(addrOf(b)-uintptr(s.base), size), nil
 		}
 		return s.reallocSpan(b, size, align, o)
 	}
@@ -54,7 +54,7 @@ func (s *Shared) realloc(b []byte, size, align int, o *shard) ([]byte, error) {
 		s.freeFor(b, o)
 		return nil, nil
 	case uintptr(size) <= p.c.size && uintptr(size) > p.c.size/2 && addrOf(b)&uintptr(align-1) == 0:
-		return s.slotAt(addrOf(b)-uintptr(s.base), size), nil
+		return s.bytesOf(addrOf(b)-uintptr(s.base), size), nil
 	}
 	return s.moveBlock(b, int(p.c.size), size, align, o)
 }
@@ -134,12 +134,12 @@ func (s *Shared) moveBlock(b []byte, old, size, align int, o *shard) (to []byte,
 	if align == 1 {
 		to, err = s.malloc("realloc", size, o)
 	} else {
-		to, err = s.mallocAligned(size, align, o)
+		to, err = s.mallocAligned("realloc", size, align, o)
 	}
 	if err != nil {
 		return nil, err
 	}
-	from := s.slotAt(addrOf(b)-uintptr(s.base), old)
+	from := s.bytesOf(addrOf(b)-uintptr(s.base), old)
 	if err := s.fill("realloc", s.busyShard(o), addrOf(to)-uintptr(s.base), min(old, size), from[:min(old, size)]); err != nil {
 		return nil, err
 	}

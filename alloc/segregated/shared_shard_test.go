@@ -479,3 +479,6 @@ func biasedHandle(t *testing.T, size int) (*Shared, *Handle) {
 	require.Equal(t, slots, bits.OnesCount64(hands[1].lent()))
 	return s, h
 }
+
+// numSlots returns how many slots a run of c has.
+func (c *sharedClass) numSlots() int { return int(c.slots) }

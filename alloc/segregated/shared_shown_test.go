@@ -93,7 +93,7 @@ func TestSharedShownFaults(t *testing.T) {
 		}
 		n := uintptr(size)
 		last := all[len(all)-1]
-		spare := s.slotAt(addrOf(last)+n-uintptr(s.base), size) // at hand, never handed out
+		spare := s.bytesOf(addrOf(last)+n-uintptr(s.base), size) // at hand, never handed out
 		require.ErrorIs(t, alloc.Try(func() { other.Free(spare) }), alloc.ErrDoubleFree)
 		other.Free(all[0])
 		require.ErrorIs(t, alloc.Try(func() { other.Free(all[0]) }), alloc.ErrDoubleFree)

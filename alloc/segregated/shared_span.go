@@ -125,7 +125,7 @@ func (s *Shared) takeBack(spans []spanWord) int {
 			s.h.fail("span %#x, which was freed, is not a used one", g<<granuleShift)
 			break
 		}
-		s.h.Free(s.slotAt(uintptr(g)<<granuleShift, 1))
+		s.h.Free(s.bytesOf(uintptr(g)<<granuleShift, 1))
 	}
 	return len(spans)
 }

@@ -168,13 +168,12 @@ func (hs *hands) freeFar(b []byte, here *byte) {
 		}
 		return
 	}
-	left := w &^ (1 << (slot % 64))
 	n := freeOne(w, 1<<(slot%64))
 	if !atomic.CompareAndSwapUint64(row, w, n) {
 		hs.freeSlow(b)
 		return
 	}
-	if n&countMask == 0 || w&heldBit == 0 && (isFull(w) || c.isEmpty(left)) {
+	if n&countMask == 0 || c.isEdge(w, n) {
 		s.freedEdge(c, run, w, n)
 	}
 }
@@ -193,7 +192,7 @@ func (s *Shared) freedEdge(c *sharedClass, run uintptr, w, n uint64) {
 	if n&countMask == 0 {
 		s.countFrees()
 	}
-	if w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) {
+	if c.isEdge(w, n) {
 		s.settle(c, run)
 	}
 }
@@ -268,9 +267,9 @@ func (s *Shared) take(cur uint64, slotSize uintptr, size int) []byte {
 	return bytesAt(unsafe.Add(s.base, uintptr(cur>>curShift)<<unitShift+i*slotSize), size)
 }
 
-// slotAt returns the view of size bytes at offset off, in a run.
-func (s *Shared) slotAt(off uintptr, size int) []byte {
-	// SAFETY: the slot is the caller's.
+// bytesOf returns the view of size bytes at offset off, in a block that is the caller's.
+func (s *Shared) bytesOf(off uintptr, size int) []byte {
+	// SAFETY: the block lies in the region, and is nobody else's.
 	return bytesAt(unsafe.Add(s.base, off), size)
 }
 

@@ -12,7 +12,8 @@ import (
 // Blocks returns an iterator over a snapshot of the blocks, used and free, in
 // address order, taken when the loop starts: its body may call the heap. Slots
 // that other goroutines take or free while the snapshot is made appear as they
-// were or as they are. A closed heap has no blocks.
+// were or as they are. A closed heap has no blocks. To take it holds all locks for O(blocks), and
+// it has one [alloc.Block] for each on the Go heap.
 func (s *Shared) Blocks() iter.Seq[alloc.Block] {
 	return func(yield func(alloc.Block) bool) {
 		for _, b := range s.snapshot() {
@@ -147,7 +148,7 @@ func (c *checker) spanWord(p piece) {
 
 // strayWords looks for words of spans where no such span begins. O(units).
 func (c *checker) strayWords() {
-	for u := c.hdr.first >> granuleBits; u <= c.hdr.top>>granuleBits; u++ {
+	for u := c.first >> granuleBits; u <= c.top>>granuleBits; u++ {
 		w, _ := c.shared.word(uintptr(u))
 		if !spanWord(w).isSpan() {
 			continue

@@ -153,9 +153,6 @@ func newSharedClass(ci int, size uintptr) sharedClass {
 	}
 }
 
-// numSlots returns how many slots a run of c has.
-func (c *sharedClass) numSlots() int { return int(c.slots) }
-
 // empty is the word of a run without used slots; those that do not exist count as used.
 func (c *sharedClass) empty() uint64 { return c.tag<<classShift | slotMask&^c.valid }
 
@@ -171,6 +168,10 @@ func isFull(w uint64) bool { return ^w&slotMask == 0 }
 
 // isEmpty reports whether no slot of w, a word of c, is used.
 func (c *sharedClass) isEmpty(w uint64) bool { return w&c.valid == 0 }
+
+// isEdge reports whether a Free that made n of the word w of a run that has lent nothing leaves
+// something to do: the run was full, or is empty now.
+func (c *sharedClass) isEdge(w, n uint64) bool { return w&heldBit == 0 && (isFull(w) || c.isEmpty(n)) }
 
 // freeSlots returns how many slots of w are free.
 func freeSlots(w uint64) int { return bits.OnesCount64(^w & slotMask) }

@@ -253,14 +253,13 @@ func (t *tracer) released(off uint64) {
 }
 
 // explain adds to f the stacks that are known of the block at its offset.
-func (t *tracer) explain(f *alloc.Fault) *alloc.Fault {
+func (t *tracer) explain(f *alloc.Fault) {
 	if t == nil || t.blocks == nil {
-		return f
+		return
 	}
 	if b, ok := t.blocks[uint64(f.Off)]; ok {
 		f.AllocStack = t.stack(b.stack)
 	} else if b, ok := t.freed[uint64(f.Off)]; ok {
 		f.AllocStack, f.FreeStack = t.stack(b.alloc), t.stack(b.free)
 	}
-	return f
 }

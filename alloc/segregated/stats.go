@@ -97,7 +97,8 @@ func (h *Heap) largestFree() int {
 }
 
 // largestSpan returns the size in bytes of the largest free span, given back or
-// not, joined with its neighbours or not. O(spans in the highest bin that has any).
+// not, joined with its neighbours or not. O(spans in the highest bin that has any, and what the
+// heap keeps for speed).
 func (h *Heap) largestSpan() uint64 {
 	largest := max(h.quick.largest(), h.largestListed(), h.largestNoted(), h.largestIdle(), h.reserve.size()) << granuleShift
 	for bin := numBins - 1; bin > 0; bin-- {

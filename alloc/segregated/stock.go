@@ -90,7 +90,7 @@ func (hs *hands) mallocLarge(op string, size int, here *byte) ([]byte, error) {
 	if n := spanFor(size) - 1; n-unitGranules < stockMax-unitGranules && !hs.s.serial {
 		i := stockBin(n) + 1
 		if g := hs.takeStocked(i, here); g != 0 {
-			return hs.s.slotAt(uintptr(g)<<granuleShift, size), nil
+			return hs.s.bytesOf(uintptr(g)<<granuleShift, size), nil
 		}
 		hs.missStock()
 		want = int(stockSize(i) << granuleShift)

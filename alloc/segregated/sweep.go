@@ -215,7 +215,8 @@ func (h *Heap) giveLast(p, pages uint64) {
 // Trim gives back the pages that hold no block, but for one that may lie in a free span
 // of less than 7 KiB, and the empty runs that are kept for speed, and returns by how
 // many bytes the heap's committed memory shrank. Operations go on doing that bit by bit;
-// Trim is for a program that is about to be idle. O(free spans).
+// Trim is for a program that is about to be idle. In a closed or damaged heap, within a walk
+// and within Compact it does nothing and returns 0. O(free spans).
 func (h *Heap) Trim() int {
 	if h.refused() {
 		return 0
@@ -250,8 +251,8 @@ func (h *Heap) dropAhead() {
 // purge is Trim for a heap that has run out of memory; it reports whether it
 // is worth trying again.
 func (h *Heap) purge() bool {
-	top, free := h.hdr.top, h.freeSum
-	return h.Trim() > 0 || h.hdr.top != top || h.freeSum != free
+	top, free := h.top, h.freeSum
+	return h.Trim() > 0 || h.top != top || h.freeSum != free
 }
 
 // dropEmpty gives empty current runs back to the best-fit space.
@@ -259,12 +260,8 @@ func (h *Heap) dropEmpty() {
 	h.endRow()
 	h.dropTiny()
 	for ci := range h.classes {
-		c := &h.classes[ci]
-		if c.cur == 0 || *c.live != c.empty() {
-			continue
+		if run := h.takeEmpty(uintptr(ci)); run != 0 {
+			h.leaveRun(uintptr(ci), run)
 		}
-		run := c.cur
-		c.cur, c.avail = 0, 0
-		h.dropRun(uintptr(ci), run)
 	}
 }

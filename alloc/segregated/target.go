@@ -33,7 +33,7 @@ func (c *checked) seek(op string, b []byte) target {
 		panic(h.foreign(op, b))
 	case c.guards.covers(off):
 		return c.guards.find(op, b, off)
-	case off%granule != 0 || off>>granuleShift <= h.hdr.first || off>>granuleShift > h.hdr.top:
+	case off%granule != 0 || off>>granuleShift <= h.first || off>>granuleShift > h.top:
 		panic(c.classify(op, b, off))
 	}
 	core := off - recordSize
@@ -58,7 +58,7 @@ func (c *checked) seek(op string, b []byte) target {
 // isLive reports whether a live block of the core starts at off, which is in
 // the data.
 func (c *checked) isLive(off uint64) bool {
-	if off>>granuleShift >= c.h.hdr.top {
+	if off>>granuleShift >= c.h.top {
 		return false
 	}
 	blk, ok := c.h.containing(off)
@@ -81,7 +81,7 @@ func (c *checked) doubleFree(op string, b []byte, off uint64) *alloc.Fault {
 func (c *checked) classify(op string, b []byte, off uint64) *alloc.Fault {
 	h := c.h
 	g := off >> granuleShift
-	if g < h.hdr.first || g >= h.hdr.top {
+	if g < h.first || g >= h.top {
 		return h.classify(op, b, off)
 	}
 	f := c.fault(op, b, alloc.ErrInvalidFree)

@@ -225,7 +225,6 @@ func (h *Heap) moreTiny() (ok bool, err error) {
 
 // newTiny makes a new run the current one.
 func (h *Heap) newTiny() bool {
-	h.coalesce()
 	g := h.findRun(unitGranules, true)
 	if g == 0 {
 		return false

@@ -18,7 +18,6 @@ func (h *Heap) extend(n uint64, a grid) uint64 {
 	}
 	clearMark(h.rowOf(top), top)
 	if at != top {
-		h.hdr.top = at // so that the gap is below it
 		h.setTop(at + n)
 		h.putFree(top, at-top)
 		return at

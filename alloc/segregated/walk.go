@@ -84,8 +84,8 @@ type piece struct {
 // one is yielded with bad set, and ends the walk.
 func (h *Heap) pieces() iter.Seq[piece] {
 	return func(yield func(piece) bool) {
-		top := min(h.hdr.top, uint64(len(h.units))<<granuleBits)
-		for g := h.hdr.first; g < top; {
+		top := min(h.top, uint64(len(h.units))<<granuleBits)
+		for g := h.first; g < top; {
 			p := h.pieceAt(g)
 			if p.bad == "" && (p.n == 0 || p.n > top-g) {
 				p.bad = "reaches past the top"
