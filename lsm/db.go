@@ -22,15 +22,15 @@ var errNotExist = fs.ErrNotExist
 type SeqNum = keys.SeqNum
 
 // A DB is an open store. Safe for concurrent use.
-//
-// Who guards what, and in which order locks are taken:
-//
-//	commit leader    wal, ins, lastSeq, memTable.reserved, and who may rotate
-//	manifestMu       manifest; held while a version is made from the current one
-//	mu               mem, imms, version, liveLog, compactPtr, fileMeta.compacting
-//	stateMu          state
-//	snapMu           snapshots
 type DB struct {
+	// Who guards what, and in which order locks are taken:
+	//
+	//	commit leader    wal, ins, lastSeq, memTable.reserved, and who may rotate
+	//	manifestMu       manifest; held while a version is made from the current one
+	//	mu               mem, imms, version, liveLog, compactPtr, fileMeta.compacting
+	//	stateMu          state
+	//	snapMu           snapshots
+
 	opts *Options
 	cmp  *Comparer
 	path string

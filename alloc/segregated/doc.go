@@ -13,7 +13,7 @@
 //     (bin.go), taking and splitting (fit.go), freeing and joining (join.go), the top
 //     (top.go), short lists of what was freed last (quick.go), what they hold in chunks
 //     (quickmore.go) and how much (quickshare.go), joining that is put off (deferred.go),
-//     and frees of which all else is (notes.go);
+//     and frees that are (notes.go);
 //   - pages: commit, and a few ahead (pages.go), by what rule they go back
 //     (sweep.go), which are held for a while (held.go), how they pay for growth
 //     (trade.go), and which are kept from one round to the next (rounds.go);
@@ -35,63 +35,53 @@
 //     blocks (stock.go, stock_unsafe.go) and the words of these (shared_span.go), and
 //     what an idle heap does by itself (shared_look.go).
 //
+// # The words
+//
+//   - A granule is 16 bytes, a unit 1 KiB of the data. The tables, kinds and rows, have an entry
+//     for each unit: what it is, and a bit for each of its granules.
+//   - A run is a row of units cut into slots of one size, its class. Of each class one run is
+//     current: Malloc takes slots of it. Those that are not, and have free slots, are partial.
+//   - A span is what lies between runs: a block of its own, or free. Free ones are in bins by
+//     their size, which make up the best-fit space; the top is where the last one ends.
+//   - A quick list holds freed spans of one size as they are, for who asks for that size next.
+//   - A page that was given back to the system is taken again when it is needed; credit bounds
+//     how many are given back.
+//   - A heap is still when it has not grown for long: then it keeps more for speed.
+//
 // # One operation, step by step
 //
 // h.Malloc(40) and the Free that follows:
 //
-//  1. 40 rounds up to 48 bytes, the third size class. Its current run has slots
-//     at hand: the lowest of them is taken out of a word of the class, and its
-//     bit is set in the live word of the run. That is all.
-//  2. When no slot is at hand, what Free has returned to the current run is
-//     taken over; else the class's oldest partial run becomes current; else a run
-//     of up to 64 slots is cut from the best-fit space, unless that would grow
-//     while there are many free spans that hold the block alone. From 2 MiB of data on it
-//     grows by 16 KiB for this run and those that follow (reserve.go).
-//  3. A class of 64 bytes and more has no runs before its blocks are many (twice the slots of a run
-//     live, above 256 bytes six times) or often asked for (32 times and once in 40 requests; 64
-//     times in a heap that is back where it was before, see quickshare.go; or 1024 times, in one
-//     that is still or where its part of all requests is twice that of a run in the data). One above
-//     1 KiB has runs only when it is often asked for. Until
-//     then, and for sizes above the largest class, the block is a span, of 64 bytes at least: the
-//     newest in the quick list of its size that is large enough; else the closest of the free
-//     spans that a bounded search finds, cut from its end; else what the top grows
-//     by. Pages for that are made usable four at a time; from 512 KiB of data on two, from
-//     1 MiB on four and from 2 MiB on eight at a time are brought into memory together.
-//  4. Free(b) subtracts the address of the first data from b's, reads what its unit
-//     of 1 KiB is, finds the slot by a multiplication and clears the live bit. If
-//     the remainder is not 0, the bit not set or that of no slot, it is a fault, and
-//     which one is found out then. Rows have no bits for blocks of up to 8 bytes: those of
-//     a run of them are found by what its row says (tiny.go).
-//  5. A run that becomes empty goes back to the best-fit space, unless the heap is still, as below:
-//     then it is kept for its class until the data is to grow (idle.go). So does the free part
-//     of one that is sparse, before the data grows, if its class asks for no more: its live slots
-//     are spans from then on. An empty one that is current is kept until its class is idle and the
-//     data has grown by a sixteenth, or memory comes above its peak. A freed span waits in the
-//     quick list of its size (of up to 256 KiB, from 2 KiB on of eight sizes a doubling and 15 of
-//     each, seven of each smaller size; 8 KiB or 1/256 of the heap in all, 1/32 while they serve
-//     two of three requests, 64 KiB while the heap has less than 256 KiB; more of each, and 1/2,
-//     when the heap is still, as it has not grown for twice as many operations as it took to grow,
-//     65536 at least and a million at most, or 2048 if more than four of ten had to look for a
-//     span, or as what it uses fell to less than half and came back; 3/4 when it has been still
-//     for a quarter of a million operations) or is joined with its free neighbours at once; one
-//     that ends at the top lowers it. Of a long row of frees the spans and runs, 2048 at most, are
-//     joined all together, before the next span is taken (deferred.go). Of one in no order Free
-//     only clears the bits and notes what else there is to do, which is done with all others
-//     before the next block that is not at hand (notes.go). A still heap that has not grown for
-//     32768 operations, as most have not, is calm, and gives spans of more than 2 KiB the sizes of
-//     their lists, up to 1/8 more, if there is a free one of that size.
-//  6. A sweep gives back the pages of free spans of 16 KiB and more that have been free since
-//     the one before, and so far as there is credit for it: five pages for each that the heap
-//     grows by, and one for each 10000 operations; a page that was given back costs as much
-//     again when it is needed. A heap that has been still for a quarter of a million
-//     operations saves credit up for eight pages at a time. There is one every 256 operations when
-//     half of the memory is free, every 2048 when little is (sweep.go). Before the data grows,
-//     free spans of 7 KiB and more give back as many pages as it grows by, with the same
-//     credit; and when pages that were given back are used again, so many that memory does not
-//     come above its peak (trade.go). A block of 32 MiB and more goes back when it is freed; a
-//     calm heap holds it for a quarter of a million operations, or until pages of it pay for
-//     growth (held.go). A heap that was emptied and then used as much again has no credit for
-//     what it would need in the next round (rounds.go).
+//  1. 40 rounds up to 48 bytes, a class. Its current run has slots at hand: the lowest of
+//     them is taken out of a word of the class, and its bit is set in the row of the run. That
+//     is all.
+//  2. When no slot is at hand, what Free has returned to the current run is taken over; else an
+//     empty run that was kept (idle.go) or the oldest partial one becomes current; else a new one
+//     is cut from the best-fit space (run.go), or, where there is much data, from a reserve for
+//     runs (reserve.go).
+//  3. A class of 64 bytes and more has no runs before its blocks are many or often asked for
+//     (isBusy in run.go). Until then, and for sizes above the largest class, the block is a span:
+//     the newest in the quick list of its size that is large enough; else the closest of the free
+//     spans that a bounded search finds, cut from its end (bin.go, fit.go); else what the top
+//     grows by (top.go, pages.go).
+//  4. Free(b) subtracts the address of the first data from b's, reads in the kinds what its unit
+//     is, finds the slot by a multiplication and clears its bit in the row. If the remainder is
+//     not 0, the bit not set or that of no slot, it is a fault, and which one is found out then.
+//     For blocks of up to 8 bytes rows have no bits: those lie in a table of their own (tiny.go).
+//  5. A freed span waits in its quick list, as long as the lists do not hold too much
+//     (quickshare.go), or is joined with its free neighbours (join.go); one that ends at the top
+//     lowers it. A run that becomes empty is a free span again; a still heap keeps it for its
+//     class. One that is sparse for good becomes spans where it lies (dissolve.go). After many
+//     frees in a row what else they have to do is put off, and done for all of them together
+//     (deferred.go, notes.go).
+//  6. Now and then a tick looks whether it is time for a sweep, which gives back the pages of free
+//     spans that have been free since the one before, as far as there is credit: the heap has it
+//     from growing, and bit by bit from operations (sweep.go). Before the data grows beyond what
+//     it ever was, free spans give back as many pages as it grows by (trade.go). So memory is at
+//     its peak seldom, and what is in use over and over keeps its pages.
+//
+// The figures in all that, how many and how often, are constants in the files named, with what
+// they are for.
 //
 // # One operation of a Shared
 //

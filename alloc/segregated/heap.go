@@ -12,9 +12,9 @@ import (
 // concurrent use. The package comment describes how it works; every method of
 // [alloc.Allocator] is O(1) but for the bounded searches and lists named there,
 // and for bytes that are copied or cleared.
-//
-// The order of its fields puts classes and quick lists on cache lines.
 type Heap struct {
+	// The order of the fields puts classes and quick lists on cache lines.
+
 	view
 	smallState
 
