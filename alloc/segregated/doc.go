@@ -77,8 +77,8 @@
 //  6. Now and then a tick looks whether it is time for a sweep, which gives back the pages of free
 //     spans that have been free since the one before, as far as there is credit: the heap has it
 //     from growing, and bit by bit from operations (sweep.go). Before the data grows beyond what
-//     it ever was, free spans give back as many pages as it grows by (trade.go). So memory is at
-//     its peak seldom, and what is in use over and over keeps its pages.
+//     it ever was, free spans give back as many pages as it grows by (trade.go). A program that uses
+//     the same memory over and over keeps its pages (rounds.go, held.go).
 //
 // The figures in all that, how many and how often, are constants in the files named, with what
 // they are for.
