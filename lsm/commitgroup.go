@@ -18,7 +18,8 @@ import (
 //  3. Write one log record for each batch and bring them as far as the highest
 //     durability in the group asks: one write, and one fsync for all.
 //  4. Insert into the memtable: the leader everything, or, when there is much, each
-//     member its own batch at once.
+//     member its own batch at once. With updates in place the order counts: the
+//     leader does it.
 //  5. Raise the visible sequence number: readers see the group, all at once.
 func (d *DB) commitGroup(group []*commit) {
 	need, count, level := 0, 0, Buffered
@@ -105,7 +106,7 @@ func (d *DB) logFailed(mark walMark, op string, err error) error {
 // insertGroup puts the batches into the memtable. Their room was reserved, so
 // only a broken batch can fail, and Apply checks nothing else in.
 func (d *DB) insertGroup(group []*commit, need int) {
-	if len(group) == 1 || need < parallelGroup {
+	if len(group) == 1 || need < parallelGroup || d.opts.InPlaceUpdate {
 		for _, c := range group {
 			c.err = d.mem.insert(&d.ins, batchReader{data: c.batch.rep[batchHeader:]}, c.seq)
 		}

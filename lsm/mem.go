@@ -66,11 +66,13 @@ func (m *memTable) insert(in *memtable.Inserter, r batchReader, seq keys.SeqNum)
 	return r.err
 }
 
-// insertRange adds a range tombstone, unless its range is empty.
+// insertRange adds a range tombstone, unless its range is empty. Values older than
+// it are no longer overwritten: the new ones would be hidden, too.
 func (m *memTable) insertRange(r batchReader, seq keys.SeqNum) error {
 	if m.cmp.Compare(r.key, r.value) >= 0 {
 		return nil
 	}
+	m.points.KeepUpTo(uint64(seq))
 	var in memtable.Inserter
 	in.Seed(uint64(seq))
 	return m.ranges.Add(&in, r.key, uint64(seq), uint8(r.kind), r.value)

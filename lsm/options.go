@@ -129,7 +129,8 @@ type Options struct {
 	// pages then count in the process's resident size. Not every system can.
 	MmapTables bool
 	// InPlaceUpdate lets a write overwrite the value in the memtable when it
-	// fits. Snapshots are refused, and an iterator may see later values.
+	// fits. Snapshots are refused, an iterator may see later values, and a read
+	// may see a part of a batch that is being applied.
 	InPlaceUpdate bool
 	// Recovery says how much damage Open tolerates, TornTail by default.
 	Recovery RecoveryMode

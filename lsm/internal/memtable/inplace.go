@@ -14,11 +14,20 @@ const numStripes = 64
 
 // EnableInPlace makes Add overwrite the value of an existing entry when the new
 // one fits into its room, both are of the same kind, and the key is the same. The
-// entry keeps its old sequence number, so a list in this mode has no snapshots.
-// Values are copied on reading, under a lock. Call it while the list is empty.
+// entry keeps its old sequence number, so a list in this mode has no snapshots, and
+// its entries are to be added one by one, in the order of their numbers. Values are
+// copied on reading, under a lock. Call it while the list is empty.
 func (s *SkipList) EnableInPlace() {
 	stripes := make([]sync.Mutex, numStripes)
 	s.stripes = &stripes
+}
+
+// KeepUpTo ends the overwriting of entries up to seq: one that is hidden by what
+// happened at seq must not get a value that is newer. To be called by who adds.
+func (s *SkipList) KeepUpTo(seq uint64) {
+	if s.stripes != nil {
+		s.kept = seq
+	}
 }
 
 func (s *SkipList) stripe(off uint32) *sync.Mutex {
@@ -28,6 +37,9 @@ func (s *SkipList) stripe(off uint32) *sync.Mutex {
 // overwrite puts value into the newest entry of key, node off, if it fits.
 func (s *SkipList) overwrite(off uint32, key []byte, kind uint8, value []byte) bool {
 	if off == 0 || uint8(s.tag(off)&kindMask) != kind || !s.equal(s.key(off), key) {
+		return false
+	}
+	if s.baseSeq+uint64(s.tag(off)>>kindBits) <= s.kept {
 		return false
 	}
 	p := off + tagSize

@@ -54,6 +54,7 @@ type SkipList struct {
 	height  atomic.Int32  // levels in use
 	count   atomic.Int64  // entries
 	stripes *[]sync.Mutex // of the values, when they may be overwritten; else nil
+	kept    uint64        // entries up to this sequence number are not overwritten
 }
 
 // NewSkipList makes an empty list in a. Its entries' sequence numbers must lie in
