@@ -47,6 +47,8 @@ const (
 // A commitQueue makes commits take turns. The first to come leads: it takes along
 // whoever has queued up, commits them as a group, and passes the lead on.
 type commitQueue struct {
+	maxNeed int // bytes of an empty memtable: what a group of several may need
+
 	mu      sync.Mutex
 	pending []*commit
 	group   []*commit // of the current leader
@@ -77,16 +79,21 @@ func (q *commitQueue) enter(c *commit) bool {
 }
 
 // take returns the leader's group: itself and those behind it, as far as they fit
-// together. Work (fn) is always alone.
+// together, in one write and in an empty memtable. So a batch that is too large for a
+// memtable is alone, and if there is no room for it nobody else fails. Work (fn) is
+// always alone.
 func (q *commitQueue) take() []*commit {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n, size := 1, 0
+	n := 1
 	if first := q.pending[0]; first.fn == nil {
-		size = first.batch.Size()
-		for n < len(q.pending) && q.pending[n].fn == nil && size+q.pending[n].batch.Size() <= maxGroup {
-			size += q.pending[n].batch.Size()
-			n++
+		size, need := first.batch.Size(), first.batch.need
+		for ; n < len(q.pending) && q.pending[n].fn == nil; n++ {
+			b := q.pending[n].batch
+			size, need = size+b.Size(), need+b.need
+			if size > maxGroup || need > q.maxNeed {
+				break
+			}
 		}
 	}
 	q.group = append(q.group[:0], q.pending[:n]...)

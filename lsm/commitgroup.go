@@ -33,7 +33,9 @@ func (d *DB) commitGroup(group []*commit) {
 		err = d.makeRoom(need, count)
 	}
 	if err == nil {
-		err = d.logGroup(group, level)
+		if err = d.logGroup(group, level); err != nil {
+			d.mem.reserved -= need
+		}
 	}
 	if err != nil {
 		for _, c := range group {

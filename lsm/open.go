@@ -53,6 +53,7 @@ func newDB(path string, opts *Options) *DB {
 		outputs: map[uint64]bool{}, closeCh: make(chan struct{}), getters: newGetterPool()}
 	d.change = sync.NewCond(&d.mu)
 	d.snapshots.init()
+	d.commits.maxNeed = opts.WriteBufferSize - memOverhead
 	d.pool = newMemPool(opts, opts.memtableLimit())
 	d.bucket = newTokenBucket(opts.CompactionRate, time.Now)
 	d.nextFile.Store(1)
