@@ -66,25 +66,73 @@ func (d *DB) setBackgroundError(kind int, err error) {
 	defer d.mu.Unlock()
 	d.bgErr[kind] = err
 	if err != nil {
+		d.bgFailed[kind]++
 		d.counters.backgroundErrors.Add(1)
 	}
 	d.change.Broadcast()
 }
 
-// backgroundError returns why background work is failing, or nil.
+// backgroundError returns why background work of any kind is failing, or nil.
 func (d *DB) backgroundError() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return errors.Join(d.bgErr[:]...)
 }
 
-// failedSince returns why background work is failing, if it has failed again
-// since there were n failures.
-func (d *DB) failedSince(n uint64) error {
-	if d.counters.backgroundErrors.Load() == n {
+// failures returns how often background work of a kind has failed.
+func (d *DB) failures(kind int) uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.bgFailed[kind]
+}
+
+// A waiter waits for what background work of one kind does. It gives up when such
+// work fails, while other work may go on failing.
+type waiter struct {
+	d     *DB
+	kind  int
+	since uint64    // failures that do not count: there were as many before
+	until time.Time // zero: for as long as it takes
+	state string    // what the store is in, for the error when the work fails
+}
+
+// errTooLong says that a wait has reached its end.
+var errTooLong = errors.New("lsm: waited too long")
+
+// wait waits until cond, which it calls without a lock, is true or fails. Its error
+// is that of cond, why the store takes no writes, why the work fails, or errTooLong.
+func (w *waiter) wait(cond func() (bool, error)) error {
+	for {
+		if ok, err := cond(); ok || err != nil {
+			return err
+		}
+		if err := w.d.writable(); err != nil {
+			return err
+		}
+		if err := w.failure(); err != nil {
+			return err
+		}
+		until := w.until
+		if until.IsZero() {
+			until = time.Now().Add(time.Second)
+		}
+		if !w.d.waitChange(until) {
+			return errTooLong
+		}
+	}
+}
+
+// failure returns why the work is failing, if it is and has failed since.
+func (w *waiter) failure() error {
+	w.d.mu.Lock()
+	defer w.d.mu.Unlock()
+	if w.d.bgFailed[w.kind] == w.since {
 		return nil
 	}
-	return d.backgroundError()
+	if err := w.d.bgErr[w.kind]; err != nil && w.state != "" {
+		return fmt.Errorf("lsm: %s: %w", w.state, err)
+	}
+	return w.d.bgErr[w.kind]
 }
 
 // newFileNum gives out a file number.
@@ -133,16 +181,12 @@ func (d *DB) slowDown() error {
 		return nil
 	}
 	defer d.stalled("level 0 is full")()
-	deadline := time.Now().Add(d.opts.StallLimit)
-	for int(d.counters.l0Files.Load()) >= d.opts.L0StopTrigger {
-		if err := errors.Join(d.writable(), d.backgroundError()); err != nil {
-			return fmt.Errorf("lsm: level 0 is full and cannot be compacted: %w", err)
-		}
-		if !d.waitChange(deadline) {
-			return fmt.Errorf("%w: level 0 is full after %v", ErrMemoryLimit, d.opts.StallLimit)
-		}
+	w := waiter{d: d, kind: errCompaction, until: time.Now().Add(d.opts.StallLimit), state: "level 0 is full and cannot be compacted"}
+	err := w.wait(func() (bool, error) { return int(d.counters.l0Files.Load()) < d.opts.L0StopTrigger, nil })
+	if err == errTooLong {
+		err = fmt.Errorf("%w: level 0 is full after %v", ErrMemoryLimit, d.opts.StallLimit)
 	}
-	return nil
+	return err
 }
 
 // stalled counts a wait of the commit leader; the function it returns ends it.

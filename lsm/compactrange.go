@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"time"
 )
 
 // CompactRange flushes and then compacts every table that may hold keys in
@@ -62,30 +61,23 @@ type rangeCompaction struct {
 
 // next sets up the next step, waiting while its files are taken, or returns nil
 // when the level has nothing more to do.
-func (r *rangeCompaction) next() (*compaction, error) {
+func (r *rangeCompaction) next() (c *compaction, err error) {
 	d := r.d
-	before := d.counters.backgroundErrors.Load()
-	for {
-		if err := d.writable(); err != nil {
-			return nil, err
-		}
-		if err := d.failedSince(before); err != nil {
-			return nil, err
-		}
-		d.mu.Lock()
-		v := d.version
-		output, files := r.choose(v)
-		if len(files) == 0 {
-			d.mu.Unlock()
-			return nil, nil
-		}
-		c := d.setUp(v, r.level, output, files)
-		d.mu.Unlock()
-		if c != nil {
-			return c, nil
-		}
-		d.waitChange(time.Now().Add(time.Second))
+	if err := d.writable(); err != nil {
+		return nil, err
 	}
+	w := waiter{d: d, kind: errCompaction, since: d.failures(errCompaction)}
+	err = w.wait(func() (bool, error) {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		output, files := r.choose(d.version)
+		if len(files) == 0 {
+			return true, nil
+		}
+		c = d.setUp(d.version, r.level, output, files)
+		return c != nil, nil
+	})
+	return c, err
 }
 
 // choose returns the files of the next step and the level they go to: the next

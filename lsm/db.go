@@ -60,9 +60,10 @@ type DB struct {
 	compactPtr   [numLevels][]byte
 	compactingL0 bool
 	closing      bool
-	bgErr        [numBackground]error
-	outputs      map[uint64]bool // tables being written, in no version yet
-	logs         []uint64        // logs in the directory
+	bgErr        [numBackground]error  // why the last work of a kind failed, nil if it did not
+	bgFailed     [numBackground]uint64 // how often work of a kind has failed
+	outputs      map[uint64]bool       // tables being written, in no version yet
+	logs         []uint64              // logs in the directory
 
 	stateMu    sync.RWMutex
 	state      *readState

@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/memlab-go/memlab/lsm/internal/keys"
@@ -81,22 +82,16 @@ func (d *DB) waitForMemtable(need int) (*memTable, error) {
 		return m, err
 	}
 	defer d.stalled("memtables are full")()
-	deadline := time.Now().Add(d.opts.StallLimit)
-	for {
-		if err := d.writable(); err != nil {
-			return nil, err
-		}
-		if err := d.backgroundError(); err != nil {
-			return nil, fmt.Errorf("lsm: memtables are full and cannot be flushed: %w", err)
-		}
-		if !d.waitChange(deadline) {
-			return nil, fmt.Errorf("%w: memtables are full after %v: flushes are too slow, or iterators hold old memtables",
-				ErrMemoryLimit, d.opts.StallLimit)
-		}
-		if m, err = d.tryMemtable(need); m != nil || err != nil {
-			return m, err
-		}
+	w := waiter{d: d, kind: errFlush, until: time.Now().Add(d.opts.StallLimit), state: "memtables are full and cannot be flushed"}
+	err = w.wait(func() (bool, error) {
+		m, err = d.tryMemtable(need)
+		return m != nil, err
+	})
+	if err == errTooLong {
+		return nil, fmt.Errorf("%w: memtables are full after %v: flushes are too slow, or iterators hold old memtables",
+			ErrMemoryLimit, d.opts.StallLimit)
 	}
+	return m, err
 }
 
 func (d *DB) tryMemtable(need int) (*memTable, error) {
@@ -231,25 +226,12 @@ func (d *DB) Flush() error {
 
 // waitFlushed waits until m is no longer among the memtables.
 func (d *DB) waitFlushed(m *memTable) error {
-	before := d.counters.backgroundErrors.Load()
-	for {
+	w := waiter{d: d, kind: errFlush, since: d.failures(errFlush)}
+	return w.wait(func() (bool, error) {
 		d.mu.Lock()
-		waiting := false
-		for _, i := range d.imms {
-			waiting = waiting || i == m
-		}
-		d.mu.Unlock()
-		if !waiting {
-			return nil
-		}
-		if err := d.failedSince(before); err != nil {
-			return err
-		}
-		if err := d.writable(); err != nil {
-			return err
-		}
-		d.waitChange(time.Now().Add(time.Second))
-	}
+		defer d.mu.Unlock()
+		return !slices.Contains(d.imms, m), nil
+	})
 }
 
 // snapshotSeqs returns the sequence numbers that somebody may read at, oldest

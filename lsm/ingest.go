@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/memlab-go/memlab/lsm/internal/keys"
 	"github.com/memlab-go/memlab/lsm/internal/table"
@@ -94,12 +93,9 @@ func (in *ingestion) run() error {
 		}
 	}
 	defer d.stalled("a table is taken in")()
-	before := d.counters.backgroundErrors.Load()
-	for d.hasImms() {
-		if err := errors.Join(d.failedSince(before), d.writable()); err != nil {
-			return err
-		}
-		d.waitChange(time.Now().Add(time.Second))
+	w := waiter{d: d, kind: errFlush, since: d.failures(errFlush)}
+	if err := w.wait(func() (bool, error) { return !d.hasImms(), nil }); err != nil {
+		return err
 	}
 	files, err := in.copy()
 	if err != nil {
