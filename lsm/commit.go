@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
@@ -14,6 +15,9 @@ const maxGroup = 1 << 20
 // parallelGroup is the size from which the members of a group insert their own
 // batches, at once, instead of leaving it to the leader.
 const parallelGroup = 128 << 10
+
+// errAbandoned is the error of a commit whose leader did not come back.
+var errAbandoned = errors.New("lsm: not written: Options.Events panicked or ended the goroutine that called it")
 
 // A commit is one Apply on its way through the pipeline, or, with fn set, work
 // that must run while nobody commits.
@@ -157,9 +161,7 @@ func (d *DB) commit(b *Batch, level Durability) error {
 	}
 	c.batch, c.level, c.err = b, level, nil
 	if d.commits.enter(c) {
-		group := d.commits.take()
-		d.commitGroup(group)
-		d.commits.leave(group)
+		d.lead(d.commitGroup)
 	}
 	err := c.err
 	c.batch, c.mem, c.wg = nil, nil, nil
@@ -172,9 +174,18 @@ func (d *DB) exclusive(fn func() error) error {
 	c := newCommit(0)
 	c.fn = fn
 	if d.commits.enter(c) {
-		group := d.commits.take()
-		c.err = fn()
-		d.commits.leave(group)
+		d.lead(func([]*commit) { c.err = fn() })
 	}
 	return c.err
+}
+
+// lead does the work of the leader and passes the lead on, also when a listener
+// panics or ends the goroutine meanwhile: the others find out by their error.
+func (d *DB) lead(work func(group []*commit)) {
+	group := d.commits.take()
+	defer d.commits.leave(group)
+	for _, c := range group {
+		c.err = errAbandoned
+	}
+	work(group)
 }
