@@ -29,7 +29,7 @@ type DB struct {
 	//	manifestMu       manifest; held while a version is made from the current one
 	//	mu               mem, imms, version, liveLog, compactPtr, fileMeta.compacting
 	//	stateMu          state
-	//	snapMu           snapshots
+	//	snapMu           snapshots, and who opens iterators, against Close
 
 	opts *Options
 	cmp  *Comparer
@@ -90,7 +90,8 @@ type DB struct {
 	obsolete   obsoleteFiles
 	background sync.WaitGroup
 	closeCh    chan struct{}
-	closed     atomic.Bool
+	closed     atomic.Bool   // set under snapMu
+	closeDone  chan struct{} // the Close that closed the store has ended
 	fatal      atomic.Pointer[error]
 	recovery   RecoveryReport
 	recovered  *replay // between the steps of Open
@@ -164,17 +165,13 @@ func (d *DB) Path() string { return d.path }
 // Close ends the background work, brings buffered writes to the operating system
 // and releases everything. Calls that are under way end first or return
 // [ErrClosed]. With open iterators or snapshots it does nothing and returns
-// [ErrBusy]: close them, then close again. Once closed, it returns nil.
+// [ErrBusy]: close them, then close again. Once closed, it returns nil; while
+// another Close is at work, after that one.
 func (d *DB) Close() error {
-	d.snapMu.Lock()
-	iters, snaps := d.openIters.Load(), d.snapshots.n
-	d.snapMu.Unlock()
-	if !d.closed.Load() && (iters > 0 || snaps > 0) {
-		return fmt.Errorf("%w: %d iterators, %d snapshots", ErrBusy, iters, snaps)
+	if first, err := d.claimClose(); !first {
+		return err
 	}
-	if d.closed.Swap(true) {
-		return nil
-	}
+	defer close(d.closeDone)
 	close(d.closeCh)
 	d.mu.Lock()
 	d.closing = true
@@ -182,6 +179,53 @@ func (d *DB) Close() error {
 	d.mu.Unlock()
 	d.background.Wait()
 	err := d.exclusive(d.closeLog)
+	return errors.Join(err, d.releaseAll())
+}
+
+// claimClose makes the store closed and reports whether the caller is to do the rest.
+// From then on no iterator or snapshot is opened.
+func (d *DB) claimClose() (first bool, err error) {
+	d.snapMu.Lock()
+	if d.closed.Load() {
+		d.snapMu.Unlock()
+		<-d.closeDone
+		return false, nil
+	}
+	defer d.snapMu.Unlock()
+	if iters, snaps := d.openIters.Load(), d.snapshots.n; iters > 0 || snaps > 0 {
+		return false, fmt.Errorf("%w: %d iterators, %d snapshots", ErrBusy, iters, snaps)
+	}
+	d.closed.Store(true)
+	return true, nil
+}
+
+// openIter counts an iterator that is being opened, or fails with ErrClosed.
+func (d *DB) openIter() error {
+	d.snapMu.Lock()
+	defer d.snapMu.Unlock()
+	if d.closed.Load() {
+		return ErrClosed
+	}
+	d.openIters.Add(1)
+	return nil
+}
+
+// closeLog writes out and closes the log, if there still is one, once nobody commits
+// any more.
+func (d *DB) closeLog() error {
+	w := d.wal
+	d.wal = nil
+	if w == nil {
+		return nil
+	}
+	if d.fatal.Load() != nil { // nothing may follow what has failed
+		return w.f.Close()
+	}
+	return w.close()
+}
+
+// closeState takes the current read state away and waits for those who read.
+func (d *DB) closeState() {
 	d.stateMu.Lock()
 	rs := d.state
 	d.state, d.unreadable = nil, true
@@ -190,23 +234,12 @@ func (d *DB) Close() error {
 		rs.unref()
 	}
 	d.liveStates.Wait()
-	return errors.Join(err, d.releaseAll())
-}
-
-// closeLog writes out and closes the log, once nobody commits any more.
-func (d *DB) closeLog() error {
-	if d.wal == nil {
-		return nil
-	}
-	if d.fatal.Load() != nil { // nothing may follow what has failed
-		return d.wal.f.Close()
-	}
-	return d.wal.close()
 }
 
 // releaseAll frees what an open store holds, as far as it was made.
 func (d *DB) releaseAll() error {
-	var errs []error
+	errs := []error{d.closeLog()}
+	d.closeState()
 	if d.mem != nil {
 		d.mem.unref()
 	}

@@ -60,6 +60,18 @@ func (d *DB) NewIter(o *IterOptions) (*Iterator, error) {
 }
 
 func (d *DB) newIter(o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
+	if err := d.openIter(); err != nil {
+		return nil, err
+	}
+	it, err := d.makeIter(o, seq)
+	if err != nil {
+		d.openIters.Add(-1)
+	}
+	return it, err
+}
+
+// makeIter makes an iterator that is counted already.
+func (d *DB) makeIter(o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
 	rs, err := d.acquire()
 	if err != nil {
 		return nil, err
@@ -79,7 +91,6 @@ func (d *DB) newIter(o *IterOptions, seq keys.SeqNum) (*Iterator, error) {
 	p := d.takeParts(rs)
 	it.parts, it.m = p, &p.merge
 	it.key, it.value, it.seek, it.skip = p.key[:0], p.value[:0], p.seek[:0], p.skip[:0]
-	d.openIters.Add(1)
 	return it, nil
 }
 

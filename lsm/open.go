@@ -50,7 +50,7 @@ func Open(dir string, o *Options) (*DB, error) {
 // newDB makes a DB that has nothing open yet.
 func newDB(path string, opts *Options) *DB {
 	d := &DB{opts: opts, cmp: opts.Comparer, path: path, ctx: context.Background(),
-		outputs: map[uint64]bool{}, closeCh: make(chan struct{}), getters: newGetterPool()}
+		outputs: map[uint64]bool{}, closeCh: make(chan struct{}), closeDone: make(chan struct{}), getters: newGetterPool()}
 	d.change = sync.NewCond(&d.mu)
 	d.snapshots.init()
 	d.commits.maxNeed = opts.WriteBufferSize - memOverhead

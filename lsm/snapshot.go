@@ -56,13 +56,11 @@ func (d *DB) NewSnapshot() (*Snapshot, error) {
 	if d.opts.InPlaceUpdate {
 		return nil, ErrInPlace
 	}
-	rs, err := d.acquire()
-	if err != nil {
-		return nil, err
-	}
-	defer rs.unref()
 	d.snapMu.Lock()
 	defer d.snapMu.Unlock()
+	if d.closed.Load() {
+		return nil, ErrClosed
+	}
 	// The number is read under the lock: a compaction that lists the snapshots
 	// later sees this one, and one that listed them before knows no newer entries.
 	s := &Snapshot{d: d, seq: keys.SeqNum(d.visible.Load())}
