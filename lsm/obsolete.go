@@ -15,6 +15,7 @@ type obsoleteFiles struct {
 	mu     sync.Mutex
 	tables []*fileMeta
 	names  []string
+	more   chan struct{} // capacity 1: something was listed
 }
 
 // retireTable notes that no version holds f. It may be called under any lock but
@@ -23,12 +24,22 @@ func (o *obsoleteFiles) retireTable(f *fileMeta) {
 	o.mu.Lock()
 	o.tables = append(o.tables, f)
 	o.mu.Unlock()
+	o.wake()
 }
 
 func (o *obsoleteFiles) retireName(names ...string) {
 	o.mu.Lock()
 	o.names = append(o.names, names...)
 	o.mu.Unlock()
+	o.wake()
+}
+
+// wake tells the loop. Who lets go of a table last may hold any lock, so it does not wait.
+func (o *obsoleteFiles) wake() {
+	select {
+	case o.more <- struct{}{}:
+	default: // it has been told
+	}
 }
 
 // take empties the lists.
@@ -40,25 +51,15 @@ func (o *obsoleteFiles) take() ([]*fileMeta, []string) {
 	return t, n
 }
 
-func (o *obsoleteFiles) empty() bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.tables)+len(o.names) == 0
-}
-
 // loop removes files until the store closes.
 func (o *obsoleteFiles) loop() {
 	d := o.d
 	defer d.background.Done()
 	for {
-		d.mu.Lock()
-		for o.empty() && !d.closing {
-			d.change.Wait()
-		}
-		closing := d.closing
-		d.mu.Unlock()
-		if closing {
+		select {
+		case <-d.closeCh:
 			return
+		case <-o.more:
 		}
 		if err := d.removeObsolete(); err != nil {
 			d.log("cannot remove obsolete files; the next Open tries again", "err", err)
@@ -113,5 +114,4 @@ func (d *DB) retireLogs(num uint64) {
 		}
 	}
 	d.logs = keep
-	d.change.Broadcast()
 }

@@ -57,7 +57,7 @@ func newDB(path string, opts *Options) *DB {
 	d.pool = newMemPool(opts, opts.memtableLimit())
 	d.bucket = newTokenBucket(opts.CompactionRate, time.Now)
 	d.nextFile.Store(1)
-	d.obsolete.d = d
+	d.obsolete.d, d.obsolete.more = d, make(chan struct{}, 1)
 	return d
 }
 
