@@ -73,7 +73,7 @@ func (d *DB) logGroup(group []*commit, level Durability) error {
 		binary.LittleEndian.PutUint64(c.batch.rep, uint64(seq))
 		binary.LittleEndian.PutUint32(c.batch.rep[8:], c.batch.count)
 		if err := d.wal.append(c.batch.rep); err != nil {
-			return d.logFailed(mark, "write", err)
+			return d.logFailed(mark, err)
 		}
 		seq += keys.SeqNum(c.batch.count)
 		d.counters.userBytes.Add(uint64(len(c.batch.rep) - batchHeader))
@@ -82,7 +82,7 @@ func (d *DB) logGroup(group []*commit, level Durability) error {
 		return nil
 	}
 	if err := d.wal.flush(); err != nil {
-		return d.logFailed(mark, "write", err)
+		return d.logFailed(mark, err)
 	}
 	if level == Sync {
 		start := time.Now()
@@ -97,8 +97,8 @@ func (d *DB) logGroup(group []*commit, level Durability) error {
 
 // logFailed undoes what a failed group left in the log. If that fails as well
 // there may be garbage in the log, and the store latches.
-func (d *DB) logFailed(mark walMark, op string, err error) error {
-	err = fmt.Errorf("lsm: %s %s: %w", op, d.wal.name, err)
+func (d *DB) logFailed(mark walMark, err error) error {
+	err = fmt.Errorf("lsm: write %s: %w", d.wal.name, err)
 	if rerr := d.wal.rewind(mark); rerr != nil {
 		return d.latch(fmt.Errorf("%w, and cutting the log back failed: %w", err, rerr))
 	}

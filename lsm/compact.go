@@ -258,7 +258,7 @@ func (d *DB) isTrivialMove(c *compaction) bool {
 // merge writes the outputs of a compaction.
 func (d *DB) merge(c *compaction) ([]*fileMeta, error) {
 	job := &compactionJob{
-		d: d, level: c.output, snapshots: d.snapshotSeqs(), maxSize: uint64(d.opts.TargetFileSize),
+		d: d, snapshots: d.snapshotSeqs(), maxSize: uint64(d.opts.TargetFileSize),
 		keep: func(lo, hi []byte) bool {
 			for level := c.output + 1; level < numLevels; level++ {
 				if c.base.holds(d.cmp, level, lo, hi) {

@@ -30,7 +30,6 @@ type compactionJob struct {
 	ranges    []tombstone
 	snapshots []keys.SeqNum            // oldest first
 	keep      func(lo, hi []byte) bool // may deeper levels hold keys in [lo, hi]?
-	level     int                      // of the output
 	maxSize   uint64                   // of an output; 0: one output for everything
 	cut       func(user []byte) bool   // is it good to begin a new output here?
 

@@ -1,7 +1,6 @@
 package lsm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,7 +26,8 @@ type DB struct {
 	//
 	//	commit leader    wal, ins, lastSeq, memTable.reserved, and who may rotate
 	//	manifestMu       manifest; held while a version is made from the current one
-	//	mu               mem, imms, version, liveLog, compactPtr, fileMeta.compacting
+	//	mu               mem, imms, version, liveLog, liveLogSeq, compactPtr, compactingL0, closing,
+	//	                 bgErr, bgFailed, outputs, logs, fileMeta.compacting
 	//	stateMu          state
 	//	snapMu           snapshots, and who opens iterators, against Close
 
@@ -36,7 +36,6 @@ type DB struct {
 	path string
 	dir  vfs.Dir
 	lock io.Closer
-	ctx  context.Context
 
 	commits    commitQueue
 	commitPool sync.Pool

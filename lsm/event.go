@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"time"
@@ -52,7 +53,7 @@ func (d *DB) emit(e Event) {
 		if e.Err != nil {
 			level = slog.LevelError
 		}
-		l.Log(d.ctx, level, e.Kind.String(), "level", e.Level, "files", e.Files, "bytes", e.Bytes,
+		l.Log(context.Background(), level, e.Kind.String(), "level", e.Level, "files", e.Files, "bytes", e.Bytes,
 			"took", e.Took, "name", e.Name, "reason", e.Reason, "err", e.Err)
 	}
 }

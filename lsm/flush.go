@@ -44,7 +44,7 @@ func (d *DB) rotate(need int) error {
 func (d *DB) finishLog() error {
 	mark := d.wal.mark()
 	if err := d.wal.flush(); err != nil {
-		return d.logFailed(mark, "write", err)
+		return d.logFailed(mark, err)
 	}
 	if err := d.wal.sync(); err != nil {
 		return d.latch(fmt.Errorf("fsync of %s: %w", d.wal.name, err))
@@ -194,7 +194,6 @@ func (d *DB) writeMemtable(m *memTable) ([]*fileMeta, error) {
 		ranges:    m.tombstones().tombstones(),
 		snapshots: d.snapshotSeqs(),
 		keep:      func(lo, hi []byte) bool { return true },
-		level:     0,
 	}
 	return job.run()
 }

@@ -184,7 +184,7 @@ func (d *DB) markIngested() error {
 		err = d.wal.flush()
 	}
 	if err != nil {
-		err = d.logFailed(mark, "write", err)
+		err = d.logFailed(mark, err)
 		d.log("a table was taken in without a mark in the log", "err", err)
 		if errors.Is(err, ErrReadOnly) {
 			return err

@@ -116,17 +116,13 @@ type memPool struct {
 	opts *Options
 
 	mu    sync.Mutex
-	freed *sync.Cond // a region came back
 	free  []*arena.Region
 	bytes int // of all regions, free ones included
 	limit int // 0: none
-	used  int // memtables alive
 }
 
 func newMemPool(o *Options, limit int) *memPool {
-	p := &memPool{opts: o, limit: limit}
-	p.freed = sync.NewCond(&p.mu)
-	return p
+	return &memPool{opts: o, limit: limit}
 }
 
 // get makes a memtable with room for at least size bytes, or returns nil when the
@@ -167,7 +163,6 @@ func (p *memPool) region(size int) (*arena.Region, error) {
 	if n := len(p.free); n > 0 && size == p.opts.WriteBufferSize {
 		r := p.free[n-1]
 		p.free = p.free[:n-1]
-		p.used++
 		return r, nil
 	}
 	if room := p.limit - p.opts.WriteBufferSize; p.limit > 0 && size > room && size > p.opts.WriteBufferSize {
@@ -186,7 +181,6 @@ func (p *memPool) region(size int) (*arena.Region, error) {
 		return nil, err
 	}
 	p.bytes += size
-	p.used++
 	return r, nil
 }
 
@@ -202,19 +196,17 @@ func (p *memPool) drop() error {
 func (p *memPool) put(m *memTable) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.used--
 	p.free = append(p.free, m.region)
 	if m.special || len(p.free) > p.opts.MaxWriteBuffers {
 		_ = p.drop() // nothing is lost by a failed unmap
 	}
-	p.freed.Broadcast()
 }
 
-// sizes returns the bytes held and the share.
-func (p *memPool) sizes() (held, limit int) {
+// held returns the bytes of all regions.
+func (p *memPool) held() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.bytes, p.limit
+	return p.bytes
 }
 
 // close releases the free regions.

@@ -1,7 +1,6 @@
 package lsm
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -49,7 +48,7 @@ func Open(dir string, o *Options) (*DB, error) {
 
 // newDB makes a DB that has nothing open yet.
 func newDB(path string, opts *Options) *DB {
-	d := &DB{opts: opts, cmp: opts.Comparer, path: path, ctx: context.Background(),
+	d := &DB{opts: opts, cmp: opts.Comparer, path: path,
 		outputs: map[uint64]bool{}, closeCh: make(chan struct{}), closeDone: make(chan struct{}), getters: newGetterPool()}
 	d.change = sync.NewCond(&d.mu)
 	d.snapshots.init()

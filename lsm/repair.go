@@ -287,8 +287,8 @@ func (r *repairer) openTable(name string, rep *TableReport) error {
 // merge writes the newest version of every live key to new tables.
 func (r *repairer) merge() ([]*fileMeta, error) {
 	job := &compactionJob{d: r.d, input: newMergeIter(r.d.cmp, r.inputs), ranges: r.ranges,
-		level: numLevels - 1, maxSize: uint64(r.d.opts.TargetFileSize),
-		keep: func(lo, hi []byte) bool { return false }}
+		maxSize: uint64(r.d.opts.TargetFileSize),
+		keep:    func(lo, hi []byte) bool { return false }}
 	files, err := job.run()
 	r.inputs = nil
 	r.report.Entries = job.written

@@ -143,10 +143,9 @@ func (d *DB) levelStats(s *Stats, v *version) {
 
 func (d *DB) memoryStats(m *MemoryStats, rs *readState) {
 	o := d.opts
-	held, _ := d.pool.sizes()
 	cs := d.cache.Stats()
 	m.Limit = o.MemoryLimit
-	m.Memtables = Share{o.MaxWriteBuffers * o.WriteBufferSize, held}
+	m.Memtables = Share{o.MaxWriteBuffers * o.WriteBufferSize, d.pool.held()}
 	m.BlockCache = Share{o.BlockCacheSize, int(cs.Blocks + cs.Frames)}
 	m.Tables = Share{o.TablesSize, int(cs.Pinned)}
 	m.LogBuffer = Share{o.logBuffer(), len(d.logBuf)}
