@@ -36,9 +36,7 @@ func (d *DB) CompactRange(lo, hi []byte) error {
 				break
 			}
 			r.from = append(bytes.Clone(c.hi), 0)
-			err = d.compact(c)
-			d.release(c)
-			if err != nil {
+			if err := d.compactAndRelease(c); err != nil {
 				return err
 			}
 			if r.level == 0 || r.hi != nil && d.cmp.Compare(r.from, r.hi) > 0 {
@@ -47,6 +45,13 @@ func (d *DB) CompactRange(lo, hi []byte) error {
 		}
 	}
 	return nil
+}
+
+// compactAndRelease runs a compaction and gives its files back, also when a listener
+// does not return.
+func (d *DB) compactAndRelease(c *compaction) error {
+	defer d.release(c)
+	return d.compact(c)
 }
 
 // A rangeCompaction is a CompactRange on its way: level by level, and in each from

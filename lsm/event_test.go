@@ -2,11 +2,16 @@ package lsm
 
 import (
 	"runtime"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/memlab-go/memlab/arena"
+	"github.com/memlab-go/memlab/arena/arenatest"
+	"github.com/memlab-go/memlab/lsm/internal/filename"
 	"github.com/memlab-go/memlab/lsm/vfs"
 )
 
@@ -97,5 +102,71 @@ func TestListenerEndsGroup(t *testing.T) {
 	require.NoError(t, d.Put([]byte("b"), nil))
 	_, err := d.Get([]byte("1"))
 	require.ErrorIs(t, err, ErrNotFound)
+	require.NoError(t, d.Close())
+}
+
+// TestListenerEndsLate has the listener end a write when it has a new memtable, and
+// when the store latches: nothing stays mapped after Close.
+func TestListenerEndsLate(t *testing.T) {
+	for _, kind := range []EventKind{StallEnd, Latched} {
+		t.Run(kind.String(), func(t *testing.T) {
+			in := vfs.NewInjector(vfs.NewMem())
+			in.Decide(func(c vfs.Call) *vfs.Fault {
+				if k, _ := filename.Parse(c.Name); c.Op != vfs.OpSync {
+					return nil
+				} else if k == filename.Table {
+					time.Sleep(2 * time.Millisecond) // flushes are slow
+				} else if k == filename.Log && kind == Latched {
+					return &vfs.Fault{Err: syscall.EIO}
+				}
+				return nil
+			})
+			p := arenatest.New()
+			o := small(in)
+			o.Backing, o.guard, o.pager, o.MaxCompactions = arena.Mmap, false, p, -1
+			o.Events = func(e Event) {
+				if e.Kind == kind {
+					runtime.Goexit()
+				}
+			}
+			d := mustOpen(t, o)
+			var wg sync.WaitGroup
+			returned := false
+			wg.Go(func() {
+				for i := range 100 {
+					_ = d.Put([]byte{byte(i)}, make([]byte, 1500))
+				}
+				returned = true
+			})
+			wg.Wait()
+			require.False(t, returned, "there was no such event")
+			require.NoError(t, d.Close())
+			require.NoError(t, p.Check())
+		})
+	}
+}
+
+// TestListenerEndsCompaction has the listener end a CompactRange: the next one does it.
+func TestListenerEndsCompaction(t *testing.T) {
+	o := small(vfs.NewMem())
+	o.MaxCompactions = -1
+	left := 1
+	o.Events = func(e Event) {
+		if e.Kind == CompactionBegin && left > 0 {
+			left--
+			runtime.Goexit()
+		}
+	}
+	d := mustOpen(t, o)
+	for range 2 {
+		require.NoError(t, d.Put([]byte("a"), nil))
+		require.NoError(t, d.Flush())
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = d.CompactRange(nil, nil) })
+	wg.Wait()
+	require.Zero(t, left)
+	require.NoError(t, d.CompactRange(nil, nil))
+	require.Empty(t, d.version.levels[0])
 	require.NoError(t, d.Close())
 }

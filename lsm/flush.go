@@ -23,20 +23,24 @@ func (d *DB) rotate(need int) error {
 	if err != nil {
 		return err
 	}
+	installed := false
+	defer func() { // also when a listener does not return
+		if !installed {
+			next.unref()
+		}
+	}()
 	if d.mem.empty() { // one batch larger than a memtable, or numbers ran out
-		next.logNum = d.mem.logNum
+		next.logNum, installed = d.mem.logNum, true
 		return d.swapMemtable(next, nil)
 	}
 	if err := d.finishLog(); err != nil {
-		next.unref()
 		return err
 	}
 	w, err := d.createLog(d.newFileNum())
 	if err != nil {
-		next.unref()
 		return fmt.Errorf("lsm: new log: %w", err)
 	}
-	next.logNum = w.num
+	next.logNum, installed = w.num, true
 	return d.swapMemtable(next, w)
 }
 
@@ -76,17 +80,25 @@ func (d *DB) swapMemtable(next *memTable, w *walWriter) error {
 
 // waitForMemtable gets an empty memtable, waiting for flushes and readers while
 // the share of the memtables is used up.
-func (d *DB) waitForMemtable(need int) (*memTable, error) {
-	m, err := d.tryMemtable(need)
+func (d *DB) waitForMemtable(need int) (m *memTable, err error) {
+	m, err = d.tryMemtable(need)
 	if m != nil || err != nil {
 		return m, err
 	}
-	defer d.stalled("memtables are full")()
+	returned := false
+	defer func() { // a listener may not return
+		if !returned && m != nil {
+			m.unref()
+		}
+	}()
+	ended := d.stalled("memtables are full")
 	w := waiter{d: d, kind: errFlush, until: time.Now().Add(d.opts.StallLimit), state: "memtables are full and cannot be flushed"}
 	err = w.wait(func() (bool, error) {
 		m, err = d.tryMemtable(need)
 		return m != nil, err
 	})
+	ended()
+	returned = true
 	if err == errTooLong {
 		return nil, fmt.Errorf("%w: memtables are full after %v: flushes are too slow, or iterators hold old memtables",
 			ErrMemoryLimit, d.opts.StallLimit)
