@@ -32,8 +32,10 @@ import (
 //     will be. malloc.py ends with a failed assertion when an address is given
 //     a second time; here the two are one block, which the first Free gives back.
 //
-// Malloc returns -1 when nothing fits; malloc.py prints Header-1 then, since it
-// adds the header to every answer. An OSTEP is not safe for concurrent use.
+// Malloc returns a block's start, or -1 when nothing fits. To what it answers for
+// operations that it draws malloc.py adds Header, so that it prints Header-1 when
+// nothing fits; to answers for a list that it is given it adds nothing. An OSTEP
+// is not safe for concurrent use.
 type OSTEP struct {
 	o         OSTEPOptions
 	free      []OSTEPBlock
