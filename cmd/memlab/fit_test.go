@@ -252,13 +252,14 @@ func TestFitHelp(t *testing.T) {
 func FuzzFitOps(f *testing.F) {
 	f.Add("+24,+100,-0,~1:50")
 	f.Fuzz(func(t *testing.T, s string) {
-		ops, err := parseFitOps(s, false)
+		ops, err := parseFitOps(s, true)
 		if err != nil || len(ops) > 50 {
 			return
 		}
-		code, _, errs := runFitCommand("-ops", s)
-		if code == exitFound {
-			t.Fatal(errs)
+		for _, args := range [][]string{{"-ops", s}, {"-ostep", "-ops", s}} {
+			if code, _, errs := runFitCommand(args...); code == exitFound {
+				t.Fatal(errs)
+			}
 		}
 	})
 }
