@@ -194,3 +194,13 @@ func TestWriteFileRefuses(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left, "CheckFile leaves nothing")
 }
+
+// A file that takes standard output already is not replaced.
+func TestWriteFileSparesStandardOutput(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	require.NoError(t, err)
+	defer func(old *os.File) { os.Stdout = old; f.Close() }(os.Stdout)
+	os.Stdout = f
+	require.EqualError(t, CheckFile(f.Name()), f.Name()+": is standard output, where the rest goes")
+	require.Error(t, WriteFile(f.Name(), func(io.Writer) error { t.Error("written"); return nil }))
+}

@@ -71,6 +71,8 @@ func findTarget(name string) (target, error) {
 		return target{}, fmt.Errorf("%s: is a directory", name)
 	case err == nil && !fi.Mode().IsRegular():
 		return target{direct: true}, nil
+	case err == nil && isStdout(fi):
+		return target{}, fmt.Errorf("%s: is standard output, where the rest goes", name)
 	}
 	path := name // a file, or nothing yet, perhaps behind links
 	for range maxLinks {
@@ -95,6 +97,13 @@ func findTarget(name string) (target, error) {
 		path = to
 	}
 	return target{}, fmt.Errorf("%s: too many symbolic links", name)
+}
+
+// isStdout reports whether fi is the file that standard output goes to: what is
+// written there after it was replaced would be lost.
+func isStdout(fi fs.FileInfo) bool {
+	out, err := os.Stdout.Stat()
+	return err == nil && os.SameFile(fi, out)
 }
 
 // replace writes a file beside the target and renames it. Errors of making it
