@@ -86,7 +86,7 @@ func runFit(ctx context.Context, e *env, args []string) int {
 		return code
 	}
 	fail := func(code int, err error) int {
-		fmt.Fprintln(e.err, "memlab fit:", err)
+		complain(e, "fit", err)
 		return code
 	}
 	if err := f.check(fs); err != nil {
