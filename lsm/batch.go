@@ -45,8 +45,10 @@ func (b *Batch) Put(key, value []byte) { b.add(keys.KindSet, key, value) }
 func (b *Batch) Delete(key []byte) { b.add(keys.KindDelete, key, nil) }
 
 // DeleteRange adds the deletion of every key in [lo, hi) that was written before,
-// at the cost of one record. An empty range does nothing. It is stored in
-// RocksDB's form, which LevelDB's own tools do not understand.
+// at the cost of one record. An empty range does nothing, and neither does one that
+// ends before it starts: a Batch does not know the order of the keys, and only
+// [DB.DeleteRange] can refuse it. The record is stored in RocksDB's form, which
+// LevelDB's own tools do not understand.
 func (b *Batch) DeleteRange(lo, hi []byte) { b.add(keys.KindRangeDelete, lo, hi) }
 
 // Len returns the number of records.

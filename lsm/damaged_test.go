@@ -332,6 +332,20 @@ func judge(t *testing.T, got model) string {
 	return fmt.Sprintf("  %d keys, %d with an older value, %d missing\n", len(got), older, missing)
 }
 
+// TestDamagedCutShort: a report tells a last record that the end of the file cuts
+// from bytes that went bad.
+func TestDamagedCutShort(t *testing.T) {
+	for name, want := range map[string]bool{"whole": false, "C04-log-cut": true, "C06-log-flip-last": false, "C08-log-garbage": false, "C08-log-zeros": false} {
+		o := damagedOptions(loadDir(t, filepath.Join("testdata", "damaged", name, "db")))
+		o.ReadOnly = true
+		db, err := Open("db", o)
+		require.NoError(t, err)
+		logs := db.Recovery().Logs
+		require.Equal(t, want, logs[len(logs)-1].CutShort, name)
+		require.NoError(t, db.Close())
+	}
+}
+
 // TestDamagedIsComplete holds that the corpus has no directory that nothing tests.
 func TestDamagedIsComplete(t *testing.T) {
 	files, err := os.ReadDir(filepath.Join("testdata", "damaged"))

@@ -31,6 +31,9 @@ type LogReport struct {
 	Bytes   int64    `json:"bytes"`            // of the file
 	Dropped int64    `json:"dropped"`          // bytes at the end or across damage that were not replayed
 	Damage  []string `json:"damage,omitempty"` // what was wrong there
+	// CutShort says that the one thing wrong is that the file ends inside its last
+	// record: a write that a crash interrupted, not bytes that went bad.
+	CutShort bool `json:"cut_short,omitempty"`
 }
 
 // Damaged reports whether anything was left out.
@@ -218,6 +221,7 @@ func (r *replay) records(rd *record.Reader, last bool) (goOn bool, err error) {
 func (r *replay) damaged(rd *record.Reader, bad *record.Error, last bool) (end bool, err error) {
 	what := &corrupt.Error{File: r.report.Name, Kind: corrupt.Log, Off: bad.Off, Err: bad}
 	r.report.Damage = append(r.report.Damage, what.Error())
+	r.report.CutShort = last && bad.Reason == record.Cut && bad.Torn() && len(r.report.Damage) == 1
 	switch {
 	case r.mode == Salvage:
 		if rd.Skip() {

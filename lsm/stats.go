@@ -86,18 +86,21 @@ type MemoryStats struct {
 	Limit       int   `json:"limit"`
 	Memtables   Share `json:"memtables"`
 	BlockCache  Share `json:"block_cache"` // data blocks and what keeps them
-	Tables      Share `json:"tables"`      // index and filter blocks; this share and the cache's lend each other what they do not use
+	Tables      Share `json:"tables"`      // index and filter blocks
 	LogBuffer   Share `json:"log_buffer"`
 	Entries     int   `json:"entries"`      // in memtables
-	MemtableUse int   `json:"memtable_use"` // bytes of the memtables that entries fill
+	MemtableUse int   `json:"memtable_use"` // bytes that entries fill, of those that Memtables holds
 	CacheMisses int64 `json:"cache_misses"`
 	Overflow    int64 `json:"overflow"` // blocks served from the Go heap, for want of room
 }
 
-// Share is one part's memory.
+// Share is one part's memory. BlockCache and Tables lend each other what they do not
+// use, so that one of them may hold more than its own share: the limit is on their
+// sum. The other shares are limits of their own, but for memtables that iterators
+// keep.
 type Share struct {
-	Bytes int `json:"bytes"` // what the part may take
-	Used  int `json:"used"`  // what it holds now
+	Bytes int `json:"bytes"` // what the part may take, of its own
+	Used  int `json:"used"`  // what it holds now, filled or not
 }
 
 // Stats gathers the statistics. O(tables + cache frames). After Close only the

@@ -1,8 +1,14 @@
 package fit
 
 import (
+	"cmp"
 	"fmt"
+	"iter"
+	"math"
 	"slices"
+
+	"github.com/memlab-go/memlab/alloc"
+	"github.com/memlab-go/memlab/arena"
 )
 
 // An OSTEP is the free list of the homework program malloc.py that comes with
@@ -21,10 +27,15 @@ import (
 //     order: nothing but Order Address joins everything;
 //   - Best and Worst always look at the whole list, and every search counts the
 //     blocks it looked at, failed ones too;
-//   - Free of an address that is not allocated is answered, not a fault.
+//   - Free of an address that is not allocated is answered, not a fault;
+//   - a block of 0 bytes, asked for without a header, is where the next block
+//     will be. malloc.py ends with a failed assertion when an address is given
+//     a second time; here the two are one block, which the first Free gives back.
 //
-// Malloc returns -1 when nothing fits; malloc.py prints Header-1 then, since it
-// adds the header to every answer. An OSTEP is not safe for concurrent use.
+// Malloc returns a block's start, or -1 when nothing fits. To what it answers for
+// operations that it draws malloc.py adds Header, so that it prints Header-1 when
+// nothing fits; to answers for a list that it is given it adds nothing. An OSTEP
+// is not safe for concurrent use.
 type OSTEP struct {
 	o         OSTEPOptions
 	free      []OSTEPBlock
@@ -32,14 +43,15 @@ type OSTEP struct {
 }
 
 // OSTEPOptions are the options of malloc.py, named as in this package. Zero
-// fields mean zero, except as said.
+// fields mean zero, except as said. No field may be negative, and Base+Size must
+// not overflow an int.
 type OSTEPOptions struct {
 	Policy   Policy // First, Best or Worst; malloc.py has no Next
 	Order    Order
 	Coalesce bool // on each free
-	Header   int  // bytes added to each request
-	Align    int  // bytes; requests are rounded up to a multiple; 0: not
-	Size     int  // bytes of the heap; malloc.py has 100
+	Header   int  // bytes added to each request; at most Size
+	Align    int  // bytes, at most Size; requests are rounded up to a multiple; 0: not
+	Size     int  // bytes of the heap, at least 1; malloc.py has 100
 	Base     int  // address of its first byte; malloc.py has 1000
 }
 
@@ -56,8 +68,14 @@ func NewOSTEP(o OSTEPOptions) (*OSTEP, error) {
 		return nil, fmt.Errorf("%w: malloc.py has no policy %v", ErrOptions, o.Policy)
 	case int(o.Order) >= len(orderNames):
 		return nil, fmt.Errorf("%w: order %d", ErrOptions, o.Order)
-	case o.Header < 0 || o.Align < 0 || o.Size <= 0 || o.Base < 0:
-		return nil, fmt.Errorf("%w: header %d, align %d, size %d, base %d", ErrOptions, o.Header, o.Align, o.Size, o.Base)
+	case o.Size <= 0:
+		return nil, fmt.Errorf("%w: size of %d bytes", ErrOptions, o.Size)
+	case o.Header < 0 || o.Header > o.Size:
+		return nil, fmt.Errorf("%w: header of %d bytes, want 0 to %d, the heap's size", ErrOptions, o.Header, o.Size)
+	case o.Align < 0 || o.Align > o.Size:
+		return nil, fmt.Errorf("%w: alignment %d, want 0 to %d, the heap's size", ErrOptions, o.Align, o.Size)
+	case o.Base < 0 || o.Base > math.MaxInt-o.Size:
+		return nil, fmt.Errorf("%w: base %d of a heap of %d bytes, want 0 to %d", ErrOptions, o.Base, o.Size, math.MaxInt-o.Size)
 	}
 	return &OSTEP{o: o, free: []OSTEPBlock{{o.Base, o.Size}}, allocated: map[int]int{}}, nil
 }
@@ -66,13 +84,15 @@ func NewOSTEP(o OSTEPOptions) (*OSTEP, error) {
 // block's address, header included, or -1, and how many blocks it looked at.
 // O(free blocks).
 func (h *OSTEP) Malloc(size int) (addr, searched int) {
-	if size < 0 || size > h.o.Size {
+	room := h.o.Size - h.o.Header // of a request; the sums below may be no int
+	pad := 0
+	if h.o.Align > 0 {
+		pad = (h.o.Align - size%h.o.Align) % h.o.Align
+	}
+	if size < 0 || size > room || pad > room-size {
 		return -1, len(h.free)
 	}
-	if h.o.Align > 0 {
-		size += (h.o.Align - size%h.o.Align) % h.o.Align
-	}
-	size += h.o.Header
+	size += pad + h.o.Header
 	best := -1
 	for i, b := range h.free {
 		searched++
@@ -92,7 +112,7 @@ func (h *OSTEP) Malloc(size int) (addr, searched int) {
 	}
 	b := &h.free[best]
 	addr = b.Addr
-	h.allocated[addr] = size
+	h.allocated[addr] = max(size, h.allocated[addr]) // it may be there with 0 bytes, or the new one has none
 	if b.Addr, b.Size = b.Addr+size, b.Size-size; b.Size == 0 {
 		h.free = slices.Delete(h.free, best, best+1)
 	}
@@ -153,3 +173,25 @@ func (h *OSTEP) coalesce() {
 
 // FreeList returns a copy of the list, in its order.
 func (h *OSTEP) FreeList() []OSTEPBlock { return slices.Clone(h.free) }
+
+// Blocks implements [alloc.Walker]: free and allocated blocks, headers included,
+// by address; Off is the address. Blocks of 0 bytes are left out. O(blocks ×
+// log).
+func (h *OSTEP) Blocks() iter.Seq[alloc.Block] {
+	return func(yield func(alloc.Block) bool) {
+		blocks := make([]alloc.Block, 0, len(h.free)+len(h.allocated))
+		for _, b := range h.free {
+			blocks = append(blocks, alloc.Block{Off: arena.Offset(b.Addr), Size: b.Size})
+		}
+		for addr, size := range h.allocated {
+			blocks = append(blocks, alloc.Block{Off: arena.Offset(addr), Size: size, Used: true})
+		}
+		blocks = slices.DeleteFunc(blocks, func(b alloc.Block) bool { return b.Size == 0 })
+		slices.SortFunc(blocks, func(a, b alloc.Block) int { return cmp.Compare(a.Off, b.Off) })
+		for _, b := range blocks {
+			if !yield(b) {
+				return
+			}
+		}
+	}
+}

@@ -1,11 +1,14 @@
 package fit
 
 import (
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/memlab-go/memlab/alloc"
 )
 
 // The oddities of malloc.py that the doc comment lists, one by one.
@@ -65,9 +68,75 @@ func TestOSTEPOddities(t *testing.T) {
 		require.Equal(t, 1000, a)
 		require.Equal(t, []OSTEPBlock{{1012, 88}}, h.FreeList())
 	})
-	for _, bad := range []OSTEPOptions{{Policy: Next, Size: 1}, {Order: 9, Size: 1}, {Size: 0}, {Size: 1, Header: -1}, {Size: 1, Align: -1}, {Size: 1, Base: -1}} {
-		_, err := NewOSTEP(bad)
-		require.ErrorIs(t, err, ErrOptions)
+	t.Run("blocks_of_no_bytes", func(t *testing.T) {
+		h := open(OSTEPOptions{})
+		for _, size := range []int{0, 0, 10, 0, 5} {
+			h.Malloc(size)
+		}
+		want := []alloc.Block{{Off: 1000, Size: 10, Used: true}, {Off: 1010, Size: 5, Used: true}, {Off: 1015, Size: 85}}
+		require.Equal(t, want, slices.Collect(h.Blocks()))
+		require.True(t, h.Free(1000))
+		require.False(t, h.Free(1000), "it was one block")
+		require.Equal(t, []OSTEPBlock{{1000, 10}, {1015, 85}}, h.FreeList())
+	})
+	t.Run("no_bytes_where_a_block_is", func(t *testing.T) {
+		h := open(OSTEPOptions{Order: Back})
+		h.Malloc(0)
+		require.True(t, h.Free(1000))
+		a, _ := h.Malloc(10)
+		h.o.Policy = Best
+		b, _ := h.Malloc(0) // the one freed
+		require.Equal(t, a, b)
+		require.True(t, h.Free(a))
+		require.Equal(t, []OSTEPBlock{{1010, 90}, {1000, 10}}, h.FreeList(), "no byte is lost")
+	})
+}
+
+func TestOSTEPLimits(t *testing.T) {
+	const most = math.MaxInt
+	for _, tt := range []struct {
+		o    OSTEPOptions
+		want string
+	}{
+		{OSTEPOptions{Policy: Next, Size: 1}, "no policy next"},
+		{OSTEPOptions{Order: 9, Size: 1}, "order 9"},
+		{OSTEPOptions{Size: 0}, "size of 0 bytes"},
+		{OSTEPOptions{Size: 1, Header: -1}, "header of -1 bytes, want 0 to 1"},
+		{OSTEPOptions{Size: 100, Header: 101}, "header of 101 bytes, want 0 to 100"},
+		{OSTEPOptions{Size: 100, Header: most}, "header of"},
+		{OSTEPOptions{Size: 1, Align: -1}, "alignment -1, want 0 to 1"},
+		{OSTEPOptions{Size: 100, Align: most}, "alignment"},
+		{OSTEPOptions{Size: 1, Base: -1}, "base -1"},
+		{OSTEPOptions{Size: 100, Base: most - 99}, "base"},
+		{OSTEPOptions{Size: most, Base: 1}, "base 1"},
+	} {
+		_, err := NewOSTEP(tt.o)
+		require.ErrorIs(t, err, ErrOptions, "%+v", tt.o)
+		require.ErrorContains(t, err, tt.want)
+	}
+	// At the limits no sum overflows.
+	for _, o := range []OSTEPOptions{
+		{Size: 100, Base: most - 100, Header: 100, Align: 100},
+		{Size: most, Header: most, Align: most},
+		{Size: most, Header: most - 1, Align: most - 1},
+		{Size: most, Align: most - 1},
+	} {
+		for _, size := range []int{most, most - 1, o.Size, 1, 0} {
+			h, err := NewOSTEP(o)
+			require.NoError(t, err)
+			addr, searched := h.Malloc(size)
+			require.Equal(t, 1, searched)
+			if addr >= 0 {
+				require.Equal(t, o.Base, addr)
+				require.True(t, h.Free(addr))
+			}
+			total := 0
+			for b := range h.Blocks() {
+				require.GreaterOrEqual(t, b.Size, 0)
+				total += b.Size
+			}
+			require.Equal(t, o.Size, total, "%+v, %d bytes", o, size)
+		}
 	}
 }
 
@@ -88,14 +157,9 @@ func TestOSTEPTiles(t *testing.T) {
 			} else if addr, _ := h.Malloc(1 + rng.IntN(60)); addr >= 0 {
 				live = append(live, addr)
 			}
-			blocks := h.FreeList()
-			for addr, size := range h.allocated {
-				blocks = append(blocks, OSTEPBlock{addr, size})
-			}
-			slices.SortFunc(blocks, func(a, b OSTEPBlock) int { return a.Addr - b.Addr })
 			at := o.Base
-			for _, b := range blocks {
-				require.Equal(t, at, b.Addr)
+			for b := range h.Blocks() {
+				require.EqualValues(t, at, b.Off)
 				at += b.Size
 			}
 			require.Equal(t, o.Base+o.Size, at)

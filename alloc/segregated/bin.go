@@ -37,7 +37,7 @@ func (h *Heap) link(g, n uint64, bin int, l *links) bool {
 func (h *Heap) linkBefore(g, next uint64, bin int) bool {
 	if next == 0 {
 		h.hdr.addBin(uint(bin))
-	} else if !h.isFree(next) {
+	} else if !h.isIn(next, bin) {
 		return h.badHead(bin, next)
 	} else {
 		h.links(next, bin).prev = g
@@ -69,7 +69,7 @@ func (h *Heap) unlink(g, n uint64, bin int, l links) bool {
 // other free spans that point back.
 func (h *Heap) unlinkFrom(g, n uint64, bin int, l links) bool {
 	if l.next != 0 {
-		if !h.isFree(l.next) {
+		if !h.isIn(l.next, bin) {
 			return h.badLink(g, "next", l.next)
 		}
 		next := h.links(l.next, bin)
@@ -83,7 +83,7 @@ func (h *Heap) unlinkFrom(g, n uint64, bin int, l links) bool {
 		if *head = l.next; l.next == 0 {
 			h.hdr.dropBin(uint(bin))
 		}
-	case l.prev == 0 || !h.isFree(l.prev):
+	case l.prev == 0 || !h.isIn(l.prev, bin):
 		return h.badLink(g, "previous", l.prev)
 	default:
 		prev := h.links(l.prev, bin)
@@ -98,6 +98,19 @@ func (h *Heap) unlinkFrom(g, n uint64, bin int, l links) bool {
 		h.leftBin(g, bin, l)
 	}
 	return true
+}
+
+// isIn reports whether a free span starts at g, and its links are where those of the spans in the bin
+// are. It does not go by the mark that ends the span, which may have been cleared just now.
+func (h *Heap) isIn(g uint64, bin int) bool {
+	if !h.isFree(g) {
+		return false
+	}
+	n := h.largeSize(g)
+	if bin < infoBin {
+		return n < infoMin
+	}
+	return n != 0 && binOf(n) == bin
 }
 
 // rebin moves the free span at g, which has become larger by so many granules, from one

@@ -126,8 +126,8 @@ func (h *Heap) dissolveClass(ci uintptr, looks, runs *int) {
 		run = uintptr(h.hdr.partial[ci%maxClasses]) // it is on the list no more
 	}
 	for ; run != 0 && *looks > 0 && *runs > 0 && h.err == nil; *looks-- {
-		if !h.isRun(ci, run) {
-			h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
+		if !h.isListable(ci, run) {
+			h.fail("partial run %#x of class %d is none", run<<unitShift, ci)
 			return
 		}
 		next := h.nextRun(ci, run)

@@ -197,7 +197,8 @@
 // an address that was handed out again is the new block. What was freed and
 // joined with its neighbours is reported as a double free wherever it is
 // touched, at any multiple of 16, or of 8 where the heap has blocks of 8. Damage that is proven, by an operation or by Check, makes the
-// heap refuse all further work with [alloc.ErrCorrupt].
+// heap refuse all further work with [alloc.ErrCorrupt]; a Realloc that finds some while it cuts off
+// the end of a block may have cleared or poisoned that already.
 //
 // A Shared holds a run of up to 49 slots or 32 KiB for each shard and class in use,
 // two for each claim or handle, of which pages that were never touched are not

@@ -313,10 +313,24 @@ func (h *Heap) Calloc(count, size int) (b []byte, err error) {
 	if err != nil {
 		return nil, err
 	}
-	end := off + uint64(h.usable(off))
+	end, err := h.endOf("calloc", off, total)
+	if err != nil {
+		return nil, err
+	}
 	h.clearDirty(off, end, dirty)
 	h.handedOut(alloc.EventCalloc, off, total)
 	return h.block(off, total), nil
+}
+
+// endOf returns the offset behind the block at off, which was made for so many bytes just now. The error
+// is that its size makes no sense, so that nobody knows what is to be cleared.
+func (h *Heap) endOf(op string, off uint64, size int) (uint64, error) {
+	end := off + uint64(h.usable(off))
+	if end < off+uint64(size) {
+		h.fail("the block at %#x, made for %d bytes, has %d", off, size, end-off)
+		return 0, h.refusal(op)
+	}
+	return end, nil
 }
 
 // dirtyEnd returns the offset past which all committed pages are zero.

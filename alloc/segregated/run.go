@@ -231,10 +231,10 @@ func (h *Heap) takePartial(ci uintptr) bool {
 	if run == 0 || h.err != nil {
 		return false
 	}
-	if !h.isRun(ci, run) {
-		return h.fail("partial run %#x of class %d is not a run", run<<unitShift, ci)
-	}
 	c := &h.classes[ci%maxClasses]
+	if !h.isListable(ci, run) {
+		return h.fail("partial run %#x of class %d is none", run<<unitShift, ci)
+	}
 	links := h.runLinks(c, run)
 	next := uintptr(*links & runMask)
 	*links = 0
@@ -423,8 +423,16 @@ func (h *Heap) unlinkRun(ci, run uintptr) bool {
 	return true
 }
 
+// isListable reports whether a run of class ci starts at the unit that can be on the list of partial ones: one
+// that is empty is not, but may be waiting to be joined.
+func (h *Heap) isListable(ci, run uintptr) bool {
+	c := &h.classes[ci%maxClasses]
+	return h.isRun(ci, run) && run != c.cur && *h.row(uint64(run)) != c.empty()
+}
+
 // isRun reports whether a run of class ci starts at the unit. It trusts
 // nothing about the unit.
 func (h *Heap) isRun(ci, run uintptr) bool {
-	return uint64(run) < h.top>>granuleBits && uintptr(*h.kind(uint64(run))) == ci<<8
+	first := h.first >> granuleBits
+	return uint64(run)-first < h.top>>granuleBits-first && uintptr(*h.kind(uint64(run))) == ci<<8
 }

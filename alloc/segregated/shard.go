@@ -82,7 +82,16 @@ func (s *Shared) ownerOf(c *sharedClass, run uintptr) *shard {
 	if !c.isRun(b) {
 		return nil
 	}
-	return (*s.owners.Load())[b&ownerMask]
+	return s.owner(b)
+}
+
+// owner returns the owner that the second word of a run names, nil if there is no such one.
+func (s *Shared) owner(b uint64) *shard {
+	owners := *s.owners.Load()
+	if i := b & ownerMask; i < uint64(len(owners)) {
+		return owners[i]
+	}
+	return nil
 }
 
 // setOwner makes o the owner of a run that is on no list. o.mu is held, and that of

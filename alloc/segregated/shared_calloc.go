@@ -44,7 +44,7 @@ func (s *Shared) busyShard(o *shard) *shard {
 }
 
 // blockSize returns the bytes of a block that the caller has just been given.
-func (s *Shared) blockSize(b []byte) (int, error) {
+func (s *Shared) blockSize(b []byte) (n int, err error) {
 	off := addrOf(b) - uintptr(s.base)
 	if !raceEnabled {
 		if p, ok := s.placeAt(off); ok {
@@ -53,13 +53,15 @@ func (s *Shared) blockSize(b []byte) (int, error) {
 	}
 	s.lock()
 	defer s.unlock()
+	defer s.h.catch("calloc", nil, &err)
 	if s.h.refused() {
 		return 0, s.h.refusal("calloc")
 	}
 	if p, ok := s.placeAt(off); ok {
 		return int(p.c.size), nil
 	}
-	return s.h.usable(uint64(off)), nil
+	end, err := s.h.endOf("calloc", uint64(off), len(b))
+	return int(end - min(end, uint64(off))), err
 }
 
 // fillBytes is how much is written while a mutex is held.
@@ -114,13 +116,18 @@ func (s *Shared) callocSpan(total int, o *shard) ([]byte, error) {
 
 // dirtySpan allocates a span and says what of it may not be zero.
 func (s *Shared) dirtySpan(total int) (off, end, dirty uint64, restored gap, err error) {
+	h := s.h
 	s.lock()
 	defer s.unlock()
-	dirty = s.h.dirtyEnd()
-	s.h.restored = gap{}
-	if off, err = s.h.malloc("calloc", total); err != nil {
+	defer h.catch("calloc", nil, &err)
+	dirty = h.dirtyEnd()
+	h.restored = gap{}
+	if off, err = h.malloc("calloc", total); err != nil {
+		return 0, 0, 0, gap{}, err
+	}
+	if end, err = h.endOf("calloc", off, total); err != nil {
 		return 0, 0, 0, gap{}, err
 	}
 	s.noteSpan(off)
-	return off, off + uint64(s.h.usable(off)), dirty, s.h.restored, nil
+	return off, end, dirty, h.restored, nil
 }

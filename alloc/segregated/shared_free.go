@@ -90,7 +90,10 @@ func (s *Shared) lent(c *sharedClass, run uintptr) (lent, biased uint64) {
 	if !c.isRun(b) {
 		return 0, 0
 	}
-	o := (*s.owners.Load())[b&ownerMask]
+	o := s.owner(b)
+	if o == nil {
+		return 0, 0
+	}
 	if hs := o.hands.Load(); hs != nil {
 		return hs.lent(c.index, run)
 	}
@@ -260,6 +263,7 @@ func (s *Shared) hasRunAt(off uintptr) bool {
 func (s *Shared) badSlot(op string, b []byte, p place) *alloc.Fault {
 	s.lock()
 	defer s.unlock()
+	defer s.h.catch(op, b, nil)
 	if s.h.refused() {
 		return s.h.badBlock(op, b, s.h.state())
 	}
@@ -341,6 +345,7 @@ func (s *Shared) spanUsable(op string, b []byte) int {
 	if s.serial {
 		return s.h.Usable(b)
 	}
+	defer s.h.catch(op, b, nil)
 	if !s.h.refused() {
 		if p, ok := s.placeAt(addrOf(b) - uintptr(s.base)); ok {
 			panic(s.classifySlot(op, b, p))

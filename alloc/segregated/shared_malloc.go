@@ -178,7 +178,8 @@ func (s *Shared) spanOnce(op string, size, want, align int) ([]byte, error) {
 }
 
 // centralSpan returns a block of the central heap. s.mu is held.
-func (s *Shared) centralSpan(op string, size, align int) ([]byte, error) {
+func (s *Shared) centralSpan(op string, size, align int) (b []byte, err error) {
+	defer s.h.catch(op, nil, &err)
 	if align == granule && op == "malloc" {
 		return s.h.Malloc(size)
 	}

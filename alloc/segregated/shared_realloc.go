@@ -86,9 +86,10 @@ func (s *Shared) reallocSpan(b []byte, size, align int, o *shard) ([]byte, error
 // resizeSpan changes b in place, or by moving its pages, if it can. Otherwise it
 // returns the size of b.
 func (s *Shared) resizeSpan(b []byte, size, align int) (old int, done []byte, err error) {
+	h := s.h
 	s.lock()
 	defer s.unlock()
-	h := s.h
+	defer h.catch("realloc", b, &err)
 	off := uint64(addrOf(b) - uintptr(s.base))
 	if h.refused() {
 		return 0, nil, h.refusal("realloc")

@@ -38,7 +38,7 @@ func (h *Heap) clearRow(u uint64) { *h.row(u), *h.kind(u) = 0, kindMarks }
 
 // spanSize returns the size in granules of the span that starts at g, below
 // the top: the distance to the next start, or what the row inside says. 0 means
-// that the rows make no sense.
+// that the rows make no sense. None behind the top is looked at, as there the table may end.
 func (h *Heap) spanSize(g uint64) uint64 {
 	u := g >> granuleBits
 	if w := marksAfter(*h.row(u), g); w != 0 {
@@ -49,7 +49,10 @@ func (h *Heap) spanSize(g uint64) uint64 {
 		return h.largeSize(g)
 	}
 	n := u<<granuleBits - g
-	for range largeMin/unitGranules + 1 { // not past the rows behind the top
+	for range largeMin/unitGranules + 1 {
+		if n > h.top-g {
+			return 0
+		}
 		k := *h.kind(u)
 		if k >= kindRun {
 			return n
@@ -58,7 +61,10 @@ func (h *Heap) spanSize(g uint64) uint64 {
 			return 0
 		}
 		if w := *h.row(u); w != 0 {
-			return n + firstStart(w)
+			if n += firstStart(w); n > h.top-g {
+				return 0
+			}
+			return n
 		}
 		n += unitGranules
 		u++

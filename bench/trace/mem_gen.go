@@ -73,6 +73,9 @@ func (p *Pattern) set(key, val string) (err error) {
 	if err != nil {
 		return fmt.Errorf("bad value %q of %s", val, key)
 	}
+	if v, err := strconv.ParseFloat(val, 64); err == nil && v == 0 && key != "seed" && key != "writes" {
+		return fmt.Errorf("%s is 0, want more", key) // it would stand for the default
+	}
 	return nil
 }
 

@@ -273,7 +273,8 @@ func TestGenerators(t *testing.T) {
 			require.InDelta(t, 10000, stores, 400)
 		})
 	}
-	for _, bad := range []string{"nope", "zipf:n", "zipf:n=x", "zipf:s=99", "zipf:s=NaN", "loop:pages=-1", "loop:q=1", "zipf:writes=2", "phases:phases=-1", "loop:n=-4"} {
+	for _, bad := range []string{"nope", "zipf:n", "zipf:n=x", "zipf:s=99", "zipf:s=NaN", "loop:pages=-1", "loop:q=1", "zipf:writes=2", "phases:phases=-1", "loop:n=-4",
+		"zipf:n=0", "zipf:pages=0", "zipf:s=0.0", "stride:stride=0", "phases:phases=0"} {
 		_, err := ParseGenerator(bad)
 		require.Error(t, err, bad)
 	}

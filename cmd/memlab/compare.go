@@ -97,29 +97,34 @@ func runCompare(ctx context.Context, e *env, args []string) int {
 	if code, ok := cli.Parse(fs, args); !ok {
 		return code
 	}
-	if err := c.check(fs); err != nil {
-		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
-		return exitUsage
+	err := c.check(fs)
+	if err == nil {
+		err = c.run(ctx, e, fs.Args())
 	}
-	if err := c.open(fs.Args()); err != nil {
-		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
-		return exitFound
+	if err != nil {
+		complain(e, "compare", err)
+		return exitCode(err)
+	}
+	return c.verdict(e)
+}
+
+// run reads the traces, measures and reports.
+func (c *comparison) run(ctx context.Context, e *env, operands []string) error {
+	if err := c.open(operands); err != nil {
+		return err
+	}
+	if err := checkHTML(c.flags.html); err != nil {
+		return err
 	}
 	if err := c.measure(ctx, e); err != nil {
-		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
-		return exitFound
+		return err
 	}
 	if c.flags.vm.on {
 		if err := c.measureVM(ctx, e); err != nil {
-			fmt.Fprintf(e.err, "memlab compare: %v\n", err)
-			return exitFound
+			return err
 		}
 	}
-	if err := c.report(ctx, e); err != nil {
-		fmt.Fprintf(e.err, "memlab compare: %v\n", err)
-		return exitFound
-	}
-	return c.verdict(e)
+	return c.report(ctx, e)
 }
 
 // check says what makes no sense on the command line.
@@ -127,26 +132,35 @@ func (c *comparison) check(fs *flag.FlagSet) (err error) {
 	f := &c.flags
 	fs.Visit(func(set *flag.Flag) {
 		if strings.HasPrefix(set.Name, "vm-") && !f.vm.on {
-			err = fmt.Errorf("-%s means nothing without -vm", set.Name)
+			err = badUsage("-%s means nothing without -vm", set.Name)
 		}
 	})
 	if err != nil {
 		return err
 	}
-	if f.reps < 1 {
-		return fmt.Errorf("-reps is %d, want at least 1", f.reps)
-	}
-	if f.ops < -1 || f.limit < 0 || f.patience < 0 {
-		return errors.New("-ops, -limit and -patience cannot be negative")
-	}
-	if f.json && f.bench {
-		return errors.New("-json and -bench exclude each other")
+	switch {
+	case f.reps < 1:
+		return badUsage("-reps is %d, want at least 1", f.reps)
+	case f.ops < -1:
+		return badUsage("-ops is %d, want 0 for all or more", f.ops)
+	case f.limit < 0:
+		return badUsage("-limit is %d, want 0 for none or more", f.limit)
+	case f.patience < 0:
+		return badUsage("-patience is %v, want 0 for no end or more", f.patience)
+	case f.json && f.bench:
+		return badUsage("-json and -bench exclude each other")
+	case f.html == "-":
+		return checkHTML(f.html)
+	case f.html == "" && f.picture != "":
+		return badUsage("-picture means nothing without -html")
 	}
 	if err := f.vm.check(); err != nil {
-		return err
+		return usageError{err}
 	}
-	c.entries, err = replay.Find(replay.Known(), cli.List(f.alloc)...)
-	return err
+	if c.entries, err = replay.Find(replay.Known(), cli.List(f.alloc)...); err != nil {
+		return usageError{err}
+	}
+	return nil
 }
 
 // open reads the traces that the operands name, or the embedded ones.
@@ -195,8 +209,8 @@ func (c *comparison) of(t *comparedTrace) []cell {
 	return c.cells[i:][:len(c.entries)]
 }
 
-// report writes the figures, and then the HTML file: a directory that cannot be
-// written to must not cost what was measured.
+// report writes the figures, and then the HTML file: a disk that is full by now
+// must not cost what was measured.
 func (c *comparison) report(ctx context.Context, e *env) error {
 	if err := c.writeFigures(e.out); err != nil {
 		return err

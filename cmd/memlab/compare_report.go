@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -146,7 +147,7 @@ func (c *comparison) utilisationBars() *chart.Bars {
 	for i := range c.traces {
 		b.Labels = append(b.Labels, c.traces[i].Name)
 		for k, x := range c.of(&c.traces[i]) {
-			v := 0.0
+			v := math.NaN() // not measured
 			if u := x.result.Utilisation; u != nil {
 				v = *u
 			}

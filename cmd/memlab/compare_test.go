@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/datadriven"
+	"github.com/memlab-go/memlab/bench/replay"
 	"github.com/stretchr/testify/require"
 )
 
@@ -192,14 +193,57 @@ func TestCompareFlagsBehindTraces(t *testing.T) {
 	require.Equal(t, "memlab compare: -ops: no such file; flags stand before the traces\n", errs)
 }
 
-func TestCompareKeepsTheFiguresWithoutAReport(t *testing.T) {
+// TestCompareChecksTheReportFirst: a place where no report can be is noticed before
+// anything is measured.
+func TestCompareChecksTheReportFirst(t *testing.T) {
 	path := writeTrace(t, "tiny.rep", soundTrace)
+	dir := t.TempDir()
+	for html, want := range map[string]string{
+		filepath.Join(dir, "missing", "r.html"): "no such file or directory",
+		dir:                                     dir + ": is a directory",
+	} {
+		code, out, errs := memlab("compare", "-reps", "1", "-alloc", "fit-first", "-html", html, path)
+		require.Equal(t, exitFound, code)
+		require.Contains(t, errs, "memlab compare: -html: ")
+		require.Contains(t, errs, want)
+		require.Empty(t, out)
+	}
+}
+
+// TestCompareKeepsTheFiguresWithoutAReport: what was measured is shown although the
+// report cannot be written in the end.
+func TestCompareKeepsTheFiguresWithoutAReport(t *testing.T) {
 	html := filepath.Join(t.TempDir(), "missing", "r.html")
-	code, out, errs := memlab("compare", "-reps", "1", "-alloc", "fit-first", "-html", html, path)
-	require.Equal(t, exitFound, code)
-	require.Contains(t, errs, "report: ")
-	require.Contains(t, out, "Geometric means")
-	require.NotContains(t, out, "The report")
+	c := comparison{flags: compareFlags{alloc: "fit-first", html: html, reps: 1}}
+	var err error
+	c.entries, err = replay.Find(replay.Known(), "fit-first")
+	require.NoError(t, err)
+	require.NoError(t, c.open([]string{writeTrace(t, "tiny.rep", soundTrace)}))
+	var out bytes.Buffer
+	e := &env{out: &out, err: io.Discard}
+	require.NoError(t, c.measure(context.Background(), e))
+	require.ErrorContains(t, c.report(context.Background(), e), "report: ")
+	require.Contains(t, out.String(), "Geometric means")
+	require.NotContains(t, out.String(), "The report")
+}
+
+// TestReportWithoutMeasurements: what was not measured has no number in the report,
+// as it has none in the table.
+func TestReportWithoutMeasurements(t *testing.T) {
+	html := filepath.Join(t.TempDir(), "r.html")
+	tr := writeTrace(t, "one.rep", "1000\n1\n600\n1\n"+strings.Repeat("a 0 5000\nf 0\n", 300))
+	code, out, errs := memlab("compare", "-vm", "-alloc", "tlsf", "-reps", "1", "-patience", "1ns", "-html", html, tr)
+	require.Equal(t, exitOK, code, errs)
+	require.Contains(t, out, "too slow")
+	report, err := os.ReadFile(html)
+	require.NoError(t, err)
+	for _, title := range []string{"Peak utilisation on each trace", "TLB misses on each trace", "Page faults on each trace", "Swap traffic on each trace"} {
+		_, figure, ok := strings.Cut(string(report), "<h3>"+title+"</h3>")
+		require.True(t, ok, title)
+		figure, _, _ = strings.Cut(figure, "</figure>")
+		require.Contains(t, figure, "<td>–</td>", title)
+		require.NotContains(t, figure, "<td>0</td>", title)
+	}
 }
 
 func TestCompareEscapesTraceNames(t *testing.T) {
@@ -219,7 +263,7 @@ func TestCompareStopsWhenAsked(t *testing.T) {
 	var o, e bytes.Buffer
 	code := run(ctx, &env{out: &o, err: &e}, []string{"compare", "-alloc", "go", "-html", "", "git-log"})
 	require.Equal(t, exitFound, code)
-	require.Contains(t, e.String(), "context canceled")
+	require.Equal(t, "memlab compare: interrupted\n", e.String())
 	require.Empty(t, o.String())
 }
 
@@ -228,9 +272,9 @@ func TestHelp(t *testing.T) {
 	datadriven.RunTest(t, filepath.Join("testdata", "replayhelp"), func(t *testing.T, d *datadriven.TestData) string {
 		code, out, errs := memlab(d.Cmd, "-h")
 		require.Equal(t, exitOK, code)
-		require.Empty(t, out)
-		require.Contains(t, errs, "Example:\n  memlab "+d.Cmd)
-		return strings.ReplaceAll(errs, "\n\n", "\n.\n") // a blank line would end the expectation
+		require.Empty(t, errs)
+		require.Contains(t, out, "Example:\n  memlab "+d.Cmd)
+		return strings.ReplaceAll(out, "\n\n", "\n.\n") // a blank line would end the expectation
 	})
 }
 

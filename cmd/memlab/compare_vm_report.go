@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/memlab-go/memlab/bench/paging"
 	"github.com/memlab-go/memlab/internal/chart"
@@ -48,7 +49,7 @@ func (c *comparison) vmBars(title, caption, label string, value func(*paging.Res
 		b.Names = append(b.Names, en.Name)
 		var vs []float64
 		for k := range c.traces {
-			v := 0.0
+			v := math.NaN() // not measured
 			if r := c.of(&c.traces[k])[i].vm; r != nil {
 				v = value(r)
 			}

@@ -63,8 +63,12 @@ func runDump(_ context.Context, e *env, args []string) int {
 	if code, ok := cli.Parse(fs, args); !ok {
 		return code
 	}
-	if fs.NArg() != 0 || *dir == "" || *format == "" {
-		fmt.Fprintln(e.err, "memlab dump: want -format F -o DIR and no operands")
+	switch {
+	case fs.NArg() != 0:
+		complain(e, "dump", badUsage("unexpected operand %q", fs.Arg(0)))
+		return exitUsage
+	case *dir == "" || *format == "":
+		complain(e, "dump", badUsage("want -format F -o DIR"))
 		return exitUsage
 	}
 	c, err := makeCase(*format, *seed)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 
 	"github.com/memlab-go/memlab/alloc/fit"
@@ -16,14 +18,23 @@ type fitFlags struct {
 	policy, order, coalesce string
 	ops                     string
 	heap                    string // "list", "implicit", "tlsf", "buddy"
-	header, align, size     int
+	header, align, size     int    // 0: the default
 	base                    int
 	seed                    uint64
 	n                       int
+	most, percent           int // of the operations that malloc.py draws
 	answers                 bool
 	ostep, json             bool
 	cases, html             string
 }
+
+// The limits of the flags.
+const (
+	maxFitOps    = 1000    // to draw; each keeps a picture of the heap
+	maxFitSize   = 1 << 24 // bytes of a heap with memory
+	maxOSTEPSize = 1 << 30
+	maxFitDraw   = math.MaxInt32 // bytes of one request, as in -ops
+)
 
 const fitDescription = `
 Walks through a list of allocations on a textbook heap and shows the free list
@@ -34,23 +45,31 @@ Operations are +SIZE (allocate), -K (free the K-th allocation, from 0) and
 -seed, and the results are hidden unless -answers is given.
 
 The heap is a real one, with tags and start bits in its memory. With -ostep it
-is the one of OSTEP's malloc.py, oddities included. With -cases FILE the cases of
-a JSON file (an array) are answered in that mode.`
+is the one of OSTEP's malloc.py, oddities included, with that program's defaults,
+and its seeds draw its operations. Its -n, -s, -S, -b, -H, -a, -r and -P are -n,
+-seed, -size, -base, -header, -align, -range and -percent; its -p, -l and -A are
+-policy, -order and -ops; its -C is -coalesce immediate, its -c is -answers. As
+there, addresses of a list that is given are without the header, and a free is
+skipped if no more allocations than its number have succeeded.
+
+With -cases FILE the cases of a JSON file (an array) are answered in that mode.`
 
 func (f *fitFlags) flagSet(w io.Writer) *flag.FlagSet {
 	fs := cli.Flags(w, "fit", "", fitDescription,
-		"memlab fit -policy best -order address -ops +24,+100,+40,-1,+90")
-	fs.StringVar(&f.policy, "policy", "first", "which free block is taken: first, next, best, worst")
-	fs.StringVar(&f.order, "order", "front", "where a freed block goes: front, back, address, size+, size-")
-	fs.StringVar(&f.coalesce, "coalesce", "immediate", "when free neighbours are joined: immediate, deferred, never")
+		"memlab fit -policy best -order address -ops +24,+100,+40,-1,+90\nmemlab fit -ostep -seed 3 -answers")
+	fs.StringVar(&f.policy, "policy", "", "which free block is taken: first, next, best, worst (default first; best with -ostep)")
+	fs.StringVar(&f.order, "order", "", "where a freed block goes: front, back, address, size+, size- (default front; address with -ostep)")
+	fs.StringVar(&f.coalesce, "coalesce", "", "when free neighbours are joined: immediate, deferred, never (default immediate; never with -ostep)")
 	fs.StringVar(&f.heap, "heap", "list", "how free blocks are found: list, implicit, tlsf, buddy")
 	fs.StringVar(&f.ops, "ops", "", "operations, as in +24,+100,-0,~1:50")
-	fs.IntVar(&f.header, "header", -1, "header in `bytes` (default 8; 0 with -ostep)")
-	fs.IntVar(&f.align, "align", -1, "alignment in `bytes` (default 16; none with -ostep)")
+	fs.IntVar(&f.header, "header", 0, "header in `bytes` (default 8; 0 with -ostep)")
+	fs.IntVar(&f.align, "align", 0, "alignment in `bytes` (default 16; with -ostep -1, which is none)")
 	fs.IntVar(&f.size, "size", 0, "`bytes` of the heap (default 1024 for all of it; 100 with -ostep)")
 	fs.IntVar(&f.base, "base", 1000, "with -ostep: `address` of the first byte")
 	fs.Uint64Var(&f.seed, "seed", 0, "seed of the operations when -ops is not given")
-	fs.IntVar(&f.n, "n", 10, "number of operations when -ops is not given")
+	fs.IntVar(&f.n, "n", 10, fmt.Sprintf("number of operations when -ops is not given, 1 to %d", maxFitOps))
+	fs.IntVar(&f.most, "range", 10, "with -ostep, when -ops is not given: most `bytes` of an allocation")
+	fs.IntVar(&f.percent, "percent", 50, "with -ostep, when -ops is not given: `percentage` of allocations")
 	fs.BoolVar(&f.answers, "answers", false, "show the results of operations drawn from -seed")
 	fs.BoolVar(&f.ostep, "ostep", false, "behave as OSTEP's malloc.py, oddities included")
 	fs.BoolVar(&f.json, "json", false, "write JSON")
@@ -67,17 +86,14 @@ func runFit(ctx context.Context, e *env, args []string) int {
 		return code
 	}
 	fail := func(code int, err error) int {
-		fmt.Fprintln(e.err, "memlab fit:", err)
+		complain(e, "fit", err)
 		return code
 	}
-	if fs.NArg() > 0 {
-		return fail(exitUsage, fmt.Errorf("unexpected operand %q", fs.Arg(0)))
+	if err := f.check(fs); err != nil {
+		return fail(exitUsage, err)
 	}
 	if f.cases != "" {
-		if !f.json {
-			return fail(exitUsage, fmt.Errorf("-cases needs -json"))
-		}
-		if err := answerCases(e.out, f.cases); err != nil {
+		if err := answerCases(ctx, e.out, f.cases); err != nil {
 			return fail(exitFound, err)
 		}
 		return exitOK
@@ -86,13 +102,85 @@ func runFit(ctx context.Context, e *env, args []string) int {
 	if err != nil {
 		return fail(exitUsage, err)
 	}
-	if err := w.run(); err != nil {
+	if err := w.run(ctx); err != nil {
+		if ctx.Err() != nil {
+			return fail(exitFound, err)
+		}
 		return fail(exitUsage, err)
 	}
 	if err := w.write(e.out, &f); err != nil {
 		return fail(exitFound, err)
 	}
 	return exitOK
+}
+
+// check says what makes no sense on the command line, and fills in the defaults
+// that depend on -ostep.
+func (f *fitFlags) check(fs *flag.FlagSet) error {
+	if fs.NArg() > 0 {
+		return fmt.Errorf("unexpected operand %q", fs.Arg(0))
+	}
+	if f.cases != "" && !f.json {
+		return fmt.Errorf("-cases needs -json")
+	}
+	given := map[string]bool{}
+	fs.Visit(func(set *flag.Flag) { given[set.Name] = true })
+	for _, name := range []string{"base", "range", "percent"} {
+		if given[name] && !f.ostep {
+			return fmt.Errorf("-%s means nothing without -ostep", name)
+		}
+		if given[name] && name != "base" && f.ops != "" {
+			return fmt.Errorf("-%s means nothing with -ops", name)
+		}
+	}
+	err := cmp.Or(between("n", f.n, 1, maxFitOps), between("range", f.most, 1, maxFitDraw), between("percent", f.percent, 1, 100))
+	if err != nil {
+		return err
+	}
+	if f.ostep {
+		return f.checkOSTEP(given)
+	}
+	return f.checkReal(given)
+}
+
+// checkReal is check for a heap with memory. What a header and an alignment may
+// be apart from not being there is for package fit to say.
+func (f *fitFlags) checkReal(given map[string]bool) error {
+	f.policy, f.order, f.coalesce = cmp.Or(f.policy, "first"), cmp.Or(f.order, "front"), cmp.Or(f.coalesce, "immediate")
+	if !given["size"] {
+		f.size = 1024
+	}
+	switch {
+	case given["header"] && f.header < 1:
+		return fmt.Errorf("-header %d: want 8 bytes or more", f.header)
+	case given["align"] && f.align < 1:
+		return fmt.Errorf("-align %d: want 8 bytes or more", f.align)
+	}
+	return between("size", f.size, 1, maxFitSize)
+}
+
+// checkOSTEP is check for malloc.py.
+func (f *fitFlags) checkOSTEP(given map[string]bool) error {
+	f.policy, f.order, f.coalesce = cmp.Or(f.policy, "best"), cmp.Or(f.order, "address"), cmp.Or(f.coalesce, "never")
+	if !given["size"] {
+		f.size = 100
+	}
+	if err := between("size", f.size, 1, maxOSTEPSize); err != nil {
+		return err
+	}
+	if given["align"] && f.align != -1 && (f.align < 1 || f.align > f.size) {
+		return fmt.Errorf("-align %d: want 1 to %d, the size of the heap, or -1 for none", f.align, f.size)
+	}
+	f.align = max(f.align, 0)
+	return cmp.Or(between("header", f.header, 0, f.size), between("base", f.base, 0, math.MaxInt-f.size))
+}
+
+// between returns an error if the flag name has a value that is not lo to hi.
+func between(name string, value, lo, hi int) error {
+	if value < lo || value > hi {
+		return fmt.Errorf("-%s %d: want %d to %d", name, value, lo, hi)
+	}
+	return nil
 }
 
 // newWalk turns the flags into a walk that has not begun.
@@ -109,27 +197,27 @@ func (f *fitFlags) newWalk() (*fitWalk, error) {
 		return nil, err
 	}
 	w := &fitWalk{hidden: f.ops == "" && !f.answers}
-	if f.ops == "" {
-		w.ops = randomFitOps(f.seed, f.n)
-	} else if w.ops, err = parseFitOps(f.ops); err != nil {
-		return nil, err
+	if f.ops != "" {
+		if w.ops, err = parseFitOps(f.ops, f.ostep); err != nil {
+			return nil, err
+		}
 	}
 	if f.ostep {
-		w.heap, err = newOSTEPHeap(f, o)
+		err = f.ostepWalk(w, o)
 	} else {
-		w.heap, err = newRealHeap(f, o)
+		err = f.realWalk(w, o)
 	}
 	return w, err
 }
 
 // answerCases writes the answers to the cases of the file name as one array.
-func answerCases(w io.Writer, name string) error {
+func answerCases(ctx context.Context, w io.Writer, name string) error {
 	file, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
-	answers, err := solveFitCases(file)
+	answers, err := solveFitCases(ctx, file)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 
@@ -45,13 +46,16 @@ type fitAnswer struct {
 }
 
 // solveFitCases answers a JSON array of cases.
-func solveFitCases(r io.Reader) ([]fitCaseAnswer, error) {
+func solveFitCases(ctx context.Context, r io.Reader) ([]fitCaseAnswer, error) {
 	var cases []fitCase
 	if err := cli.ReadJSON(r, &cases); err != nil {
 		return nil, err
 	}
 	answers := make([]fitCaseAnswer, len(cases))
 	for i, c := range cases {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("stopped after %d cases: %w", i, err)
+		}
 		steps, err := c.solve()
 		if err != nil {
 			return nil, fmt.Errorf("case %d: %w", i, err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"strconv"
 )
 
 // html writes the walk as a page of its own: a strip of the heap per step, with
@@ -16,12 +17,10 @@ func (w *fitWalk) html(out io.Writer) error {
 		Title    string
 	}
 	type step struct {
-		Op            string
-		Ret, Searched int
-		HasSearched   bool
-		Free          [][2]int
-		Strips        []strip
-		Hidden        bool
+		Op, Answer string
+		Free       [][2]int
+		Strips     []strip
+		Hidden     bool
 	}
 	const width = 800.0
 	page := struct {
@@ -29,16 +28,20 @@ func (w *fitWalk) html(out io.Writer) error {
 		Steps []step
 	}{Title: w.heap.title()}
 	for _, s := range w.steps {
-		st := step{Op: s.op.String(), Ret: s.ret, Searched: s.searched,
-			HasSearched: s.op.verb != '-', Free: s.free, Hidden: w.hidden}
+		st := step{Op: s.op.String(), Answer: strconv.Itoa(s.shown), Free: s.free, Hidden: w.hidden}
+		if s.skipped {
+			st.Answer = skippedFree
+		} else if s.op.verb != '-' {
+			st.Answer += fmt.Sprintf(", %d searched", s.searched)
+		}
 		if n := len(s.blocks); n > 0 && !w.hidden {
 			base := s.blocks[0].Off
 			extent := float64(s.blocks[n-1].Off-base) + float64(s.blocks[n-1].Size)
-			for _, b := range s.blocks {
+			for i, b := range s.blocks {
 				sp := strip{X: float64(b.Off-base) / extent * width, Width: float64(b.Size) / extent * width, Used: b.Used}
 				sp.Title = fmt.Sprintf("free, %d bytes", b.Size)
 				if b.Used {
-					sp.Label = string(w.heap.label(b))
+					sp.Label = string(s.labels[i])
 					sp.Title = fmt.Sprintf("block %s, %d bytes", sp.Label, b.Size)
 				}
 				st.Strips = append(st.Strips, sp)
@@ -61,7 +64,7 @@ code { font-size: 1.05em; } svg { display: block; margin: .3em 0; max-width: 100
 p.list { margin: 0 0 1.2em; font-family: monospace; }
 </style></head><body>
 <h1>Free-list walk</h1><p>{{.Title}}</p>
-{{range $i, $s := .Steps}}<section><h2 style="font-size:1em"><code>{{.Op}}</code>{{if not .Hidden}} → {{.Ret}}{{if .HasSearched}}, {{.Searched}} searched{{end}}{{end}}</h2>
+{{range $i, $s := .Steps}}<section><h2 style="font-size:1em"><code>{{.Op}}</code>{{if not .Hidden}} → {{.Answer}}{{end}}</h2>
 {{if .Hidden}}<p>Where does the block go, and what is the free list?</p>{{else}}<svg viewBox="0 0 802 32" role="img" aria-label="the heap after step {{$i}}">
 {{range .Strips}}<g><title>{{.Title}}</title><rect class="{{if .Used}}used{{else}}free{{end}}" x="{{printf "%.2f" .X}}" y="1" width="{{printf "%.2f" .Width}}" height="30"/>{{if .Label}}<text x="{{printf "%.2f" .X}}" y="20" dx="3">{{.Label}}</text>{{end}}</g>
 {{end}}</svg>

@@ -3,8 +3,12 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/memlab-go/memlab/alloc/fit"
+	"github.com/memlab-go/memlab/internal/mt19937"
 )
 
 // A fitOp is one operation of a walk. Blocks are known by the number of their
@@ -15,8 +19,10 @@ type fitOp struct {
 	size int // bytes; not for '-'
 }
 
-// parseFitOps parses "+24,-0,~1:50". Errors name the position and the text.
-func parseFitOps(s string) ([]fitOp, error) {
+// parseFitOps parses "+24,-0,~1:50". Errors name the position and the text. A
+// free of an allocation that was not made is one, but not for malloc.py, which
+// skips it.
+func parseFitOps(s string, ostep bool) ([]fitOp, error) {
 	var ops []fitOp
 	allocated := 0
 	for i, text := range strings.Split(s, ",") {
@@ -28,7 +34,7 @@ func parseFitOps(s string) ([]fitOp, error) {
 		if op.verb == '+' {
 			op.id = allocated
 			allocated++
-		} else if op.id >= allocated {
+		} else if op.id >= allocated && !(ostep && op.verb == '-') {
 			return nil, fmt.Errorf("operation %d: %q: there were only %d allocations before it", i+1, text, allocated)
 		}
 		ops = append(ops, op)
@@ -84,6 +90,33 @@ func randomFitOps(seed uint64, n int) []fitOp {
 		k := rng.IntN(len(live))
 		ops = append(ops, fitOp{verb: '-', id: live[k]})
 		live = append(live[:k], live[k+1:]...)
+	}
+	return ops
+}
+
+// ostepFitOps draws n operations as malloc.py does, with allocations of up to
+// most bytes, about percent of a hundred. What is freed is among what could be
+// allocated, so that the operations depend on the heap.
+func ostepFitOps(seed uint64, n, most, percent int, heap *fit.OSTEP) []fitOp {
+	rng := mt19937.New(seed)
+	type block struct{ id, addr int }
+	var live []block
+	var ops []fitOp
+	allocated := 0
+	for len(ops) < n {
+		if rng.Float() < float64(percent)/100 {
+			op := fitOp{verb: '+', id: allocated, size: rng.Below(most) + 1}
+			if addr, _ := heap.Malloc(op.size); addr >= 0 {
+				live = append(live, block{op.id, addr})
+			}
+			ops = append(ops, op)
+			allocated++
+		} else if len(live) > 0 {
+			k := rng.Below(len(live))
+			heap.Free(live[k].addr)
+			ops = append(ops, fitOp{verb: '-', id: live[k].id})
+			live = slices.Delete(live, k, k+1)
+		}
 	}
 	return ops
 }

@@ -1,10 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"slices"
 	"strings"
 
@@ -17,13 +17,22 @@ import (
 // A fitHeap is a heap that a walk can show: the real one or OSTEP's.
 type fitHeap interface {
 	title() string
-	// do performs the operation and returns the address (-1: no room, or the
-	// block of a free is not allocated) and how many blocks were looked at.
-	do(op fitOp) (ret, searched int, err error)
+	do(op fitOp) (fitResult, error)
 	freeList() [][2]int // address and size, in list order
 	alloc.Walker
 	label(b alloc.Block) rune // the mark of a used block
 }
+
+// A fitResult is what one operation gave.
+type fitResult struct {
+	ret      int  // address; -1: no room, or the block of a free is not allocated
+	searched int  // blocks looked at
+	shown    int  // ret as it is shown
+	skipped  bool // a free that malloc.py does not try
+}
+
+// skippedFree is what malloc.py says of a free that it does not try.
+const skippedFree = "Invalid Free: Skipping"
 
 // A fitWalk is a list of operations on a heap, and what each did.
 type fitWalk struct {
@@ -35,23 +44,30 @@ type fitWalk struct {
 
 // A fitPicture is the heap after one operation.
 type fitPicture struct {
-	op       fitOp
-	ret      int
-	searched int
-	free     [][2]int
-	blocks   []alloc.Block
-	line     string // the heap as one line of text
+	op fitOp
+	fitResult
+	free   [][2]int
+	blocks []alloc.Block
+	labels []rune // of the blocks
+	line   string // the heap as one line of text
 }
 
-// run performs the operations.
-func (w *fitWalk) run() error {
+// run performs the operations, until ctx ends it.
+func (w *fitWalk) run(ctx context.Context) error {
 	for i, op := range w.ops {
-		ret, searched, err := w.heap.do(op)
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("stopped after %d operations: %w", i, err)
+		}
+		result, err := w.heap.do(op)
 		if err != nil {
 			return fmt.Errorf("operation %d, %v: %w", i+1, op, err)
 		}
-		w.steps = append(w.steps, fitPicture{op, ret, searched, w.heap.freeList(),
-			slices.Collect(w.heap.Blocks()), alloc.MapLabel(w.heap, 64, w.heap.label)})
+		p := fitPicture{op: op, fitResult: result, free: w.heap.freeList(),
+			blocks: slices.Collect(w.heap.Blocks()), line: alloc.MapLabel(w.heap, 64, w.heap.label)}
+		for _, b := range p.blocks {
+			p.labels = append(p.labels, w.heap.label(b))
+		}
+		w.steps = append(w.steps, p)
 	}
 	return nil
 }
@@ -79,10 +95,13 @@ func (w *fitWalk) text(out io.Writer) error {
 		case w.hidden:
 			fmt.Fprintf(&sb, "%v returned ?\nList?\n", s.op)
 			continue
+		case s.skipped:
+			fmt.Fprintf(&sb, "%s\n", skippedFree)
+			continue
 		case s.op.verb == '-':
-			fmt.Fprintf(&sb, "%v\nreturned %d\n", s.op, s.ret)
+			fmt.Fprintf(&sb, "%v\nreturned %d\n", s.op, s.shown)
 		default:
-			fmt.Fprintf(&sb, "%v returned %d (searched %d elements)\n", s.op, s.ret, s.searched)
+			fmt.Fprintf(&sb, "%v returned %d (searched %d elements)\n", s.op, s.shown, s.searched)
 		}
 		fmt.Fprintf(&sb, "Free List [ Size %d ]: ", len(s.free))
 		for _, b := range s.free {
@@ -126,19 +145,22 @@ type realHeap struct {
 	regionHeap
 	name string
 	ids  map[int][]byte // live blocks by number
+	at   map[int]int    // their numbers by offset
+}
+
+// realWalk gives w a heap with memory, and operations if it has none.
+func (f *fitFlags) realWalk(w *fitWalk, o fit.Options) (err error) {
+	if f.ops == "" {
+		w.ops = randomFitOps(f.seed, f.n)
+	}
+	w.heap, err = newRealHeap(f, o)
+	return err
 }
 
 func newRealHeap(f *fitFlags, o fit.Options) (fitHeap, error) {
-	size := f.size
-	if size == 0 {
-		size = 1024
-	}
-	if size < 0 || size > 1<<24 {
-		return nil, fmt.Errorf("-size %d: want 1 to %d bytes", size, 1<<24)
-	}
-	o.Limit, o.Seed = size, 1
-	o.Header, o.Align = max(f.header, 0), max(f.align, 0)
-	r, err := arena.Reserve(size, &arena.Options{Backing: arena.GoHeap})
+	o.Limit, o.Seed = f.size, 1
+	o.Header, o.Align = f.header, f.align
+	r, err := arena.Reserve(f.size, &arena.Options{Backing: arena.GoHeap})
 	if err != nil {
 		return nil, err
 	}
@@ -163,44 +185,53 @@ func newRealHeap(f *fitFlags, o fit.Options) (fitHeap, error) {
 	if err != nil {
 		return nil, err
 	}
-	name += fmt.Sprintf("  size %d bytes", size)
-	return &realHeap{h, name, map[int][]byte{}}, nil
+	name += fmt.Sprintf("  size %d bytes", f.size)
+	return &realHeap{h, name, map[int][]byte{}, map[int]int{}}, nil
 }
 
 func (h *realHeap) title() string { return h.name }
 
-func (h *realHeap) do(op fitOp) (ret, searched int, err error) {
+func (h *realHeap) do(op fitOp) (fitResult, error) {
 	before := h.Stats().Searched
 	var b []byte
-	switch old, live := h.ids[op.id]; op.verb {
-	case '+':
+	var err error
+	old, live := h.ids[op.id]
+	switch {
+	case op.verb == '+':
 		b, err = h.Malloc(op.size)
-	case '-':
-		if !live {
-			return -1, 0, nil
-		}
-		delete(h.ids, op.id)
+	case op.verb == '-' && !live:
+		return fitResult{ret: -1, shown: -1}, nil
+	case op.verb == '-':
+		h.forget(op.id)
 		h.Free(old)
-		return 0, 0, nil
+		return fitResult{}, nil
+	case !live:
+		return fitResult{}, fmt.Errorf("block %d is not live", op.id)
 	default:
-		if !live {
-			return 0, 0, fmt.Errorf("block %d is not live", op.id)
-		}
 		b, err = h.Realloc(old, op.size)
 	}
-	searched = int(h.Stats().Searched - before)
+	searched := int(h.Stats().Searched - before)
 	if errors.Is(err, alloc.ErrNoMemory) {
-		return -1, searched, nil
+		return fitResult{ret: -1, searched: searched, shown: -1}, nil
 	}
 	if err != nil {
-		return 0, 0, err
+		return fitResult{}, err
+	}
+	if live {
+		h.forget(op.id)
 	}
 	if b == nil { // resized to nothing
-		delete(h.ids, op.id)
-		return 0, searched, nil
+		return fitResult{searched: searched}, nil
 	}
-	h.ids[op.id] = b
-	return h.offset(b), searched, nil
+	off := h.offset(b)
+	h.ids[op.id], h.at[off] = b, op.id
+	return fitResult{ret: off, searched: searched, shown: off}, nil
+}
+
+// forget takes a live block out of the tables.
+func (h *realHeap) forget(id int) {
+	delete(h.at, h.offset(h.ids[id]))
+	delete(h.ids, id)
 }
 
 // offset is where b starts in the region.
@@ -217,118 +248,18 @@ func (h *realHeap) freeList() [][2]int {
 	return list
 }
 
-func (h *realHeap) label(b alloc.Block) rune {
+func (h *realHeap) label(b alloc.Block) rune { return fitLabel(b, h.at) }
+
+// fitLabel is the mark of a block, with the numbers of blocks by offset.
+func fitLabel(b alloc.Block, at map[int]int) rune {
 	if !b.Used {
 		return '.'
 	}
-	for id, live := range h.ids {
-		if h.offset(live) == int(b.Off) {
-			return fitLetter(id)
-		}
+	if id, ok := at[int(b.Off)]; ok {
+		return fitLetter(id)
 	}
 	return '#'
 }
 
 // fitLetter is the mark of block id: a to z, again and again.
 func fitLetter(id int) rune { return rune('a' + id%26) }
-
-// An ostepHeap walks on a fit.OSTEP.
-type ostepHeap struct {
-	*fit.OSTEP
-	o   fit.OSTEPOptions
-	ids map[int]int // addresses of the live blocks by number; -1: freed, or no room
-}
-
-func newOSTEPHeap(f *fitFlags, o fit.Options) (fitHeap, error) {
-	if f.heap != "list" || o.Coalesce == fit.Deferred {
-		return nil, fmt.Errorf("malloc.py has a list, and coalesces on each free or never")
-	}
-	size := f.size
-	if size == 0 {
-		size = 100
-	}
-	oo := fit.OSTEPOptions{Policy: o.Policy, Order: o.Order, Coalesce: o.Coalesce == fit.Immediate,
-		Header: max(f.header, 0), Align: max(f.align, 0), Size: size, Base: f.base}
-	h, err := fit.NewOSTEP(oo)
-	if err != nil {
-		return nil, err
-	}
-	return &ostepHeap{h, oo, map[int]int{}}, nil
-}
-
-func (h *ostepHeap) title() string {
-	return fmt.Sprintf("OSTEP malloc.py  policy %v  order %v  coalesce %v  header %d  align %d  size %d bytes at %d",
-		h.o.Policy, h.o.Order, h.o.Coalesce, h.o.Header, h.o.Align, h.o.Size, h.o.Base)
-}
-
-func (h *ostepHeap) do(op fitOp) (ret, searched int, err error) {
-	switch op.verb {
-	case '+':
-		addr, searched := h.Malloc(op.size)
-		h.ids[op.id] = addr
-		if addr < 0 {
-			return -1, searched, nil
-		}
-		return addr + h.o.Header, searched, nil
-	case '-':
-		if !h.Free(h.ids[op.id]) {
-			return -1, 0, nil
-		}
-		h.ids[op.id] = -1
-		return 0, 0, nil
-	default:
-		return 0, 0, fmt.Errorf("malloc.py cannot change a block's size")
-	}
-}
-
-func (h *ostepHeap) freeList() [][2]int {
-	list := [][2]int{}
-	for _, b := range h.FreeList() {
-		list = append(list, [2]int{b.Addr, b.Size})
-	}
-	return list
-}
-
-// Blocks yields the free blocks and what is between them, used, by address.
-func (h *ostepHeap) Blocks() iter.Seq[alloc.Block] {
-	return func(yield func(alloc.Block) bool) {
-		var blocks []alloc.Block
-		for _, b := range h.FreeList() {
-			blocks = append(blocks, alloc.Block{Off: arena.Offset(b.Addr), Size: b.Size})
-		}
-		starts := []int{h.o.Base + h.o.Size}
-		for _, b := range blocks {
-			starts = append(starts, int(b.Off))
-		}
-		for _, addr := range h.ids {
-			if addr >= 0 {
-				starts = append(starts, addr)
-			}
-		}
-		slices.Sort(starts)
-		for _, addr := range h.ids {
-			if addr >= 0 {
-				i, _ := slices.BinarySearch(starts, addr+1)
-				blocks = append(blocks, alloc.Block{Off: arena.Offset(addr), Size: starts[i] - addr, Used: true})
-			}
-		}
-		slices.SortFunc(blocks, func(a, b alloc.Block) int { return int(a.Off) - int(b.Off) })
-		for _, b := range blocks {
-			if !yield(b) {
-				return
-			}
-		}
-	}
-}
-
-func (h *ostepHeap) label(b alloc.Block) rune {
-	if !b.Used {
-		return '.'
-	}
-	for id, addr := range h.ids {
-		if addr == int(b.Off) {
-			return fitLetter(id)
-		}
-	}
-	return '#'
-}

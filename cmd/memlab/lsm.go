@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 
 	"github.com/memlab-go/memlab/internal/cli"
 	"github.com/memlab-go/memlab/lsm"
@@ -36,25 +37,31 @@ func runLsm(ctx context.Context, e *env, args []string) int {
 			}
 		}
 	}
-	help := len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help")
-	if len(args) > 0 && !help {
+	if len(args) > 0 {
+		switch args[0] {
+		case "-h", "-help", "--help":
+			lsmUsage(e.out)
+			return exitOK
+		}
 		fmt.Fprintf(e.err, "memlab lsm: unknown verb %q\n\n", args[0])
 	}
-	fmt.Fprintln(e.err, "Usage: memlab lsm VERB [flags] DIR …")
-	fmt.Fprintln(e.err)
-	for _, v := range lsmVerbs() {
-		fmt.Fprintf(e.err, "  %-8s %s\n", v.name, v.summary)
-	}
-	fmt.Fprintln(e.err, "\nmemlab lsm VERB -h explains a verb and gives an example, such as:\n  memlab lsm put /tmp/db hello world")
-	if help {
-		return exitOK
-	}
+	lsmUsage(e.err)
 	return exitUsage
+}
+
+func lsmUsage(w io.Writer) {
+	fmt.Fprintln(w, "Usage: memlab lsm VERB [flags] DIR …")
+	fmt.Fprintln(w)
+	for _, v := range lsmVerbs() {
+		fmt.Fprintf(w, "  %-8s %s\n", v.name, v.summary)
+	}
+	fmt.Fprintln(w, "\nmemlab lsm VERB -h explains a verb and gives an example, such as:\n  memlab lsm put /tmp/db hello world")
 }
 
 // lsmFlags is what all verbs have in common, and what several have.
 type lsmFlags struct {
 	fs         *flag.FlagSet
+	operands   string // as the help names them
 	hex        bool
 	recovery   string
 	memory     int
@@ -64,7 +71,7 @@ type lsmFlags struct {
 }
 
 func newLsmFlags(e *env, verb, operands, description, example string) *lsmFlags {
-	f := &lsmFlags{fs: cli.Flags(e.err, "lsm "+verb, operands, description, example)}
+	f := &lsmFlags{fs: cli.Flags(e.err, "lsm "+verb, operands, description, example), operands: operands}
 	f.fs.StringVar(&f.recovery, "recovery", "torn-tail",
 		"what to do about a damaged log: `mode` torn-tail, strict, point-in-time or salvage")
 	f.fs.IntVar(&f.memory, "memory", 0, "most `bytes` to hold off the Go heap, 0 for the default")
@@ -109,7 +116,7 @@ func (f *lsmFlags) parse(e *env, args []string, least, most int) (operands []str
 	}
 	n := f.fs.NArg()
 	if n < least || most >= 0 && n > most {
-		fmt.Fprintf(e.err, "memlab %s: %d operands, see -h (flags stand before operands)\n", f.fs.Name(), n)
+		fmt.Fprintf(e.err, "memlab %s: want %s, got %d operands (flags stand before them)\n", f.fs.Name(), f.operands, n)
 		return nil, exitUsage, false
 	}
 	return f.fs.Args(), exitOK, true
@@ -171,7 +178,7 @@ func (f *lsmFlags) with(e *env, dir string, set func(*lsm.Options), fn func(*lsm
 	}
 	if err != nil {
 		f.failed = err
-		fmt.Fprintf(e.err, "memlab %s: %v\n", f.fs.Name(), err)
+		complain(e, f.fs.Name(), err)
 		return exitFound
 	}
 	return exitOK

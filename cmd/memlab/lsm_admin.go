@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -43,14 +44,20 @@ func printLsmStats(w io.Writer, s *lsm.Stats) error {
 		fmt.Fprintf(w, "%5d  %6d  %10s  %5.2f\n", l.Level, l.Files, cli.Bytes(int64(l.Bytes)), l.Score)
 	}
 	fmt.Fprintf(w, "\nmemory off the Go heap: limit %s\n", cli.Bytes(int64(s.Memory.Limit)))
+	m := &s.Memory
 	for _, p := range []struct {
 		name string
 		lsm.Share
+		note string
 	}{
-		{"memtables", s.Memory.Memtables}, {"block cache", s.Memory.BlockCache},
-		{"index and filters", s.Memory.Tables}, {"log buffer", s.Memory.LogBuffer},
+		{"memtables", m.Memtables, fmt.Sprintf("  filled %10s", cli.Bytes(int64(m.MemtableUse)))},
+		{"block cache", m.BlockCache, ""},
+		{"index and filters", m.Tables, ""},
+		{"cache, index, filters", lsm.Share{Bytes: m.BlockCache.Bytes + m.Tables.Bytes, Used: m.BlockCache.Used + m.Tables.Used},
+			"  they lend each other room"},
+		{"log buffer", m.LogBuffer, ""},
 	} {
-		fmt.Fprintf(w, "  %-18s share %10s  used %10s\n", p.name, cli.Bytes(int64(p.Bytes)), cli.Bytes(int64(p.Used)))
+		fmt.Fprintf(w, "  %-21s share %10s  held %10s%s\n", p.name, cli.Bytes(int64(p.Bytes)), cli.Bytes(int64(p.Used)), p.note)
 	}
 	fmt.Fprintf(w, "\nentries in memtables %d, last sequence number %d, space amplification %.2f\n",
 		s.Memory.Entries, s.LastSeq, s.SpaceAmplification)
@@ -63,7 +70,9 @@ func printLsmStats(w io.Writer, s *lsm.Stats) error {
 func runLsmCheck(_ context.Context, e *env, args []string) int {
 	f := newLsmFlags(e, "check", "DIR", `
 Reads the whole store, read-only, and prints every broken law: order, checksums,
-bounds, levels, sequence numbers. Exit code 1 if there is any.`,
+bounds, levels, sequence numbers. Exit code 1 if there is any, also if opening left
+out a part of a log for it. Only a last write that the end of a log or of the
+MANIFEST cuts short, which is what a crash leaves, is told and is no fault.`,
 		"memlab lsm check /tmp/db").withJSON(lsmCheckSchema)
 	operands, code, ok := f.parse(e, args, 1, 1)
 	if !ok {
@@ -76,7 +85,7 @@ bounds, levels, sequence numbers. Exit code 1 if there is any.`,
 			r.Tables += l.Files
 		}
 		r.LogEntries, r.LastSeq, r.Recovery = s.Memory.Entries, uint64(s.LastSeq), d.Recovery()
-		return d.Check()
+		return errors.Join(leftOut(&r.Recovery), d.Check())
 	})
 	switch {
 	case code == exitUsage:
@@ -90,9 +99,25 @@ bounds, levels, sequence numbers. Exit code 1 if there is any.`,
 			return exitFound
 		}
 	case code == exitOK:
-		fmt.Fprintf(e.out, "ok: %d tables, %d entries in logs, last sequence number %d\n", r.Tables, r.LogEntries, r.LastSeq)
+		_, err := fmt.Fprintf(e.out, "ok: %d tables, %d entries in logs, last sequence number %d\n", r.Tables, r.LogEntries, r.LastSeq)
+		if err != nil {
+			complain(e, "lsm check", err)
+			return exitFound
+		}
 	}
 	return code
+}
+
+// leftOut is the fault that opening left out more of the logs than the end that a
+// crash cuts short. What was wrong there, reportRecovery says.
+func leftOut(r *lsm.RecoveryReport) error {
+	var errs []error
+	for _, l := range r.Logs {
+		if len(l.Damage) > 0 && !l.CutShort {
+			errs = append(errs, fmt.Errorf("%s: %d of its %d bytes are damaged and were left out", l.Name, l.Dropped, l.Bytes))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // lsmCheckReport is the JSON of check.

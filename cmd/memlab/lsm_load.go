@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -117,8 +116,8 @@ func (l *loader) run(ctx context.Context, d *lsm.DB, in io.Reader) error {
 		if n%256 == 0 {
 			l.step(n)
 		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("stopped after line %d: %w", n, err)
+		if ctx.Err() != nil {
+			return fmt.Errorf("stopped after line %d: %w", n, errInterrupted)
 		}
 	}
 	if err := sc.Err(); err != nil {
@@ -156,7 +155,7 @@ func (l *loader) line(b []byte) error {
 		return nil
 	}
 	var in loadLine
-	if err := json.Unmarshal(b, &in); err != nil {
+	if err := cli.ReadJSONLine(b, &in); err != nil {
 		return err
 	}
 	var err error

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 
 	"github.com/memlab-go/memlab/internal/cli"
@@ -47,6 +49,9 @@ func runLsmGet(_ context.Context, e *env, args []string) int {
 	}
 	return f.with(e, operands[0], readOnly, func(d *lsm.DB) error {
 		v, err := d.Get(key)
+		if errors.Is(err, lsm.ErrNotFound) {
+			return fmt.Errorf("key %q: %w", operands[1], err)
+		}
 		if err != nil {
 			return err
 		}
@@ -77,8 +82,12 @@ own tools do not see such a deletion before the store is compacted.`,
 		return code
 	}
 	keys, err := f.keys(operands[1:])
-	if err == nil && *isRange && len(keys) != 2 {
+	switch {
+	case err != nil || !*isRange:
+	case len(keys) != 2:
 		err = fmt.Errorf("-range takes two keys, not %d", len(keys))
+	case bytes.Compare(keys[0], keys[1]) > 0:
+		err = fmt.Errorf("-range from %q to %q ends before it starts", operands[1], operands[2])
 	}
 	if err != nil {
 		return f.usage(e, err)

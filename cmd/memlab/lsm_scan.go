@@ -27,6 +27,9 @@ writes hexadecimal instead, and -json the lines that dump writes.`,
 		return code
 	}
 	bounds, err := f.keys(operands[1:])
+	if err == nil && *limit < 0 {
+		err = fmt.Errorf("-limit %d: want 0 for no limit, or more", *limit)
+	}
 	if err != nil {
 		return f.usage(e, err)
 	}

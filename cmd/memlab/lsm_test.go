@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -59,6 +60,9 @@ func TestLsmVerbs(t *testing.T) {
 		{"", "get -json DIR none", exitFound, ""},
 		{"", "get -json -hex DIR 00ff", exitOK, "{\n  \"schema\": \"memlab/lsm-get/v1\",\n  \"k\": \"00ff\",\n  \"v\": \"7a\"\n}\n"},
 		{"", "scan -json DIR", exitOK, "{\"k\":\"00ff\",\"v\":\"7a\"}\n"},
+		{"", "delete -range DIR k9 k1", exitUsage, ""},
+		{"", "delete -range DIR k1 k1", exitOK, ""},
+		{"", "scan -limit -1 DIR", exitUsage, ""},
 		{"", "put DIR/../none/\x00 a b", exitFound, ""},
 	} {
 		args := strings.Fields(strings.ReplaceAll(c.args, "DIR", dir))
@@ -75,13 +79,51 @@ func TestLsmVerbs(t *testing.T) {
 	require.Contains(t, out, lsmStatsSchema)
 	code, out, _ = lsmRun(t, "", "stats", dir)
 	require.Equal(t, exitOK, code)
-	require.Contains(t, out, "memtables")
+	require.Regexp(t, `(?m)^  memtables .* held .* filled .* B$`, out)
+	require.Contains(t, out, "they lend each other room")
 	code, out, _ = lsmRun(t, "", "compact", dir)
 	require.Equal(t, exitOK, code)
 	require.Contains(t, out, "wrote")
-	code, _, errs := lsmRun(t, "", "get", "-h")
+	code, out, errs := lsmRun(t, "", "get", "-h")
 	require.Equal(t, exitOK, code)
-	require.Contains(t, errs, "Example:")
+	require.Contains(t, out, "Example:")
+	require.Empty(t, errs)
+}
+
+// TestLsmCheckDamage: check finds fault with a log of which opening left out a part,
+// unless it is the last write, cut short by a crash.
+func TestLsmCheckDamage(t *testing.T) {
+	for name, want := range map[string]int{
+		"whole": exitOK, "C04-log-cut": exitOK, "C08-log-zeros": exitOK, "C17-manifest-unfinished": exitOK,
+		"C06-log-flip-last": exitFound, "C08-log-garbage": exitFound, "C07-log-flip-middle": exitFound, "C12-table-data": exitFound,
+	} {
+		dir := filepath.Join("..", "..", "lsm", "testdata", "damaged", name, "db")
+		code, out, errs := lsmRun(t, "", "check", dir)
+		require.Equal(t, want, code, "%s: %s", name, errs)
+		require.Equal(t, want == exitOK, strings.HasPrefix(out, "ok: "), name)
+		code, out, _ = lsmRun(t, "", "check", "-json", dir)
+		require.Equal(t, want, code, name)
+		require.Contains(t, out, fmt.Sprintf(`"ok": %v`, want == exitOK), name)
+	}
+	dir := filepath.Join("..", "..", "lsm", "testdata", "damaged", "C07-log-flip-middle", "db")
+	for _, mode := range []string{"point-in-time", "salvage"} {
+		code, _, errs := lsmRun(t, "", "check", "-recovery", mode, dir)
+		require.Equal(t, exitFound, code)
+		require.Contains(t, errs, "000007.log: ")
+	}
+}
+
+// A bad line is told in the words of JSON.
+func TestLsmLoadSaysWhatIsWrong(t *testing.T) {
+	for in, want := range map[string]string{
+		`[]`:                                 "memlab lsm load: line 1: column 1: want an object, got an array\n",
+		`{"op":"put","k":"61","v":"","x":1}`: "memlab lsm load: line 1: unknown field \"x\"\n",
+		`{"op":"put","k":"61","v":""} {}`:    "memlab lsm load: line 1: column 30: more after the end of the JSON value\n",
+	} {
+		code, _, errs := lsmRun(t, in, "load", t.TempDir())
+		require.Equal(t, exitFound, code)
+		require.Equal(t, want, errs)
+	}
 }
 
 // TestLsmLoadBadLine holds that a bad line is named, that all before it is there
@@ -90,6 +132,7 @@ func TestLsmLoadBadLine(t *testing.T) {
 	for _, bad := range []string{
 		`{"op":"put","k":"6g","v":""}`, `{"op":"put","k":"61"}`, `{"op":"put","v":"61"}`, `{"op":"set","k":"61","v":""}`,
 		`{"op":"del","k":"61","v":""}`, `not JSON`, `{"op":"put","k":61,"v":""}`,
+		`{"op":"put","k":"61","v":"","ttl":1}`, `[]`, `{"op":"del","k":"61"} 7`,
 	} {
 		dir := t.TempDir()
 		in := strings.Repeat(`{"op":"put","k":"61","v":"62"}`+"\n", 4) + bad + "\n" + `{"op":"put","k":"7a","v":""}` + "\n"

@@ -10,40 +10,51 @@ import (
 	"github.com/memlab-go/memlab/internal/cli"
 )
 
-// eachRefs reads the memory trace at path ("-" is standard input, "gen:…" a
-// generated one) and hands its references to f in batches, with a progress line
-// on a terminal. It returns how many malformed records were skipped.
-func eachRefs(ctx context.Context, e *env, path string, lenient bool, f func([]trace.Ref) error) (skipped int64, err error) {
-	opt := &trace.RefOptions{Lenient: lenient}
-	var r trace.RefReader
-	progress := func() (done, total int64) { return 0, 0 }
+// openRefs opens the memory trace at path: "-" is standard input, "gen:…" a
+// generated one.
+func openRefs(e *env, path string, lenient bool) (*trace.RefFile, error) {
 	if path == "-" {
-		opt.Name = "standard input"
-		if r, err = trace.NewRefReader(e.in, opt); err != nil {
-			return 0, err
-		}
-	} else {
-		file, err := trace.OpenRefs(path, opt)
-		if err != nil {
-			return 0, err
-		}
-		defer file.Close()
-		r, progress = file, file.Progress
+		return trace.ReadFrom(e.in, &trace.RefOptions{Name: refsName(path), Lenient: lenient})
 	}
+	return trace.OpenRefs(path, &trace.RefOptions{Lenient: lenient})
+}
+
+// eachRefs reads r to its end, hands its references to f in batches, and tells of
+// malformed records that were skipped. On a terminal there is a progress line. A
+// trace without references is an error, which calls it name.
+func eachRefs(ctx context.Context, e *env, command, name string, r *trace.RefFile, f func([]trace.Ref) error) error {
 	line := cli.NewProgress(e.err, e.terminal, time.Now)
 	defer line.Done()
-	refs := 0
-	err = trace.EachBatch(r, func(batch []trace.Ref) error {
-		if refs += len(batch); refs&(1<<16-1) < len(batch) {
-			done, total := progress()
-			line.Step(done, total, fmt.Sprintf("%s references", cli.Count(int64(refs))))
-			if err := ctx.Err(); err != nil {
-				return err
-			}
+	refs := int64(0)
+	err := trace.EachBatch(r, func(batch []trace.Ref) error {
+		refs += int64(len(batch))
+		done, total := r.Progress()
+		line.Step(done, total, cli.Count(refs)+" references")
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		return f(batch)
 	})
-	return r.Skipped(), err
+	if err != nil {
+		return err
+	}
+	switch skipped := r.Skipped(); {
+	case refs == 0 && skipped > 0:
+		return fmt.Errorf("%s: no references, %d malformed records skipped", name, skipped)
+	case refs == 0:
+		return fmt.Errorf("%s: no references", name)
+	}
+	line.Done()
+	reportSkipped(e.err, command, r.Skipped())
+	return nil
+}
+
+// refsName is what messages call the trace at path.
+func refsName(path string) string {
+	if path == "-" {
+		return "standard input"
+	}
+	return path
 }
 
 // reportSkipped tells of records that a lenient reader left out.

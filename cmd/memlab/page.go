@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -79,7 +79,7 @@ func runPage(ctx context.Context, e *env, args []string) int {
 		return code
 	}
 	f.path = fs.Arg(0)
-	err := f.check(fs.NArg())
+	err := f.check(fs)
 	if err == nil {
 		if f.cases != "" {
 			err = writePageCases(e.out, f.cases)
@@ -87,23 +87,15 @@ func runPage(ctx context.Context, e *env, args []string) int {
 			err = f.run(ctx, e)
 		}
 	}
-	if err == nil {
-		return exitOK
+	if err != nil {
+		complain(e, "page", err)
 	}
-	fmt.Fprintln(e.err, "memlab page:", err)
-	if errors.As(err, new(usageError)) {
-		return exitUsage
-	}
-	return exitFound
+	return exitCode(err)
 }
 
-// A usageError says that the command line makes no sense.
-type usageError struct{ error }
-
-func badUsage(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// check reports what is wrong with the flags, given the number of operands.
-func (f *pageFlags) check(operands int) error {
+// check reports what is wrong with the flags.
+func (f *pageFlags) check(fs *flag.FlagSet) error {
+	operands := fs.NArg()
 	switch {
 	case operands > 1:
 		return badUsage("want one TRACE, got %d operands (flags stand before it)", operands)
@@ -113,12 +105,38 @@ func (f *pageFlags) check(operands int) error {
 		return badUsage("-cases needs -json")
 	case f.pageSize != 0 && (bits.OnesCount64(f.pageSize) != 1 || f.pageSize > 1<<62):
 		return badUsage("-pagesize %d is not a power of two up to 2^62", f.pageSize)
-	case f.n < 1 || f.n > 1<<24 || f.maxPage < 1:
-		return badUsage("-n %d or -maxpage %d out of range", f.n, f.maxPage)
+	case f.n < 1 || f.n > 1<<24:
+		return badUsage("-n %d: want 1 to %d", f.n, 1<<24)
+	case f.maxPage < 1:
+		return badUsage("-maxpage %d: want at least 1", f.maxPage)
 	case f.step && f.json:
 		return badUsage("-step and -json exclude each other")
+	case f.step && f.html != "":
+		return badUsage("-step and -html exclude each other")
 	}
-	return nil
+	if err := f.checkUseless(given(fs)); err != nil {
+		return err
+	}
+	return checkHTML(f.html)
+}
+
+// checkUseless refuses flags that would change nothing.
+func (f *pageFlags) checkUseless(set map[string]bool) error {
+	var errs []error
+	if f.cases != "" {
+		errs = append(errs, useless(set, "with -cases, which says all itself",
+			"policy", "frames", "pagesize", "lenient", "html", "step", "regions", "refs", "n", "maxpage", "clockbits"))
+	}
+	if set["frames"] && len(cli.List(f.frames)) == 0 {
+		errs = append(errs, badUsage("-frames %q: no number of frames", f.frames))
+	}
+	if f.path != "" || f.refs != "" {
+		errs = append(errs, useless(set, "when the references are given", "n", "maxpage"))
+	}
+	if !f.ostep {
+		errs = append(errs, useless(set, "without -ostep", "clockbits"))
+	}
+	return cmp.Or(errs...)
 }
 
 // specs parses the policies.

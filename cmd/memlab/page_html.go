@@ -72,7 +72,7 @@ func (j *pageJob) name() string {
 	case j.flags.path == "":
 		return fmt.Sprintf("OSTEP references, seed %d", j.flags.seed)
 	}
-	return j.flags.path
+	return refsName(j.flags.path)
 }
 
 func chartTable(t *cli.Table) chart.Table { return chart.Table{Head: t.Head, Rows: t.Rows} }

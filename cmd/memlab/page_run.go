@@ -51,10 +51,7 @@ func (f *pageFlags) run(ctx context.Context, e *env) error {
 	}
 	size := f.pageSize
 	if size == 0 {
-		size = 4096
-		if list {
-			size = 1
-		}
+		size = defaultPageSize(list)
 	}
 	j.shift = uint8(bits.TrailingZeros64(size))
 	if f.regions || f.html != "" {
@@ -63,7 +60,6 @@ func (f *pageFlags) run(ctx context.Context, e *env) error {
 	if err := j.read(ctx, e, source); err != nil {
 		return err
 	}
-	reportSkipped(e.err, "page", source.Skipped())
 	return j.report(ctx, e)
 }
 
@@ -81,11 +77,8 @@ func (j *pageJob) source(e *env) (*trace.RefFile, bool, error) {
 			refs = append(refs, trace.Ref{Addr: p, Kind: trace.RefLoad})
 		}
 		return &trace.RefFile{RefReader: trace.NewSliceReader(refs)}, true, nil
-	case f.path == "-":
-		r, err := trace.ReadFrom(e.in, &trace.RefOptions{Name: "standard input", Lenient: f.lenient})
-		return r, err == nil && r.IsList(), err
 	}
-	r, err := trace.OpenRefs(f.path, &trace.RefOptions{Lenient: f.lenient})
+	r, err := openRefs(e, f.path, f.lenient)
 	return r, err == nil && r.IsList(), err
 }
 
@@ -106,15 +99,13 @@ func (j *pageJob) read(ctx context.Context, e *env, r *trace.RefFile) error {
 	if !whole {
 		j.runs = j.makeRuns(nil)
 	}
-	line := cli.NewProgress(e.err, e.terminal, time.Now)
-	defer line.Done()
 	accs := make([]replace.Access, trace.BatchRefs)
 	batch := make([]replace.Ref, trace.BatchRefs)
-	return trace.EachBatch(r, func(refs []trace.Ref) error {
+	return eachRefs(ctx, e, "page", j.name(), r, func(refs []trace.Ref) error {
 		for i, ref := range refs {
 			page := ref.Addr >> j.shift
 			if page >= 1<<63 {
-				return fmt.Errorf("page number %#x has more than 63 bits", page)
+				return longPage(j.name(), j.total+int64(i), page)
 			}
 			accs[i] = replace.MakeAccess(page, ref.Kind.Writes())
 		}
@@ -122,15 +113,13 @@ func (j *pageJob) read(ctx context.Context, e *env, r *trace.RefFile) error {
 		if j.regions != nil {
 			j.regions.Add(refs)
 		}
-		done, size := r.Progress()
-		line.Step(done, size, cli.Count(j.total)+" references")
-		if len(j.runs) == 1 && ctx.Err() == nil {
+		if len(j.runs) == 1 {
 			return j.runs[0].sim.RunAccesses(&j.pages, accs[:len(refs)])
 		}
 		j.pages.Refs(accs[:len(refs)], batch)
-		if err := ctx.Err(); err != nil || whole {
+		if whole {
 			j.refs = append(j.refs, batch[:len(refs)]...)
-			return err
+			return nil
 		}
 		return runAll(j.runs, batch[:len(refs)])
 	})

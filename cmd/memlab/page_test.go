@@ -136,6 +136,6 @@ func TestTraceProgress(t *testing.T) {
 		ctx, stop := context.WithCancel(context.Background())
 		stop()
 		require.Equal(t, exitFound, run(ctx, ev, strings.Fields(line)))
-		require.Contains(t, e.String(), "canceled")
+		require.Contains(t, e.String(), "interrupted")
 	}
 }

@@ -72,16 +72,17 @@ func runReplay(ctx context.Context, e *env, args []string) int {
 	}
 	entry, err := f.check(fs)
 	if err != nil {
-		fmt.Fprintf(e.err, "memlab replay: %v\n", err)
+		complain(e, "replay", err)
 		return exitUsage
 	}
 	t, err := openTrace(f.trace, f.ops, f.seed)
 	if err != nil {
-		fmt.Fprintf(e.err, "memlab replay: %v\n", err)
+		complain(e, "replay", err)
 		return exitFound
 	}
 	r, err := f.measure(ctx, entry, t)
 	if ctx.Err() != nil {
+		complain(e, "replay", ctx.Err())
 		return exitFound
 	}
 	if err != nil {
@@ -89,7 +90,7 @@ func runReplay(ctx context.Context, e *env, args []string) int {
 		fmt.Fprintf(e.err, "memlab replay: %s: %v\n", f.alloc, err)
 	}
 	if err := f.print(e, r); err != nil {
-		fmt.Fprintf(e.err, "memlab replay: %v\n", err)
+		complain(e, "replay", err)
 		return exitFound
 	}
 	if !r.Valid {
@@ -109,8 +110,16 @@ func (f *replayFlags) check(fs *flag.FlagSet) (replay.Entry, error) {
 		return replay.Entry{}, fmt.Errorf("unknown mode %q; known are throughput and utilisation", f.mode)
 	case f.reps < 1:
 		return replay.Entry{}, fmt.Errorf("-reps is %d, want at least 1", f.reps)
-	case f.ops < 0 || f.limit < 0:
-		return replay.Entry{}, errors.New("-ops and -limit cannot be negative")
+	case f.ops < 0:
+		return replay.Entry{}, fmt.Errorf("-ops is %d, want 0 for all or more", f.ops)
+	case f.limit < 0:
+		return replay.Entry{}, fmt.Errorf("-limit is %d, want 0 for none or more", f.limit)
+	case f.patience < 0:
+		return replay.Entry{}, fmt.Errorf("-patience is %v, want 0 for no end or more", f.patience)
+	case f.json && f.bench:
+		return replay.Entry{}, errors.New("-json and -bench exclude each other")
+	case f.points && !f.json:
+		return replay.Entry{}, errors.New("-points means nothing without -json")
 	}
 	found, err := replay.Find(replay.Known(), f.alloc)
 	if err != nil {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"flag"
@@ -59,44 +60,60 @@ func runTranslate(_ context.Context, e *env, args []string) int {
 	if code, ok := cli.Parse(fs, args); !ok {
 		return code
 	}
-	fail := func(code int, err error) int {
-		fmt.Fprintf(e.err, "memlab translate: %v\n", err)
-		return code
+	err := f.check(fs)
+	if err == nil {
+		err = f.run(e)
 	}
+	if err != nil {
+		complain(e, "translate", err)
+	}
+	return exitCode(err)
+}
+
+// check says what makes no sense on the command line.
+func (f *translateFlags) check(fs *flag.FlagSet) error {
 	switch {
 	case fs.NArg() != 0:
-		return fail(exitUsage, fmt.Errorf("unexpected operand %q", fs.Arg(0)))
+		return badUsage("unexpected operand %q", fs.Arg(0))
 	case f.cases != "" && !f.json:
-		return fail(exitUsage, fmt.Errorf("-cases needs -json"))
+		return badUsage("-cases needs -json")
 	case f.count < 1 || f.count > 1000:
-		return fail(exitUsage, fmt.Errorf("-n %d: want 1 to 1000", f.count))
-	case f.cases != "":
-		if err := answerTranslateCases(e.out, f.cases); err != nil {
-			return fail(exitFound, err)
-		}
-		return exitOK
+		return badUsage("-n %d: want 1 to 1000", f.count)
+	}
+	set := given(fs)
+	var errs []error
+	if f.cases != "" {
+		errs = append(errs, useless(set, "with -cases, which says all itself", "format", "seed", "n", "answers", "va", "access", "html"))
+	}
+	if f.va != "" {
+		errs = append(errs, useless(set, "with -va", "n"))
+	} else {
+		errs = append(errs, useless(set, "without -va", "access"))
+	}
+	return cmp.Or(append(errs, checkHTML(f.html))...)
+}
+
+// run answers cases or makes a worksheet.
+func (f *translateFlags) run(e *env) error {
+	if f.cases != "" {
+		return answerTranslateCases(e.out, f.cases)
 	}
 	sheet, err := newSheet(f.format, f.seed, f.count)
 	if err == nil && f.va != "" {
 		err = sheet.ask(f.va, f.access)
 	}
 	if err != nil {
-		return fail(exitUsage, err)
+		return usageError{err}
 	}
 	if f.html != "" {
 		if err := cli.WriteFile(f.html, sheet.html); err != nil {
-			return fail(exitFound, err)
+			return err
 		}
 	}
 	if f.json {
-		err = sheet.json(e.out, f.answers)
-	} else {
-		err = sheet.text(e.out, f.answers)
+		return sheet.json(e.out, f.answers)
 	}
-	if err != nil {
-		return fail(exitFound, err)
-	}
-	return exitOK
+	return sheet.text(e.out, f.answers)
 }
 
 // answerTranslateCases writes the answers to the cases of the file as one array.

@@ -57,7 +57,7 @@ type translateCaseAnswer struct {
 func solveTranslateCases(r io.Reader) ([]translateCaseAnswer, error) {
 	var cases []translateCase
 	if err := cli.ReadJSON(r, &cases); err != nil {
-		return nil, fmt.Errorf("want an array of cases: %w", err)
+		return nil, err
 	}
 	answers := make([]translateCaseAnswer, len(cases))
 	for i := range cases {

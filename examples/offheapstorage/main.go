@@ -124,8 +124,9 @@ func (t *tour) show(title string) {
 	m := t.d.Stats().Memory
 	fmt.Fprintf(t.out, "\n%s\n", title)
 	fmt.Fprintf(t.out, "   memtable, filled   %9d bytes, %d entries\n", m.MemtableUse, m.Entries)
-	fmt.Fprintf(t.out, "   index and filters  %9d of %d\n", m.Tables.Used, m.Tables.Bytes)
-	fmt.Fprintf(t.out, "   block cache        %9d of %d\n", m.BlockCache.Used, m.BlockCache.Bytes)
+	fmt.Fprintf(t.out, "   index and filters  %9d\n   block cache        %9d\n", m.Tables.Used, m.BlockCache.Used)
+	fmt.Fprintf(t.out, "   both together      %9d of %d; they lend each other room\n",
+		m.Tables.Used+m.BlockCache.Used, m.Tables.Bytes+m.BlockCache.Bytes)
 	fmt.Fprintf(t.out, "   log buffer         %9d\n", m.LogBuffer.Used)
 	log, tables, err := t.onDisk()
 	t.do(func() error { return err })

@@ -3,7 +3,6 @@ package chart
 import (
 	"cmp"
 	"math"
-	"strconv"
 )
 
 // Bars is a chart of upright bars, grouped: for each label one bar of each
@@ -59,7 +58,7 @@ func (b *Bars) Draw(c *Canvas) {
 				tip = b.Names[s] + ", " + tip
 			}
 			y := f.y(vs[i])
-			c.Rect(left+float64(s)*width, y, max(width-1, 0.5), f.y1-y, "f"+strconv.Itoa(s%palette), tip)
+			c.Rect(left+float64(s)*width, y, max(width-1, 0.5), f.y1-y, seriesClass("f", s), tip)
 		}
 		middle, half := left+group*0.4, float64(len([]rune(label)))*3.4+2
 		if middle-half > room {
@@ -78,7 +77,7 @@ func (b *Bars) legend(c *Canvas, x0, x1 float64) float64 {
 		if x+width > x1 && x > x0 {
 			x, y = x0, y+18
 		}
-		c.Rect(x, y-10, 12, 12, "f"+strconv.Itoa(i%palette), "")
+		c.Rect(x, y-10, 12, 12, seriesClass("f", i), "")
 		c.Text(x+17, y, "start", "label", shortName(name))
 		x += width + 6
 	}

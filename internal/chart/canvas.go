@@ -11,7 +11,7 @@ import (
 // units of its view box, x to the right and y down; what a thing looks like is
 // a class of the page's style sheet, so that light and dark can differ.
 //
-// Classes for charts: "s0" to "s9" are the colours of series, "f0" to "f9" the
+// Classes for charts: "s0" to "s23" are the lines of series, "f0" to "f23" the
 // same as fills, "h0" to "h6" the steps of a heat map, "axis", "grid", "tick",
 // "label", "mark".
 type Canvas struct {

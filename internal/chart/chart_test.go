@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -193,5 +194,38 @@ func TestDotNamesDoNotOverlap(t *testing.T) {
 			require.False(t, b.meets(o), "name %d covers %d", i, k)
 		}
 		taken = append(taken, b)
+	}
+}
+
+// TestSeriesLookDifferent: the policies of memlab page -policy all, and the
+// allocators of memlab compare in their colours alone, can be told apart.
+func TestSeriesLookDifferent(t *testing.T) {
+	for _, kind := range []string{"s", "f"} {
+		seen := map[string]int{}
+		for i := range 22 {
+			class := seriesClass(kind, i)
+			rule := regexp.MustCompile(`(?:^|[}\n])\.` + class + `\{([^}]*)\}`).FindStringSubmatch(style)
+			require.NotNil(t, rule, "no rule for .%s", class)
+			require.NotContains(t, seen, rule[1], ".%s looks like series %d", class, seen[rule[1]])
+			seen[rule[1]] = i
+		}
+	}
+	for theme, sheet := range strings.SplitN(style, "@media (prefers-color-scheme:dark)", 2) {
+		seen := map[string]bool{}
+		for i := range palette {
+			colour := regexp.MustCompile(`--c` + strconv.Itoa(i) + `:(#[0-9a-f]{6});`).FindStringSubmatch(sheet)
+			require.NotNil(t, colour, "theme %d: no colour %d", theme, i)
+			require.False(t, seen[colour[1]], "theme %d: colour %d", theme, i)
+			seen[colour[1]] = true
+			require.Contains(t, style, "svg .t"+strconv.Itoa(i)+"{")
+		}
+	}
+	b := &Bars{Labels: []string{"x"}, Legend: true}
+	for range 22 {
+		b.Names, b.Values = append(b.Names, "n"), append(b.Values, []float64{1})
+	}
+	html := render(t, &Page{Parts: []Part{Figure{Chart: b}}})
+	for i := range 22 {
+		require.Equal(t, 2, strings.Count(html, `class="`+seriesClass("f", i)+`"`), "a bar and a key of series %d", i)
 	}
 }

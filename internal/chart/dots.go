@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"math"
 	"slices"
-	"strconv"
 )
 
 // A Dot is one named point of a [Dots] chart.
@@ -47,11 +46,11 @@ func (d *Dots) Draw(c *Canvas) {
 			continue
 		}
 		x, y := f.x(p.X), f.y(p.Y)
-		c.Circle(x, y, 5, "dot f"+strconv.Itoa(i%palette), p.Name+": "+d.X.Unit.Format(p.X)+", "+d.Y.Unit.Format(p.Y))
+		c.Circle(x, y, 5, "dot "+seriesClass("f", i), p.Name+": "+d.X.Unit.Format(p.X)+", "+d.Y.Unit.Format(p.Y))
 		name := shortName(p.Name)
 		b := place(x, y, float64(len([]rune(name)))*7.2, c.W, taken)
 		taken = append(taken, b)
-		c.Text(b.x0, b.y1-3, "start", "name t"+strconv.Itoa(i%palette), name)
+		c.Text(b.x0, b.y1-3, "start", nameClass(i), name)
 	}
 }
 

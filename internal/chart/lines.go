@@ -36,18 +36,26 @@ func (l *Lines) Draw(c *Canvas) {
 	f := l.frame(c)
 	f.axes(c, &l.X, &l.Y)
 	for i := range l.Series {
-		c.Path(l.path(f, &l.Series[i]), "line "+seriesClass(i), l.Series[i].Name)
+		c.Path(l.path(f, &l.Series[i]), "line "+seriesClass("s", i), l.Series[i].Name)
 	}
 	if !l.Plain {
 		l.names(c, f)
 	}
 }
 
-// palette is how many colours of series there are; then they repeat.
-const palette = 10
+// How series differ. There are palette colours; behind them the same colours come
+// once more, as thin lines of another dash pattern and as hollow dots and bars.
+const (
+	palette = 12
+	looks   = 2 * palette // then they repeat
+)
 
-// seriesClass is the class of the i-th series.
-func seriesClass(i int) string { return "s" + strconv.Itoa(i%palette) }
+// seriesClass is the class of the i-th series: of "s", its line, or "f", its bars
+// and dots.
+func seriesClass(kind string, i int) string { return kind + strconv.Itoa(i%looks) }
+
+// nameClass is the class of the i-th series' name.
+func nameClass(i int) string { return "name t" + strconv.Itoa(i%palette) }
 
 // frame fits scales to the data and leaves room for the axes and names.
 func (l *Lines) frame(c *Canvas) *frame {
@@ -131,7 +139,7 @@ func (l *Lines) names(c *Canvas, f *frame) {
 		}
 	}
 	for i, lb := range labels {
-		c.Text(f.x1+8, ys[i]+4, "start", "name t"+strconv.Itoa(lb.i%palette), shortName(l.Series[lb.i].Name))
+		c.Text(f.x1+8, ys[i]+4, "start", nameClass(lb.i), shortName(l.Series[lb.i].Name))
 	}
 }
 

@@ -148,7 +148,7 @@ type Grid struct {
 	Figures []Figure
 }
 
-// A Key explains one class of a drawing: "f0" to "f9", "h0" to "h6", "used0",
+// A Key explains one class of a drawing: "f0" to "f23", "h0" to "h6", "used0",
 // "free".
 type Key struct {
 	Class string

@@ -53,21 +53,27 @@ func TestParseExitCodes(t *testing.T) {
 		args []string
 		code int
 		ok   bool
+		errs string
 	}{
-		{[]string{"-n", "3"}, 0, true},
-		{[]string{"-h"}, 0, false},
-		{[]string{"-n", "x"}, 2, false},
-		{[]string{"-nosuch"}, 2, false},
+		{[]string{"-n", "3"}, 0, true, ""},
+		{[]string{"-h"}, 0, false, ""},
+		{[]string{"-n", "3", "--help"}, 0, false, ""},
+		{[]string{"-n", "x"}, 2, false, "memlab demo: invalid value \"x\" for flag -n: parse error (see memlab demo -h)\n"},
+		{[]string{"-nosuch"}, 2, false, "memlab demo: flag provided but not defined: -nosuch (see memlab demo -h)\n"},
 	} {
-		var out bytes.Buffer
-		fs := Flags(&out, "demo", "FILE", "Does nothing.", "memlab demo x")
+		var out, errs bytes.Buffer
+		fs := Flags(Stderr{&errs, &out}, "demo", "FILE", "Does nothing.", "memlab demo x")
 		fs.Int("n", 1, "a number")
 		code, ok := Parse(fs, c.args)
 		if code != c.code || ok != c.ok {
 			t.Errorf("Parse(%v) = %d, %v, want %d, %v", c.args, code, ok, c.code, c.ok)
 		}
-		if !ok {
+		require.Equal(t, c.errs, errs.String(), "%v", c.args)
+		if !ok && code == 0 {
 			require.Contains(t, out.String(), "Example:\n  memlab demo x")
+			require.Contains(t, out.String(), "-n int")
+		} else {
+			require.Empty(t, out.String(), "%v", c.args)
 		}
 	}
 }
@@ -121,10 +127,50 @@ func TestReadJSON(t *testing.T) {
 	var got []int
 	require.NoError(t, ReadJSON(strings.NewReader(" [1, 2] \n\t"), &got))
 	require.Equal(t, []int{1, 2}, got)
-	require.ErrorContains(t, ReadJSON(strings.NewReader("[1] [2]"), &got), "offset 5: more after the end")
-	require.ErrorContains(t, ReadJSON(strings.NewReader("[1] x"), &got), "more after the end")
 	require.ErrorIs(t, ReadJSON(strings.NewReader("[1"), &got), io.ErrUnexpectedEOF)
-	require.ErrorIs(t, ReadJSON(strings.NewReader(""), &got), io.EOF)
+
+	var cases []struct {
+		Name  string
+		Steps []struct{ Size uint }
+		On    bool
+		N     float64
+	}
+	for text, want := range map[string]string{
+		"[] []":                         "column 4: more after the end of the JSON value",
+		"[]\n\n x":                      "line 3, column 2: more after the end of the JSON value",
+		"":                              "empty: want an array of cases",
+		" \n":                           "empty: want an array of cases",
+		"hello world, this is text":     `column 1: want an array of cases, got "hello world, this is"…`,
+		"\n {\"Name\":1}":               `line 2, column 2: want an array of cases, got "{\"Name\":1}"`,
+		"[\n  {]":                       "line 2, column 4: invalid character ']' looking for beginning of object key string",
+		"[\n{\"Name\":\"a\"}\n":         "line 3, column 1: the text ends inside a JSON value: unexpected EOF",
+		`[{"Name":7}]`:                  `column 10: field "Name": want a string, got a number`,
+		`[{"Steps":{}}]`:                `field "Steps": want an array, got an object`,
+		`[[]]`:                          `want an object, got an array`,
+		`[{"Steps":[{"Size":1.5}]}]`:    `field "Steps.Size": want a whole number, not negative, got number 1.5`,
+		`[{"On":"x"}]`:                  `field "On": want true or false, got a string`,
+		`[{"N":true}]`:                  `field "N": want a number, got bool`,
+		`[{"Name":"a","Steps":[true]}]`: `field "Steps": want an object, got bool`,
+	} {
+		require.ErrorContains(t, ReadJSON(strings.NewReader(text), &cases), want, text)
+	}
+}
+
+func TestReadJSONLine(t *testing.T) {
+	var got struct {
+		K string `json:"k"`
+	}
+	require.NoError(t, ReadJSONLine([]byte(`{"k":"a"} `), &got))
+	require.Equal(t, "a", got.K)
+	for text, want := range map[string]string{
+		`[]`:              "column 1: want an object, got an array",
+		`{"k":"a","x":1}`: `unknown field "x"`,
+		`{"k":"a"} {}`:    "more after the end",
+		`{"k":`:           "column 6: the text ends inside a JSON value",
+		`{"k":[]}`:        `field "k": want a string, got an array`,
+	} {
+		require.ErrorContains(t, ReadJSONLine([]byte(text), &got), want, text)
+	}
 }
 
 func TestWriteFileNamesWhatWasAsked(t *testing.T) {
@@ -132,4 +178,29 @@ func TestWriteFileNamesWhatWasAsked(t *testing.T) {
 	err := WriteFile(name, func(io.Writer) error { return nil })
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.ErrorContains(t, err, "create "+name+":")
+}
+
+func TestWriteFileRefuses(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	never := func(io.Writer) error { t.Error("written"); return nil }
+	require.EqualError(t, WriteFile(dir, never), dir+": is a directory")
+	require.EqualError(t, CheckFile(dir), dir+": is a directory")
+	require.ErrorContains(t, WriteFile("-", never), "no name of a file")
+	require.ErrorContains(t, CheckFile("-"), "no name of a file")
+	require.ErrorIs(t, CheckFile(filepath.Join(dir, "missing", "x")), os.ErrNotExist)
+	require.NoError(t, CheckFile("new"))
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	require.Empty(t, left, "CheckFile leaves nothing")
+}
+
+// A file that takes standard output already is not replaced.
+func TestWriteFileSparesStandardOutput(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "out"))
+	require.NoError(t, err)
+	defer func(old *os.File) { os.Stdout = old; f.Close() }(os.Stdout)
+	os.Stdout = f
+	require.EqualError(t, CheckFile(f.Name()), f.Name()+": is standard output, where the rest goes")
+	require.Error(t, WriteFile(f.Name(), func(io.Writer) error { t.Error("written"); return nil }))
 }

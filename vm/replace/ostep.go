@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/memlab-go/memlab/internal/mt19937"
 	"github.com/memlab-go/memlab/vm"
 )
 
@@ -14,7 +15,7 @@ func OSTEPRefs(seed int64, n, maxPage int) []uint64 {
 	rng := newPython(seed)
 	refs := make([]uint64, n)
 	for i := range refs {
-		refs[i] = uint64(rng.below(maxPage))
+		refs[i] = uint64(rng.Below(maxPage))
 	}
 	return refs
 }
@@ -26,7 +27,7 @@ func OSTEPDraws(seed int64, refs []uint64) int {
 	rng := newPython(seed)
 	lo, hi := 1.0, math.Inf(1) // bounds of the number of pages
 	for _, r := range refs {
-		f := rng.float()
+		f := rng.Float()
 		if f == 0 {
 			if r != 0 {
 				return 0
@@ -47,7 +48,7 @@ func OSTEPDraws(seed int64, refs []uint64) int {
 // O(frames) a fault.
 type OSTEPRand struct {
 	pages []vm.PageID
-	rng   *mt19937
+	rng   *mt19937.Rand
 }
 
 // NewOSTEPRand returns an empty OSTEPRand whose generator has the seed and has
@@ -56,11 +57,20 @@ func NewOSTEPRand(seed int64, draws int) *OSTEPRand {
 	return &OSTEPRand{rng: drawn(seed, draws)}
 }
 
+// newPython returns Python's generator after random.seed(seed), which takes the
+// absolute value.
+func newPython(seed int64) *mt19937.Rand {
+	if seed < 0 {
+		return mt19937.New(-uint64(seed))
+	}
+	return mt19937.New(uint64(seed))
+}
+
 // drawn returns Python's generator after some draws.
-func drawn(seed int64, draws int) *mt19937 {
+func drawn(seed int64, draws int) *mt19937.Rand {
 	rng := newPython(seed)
 	for range draws {
-		rng.float()
+		rng.Float()
 	}
 	return rng
 }
@@ -76,7 +86,7 @@ func (r *OSTEPRand) Victim(vm.PageID) (vm.PageID, bool) {
 	if len(r.pages) == 0 {
 		return 0, false
 	}
-	p := r.pages[r.rng.below(len(r.pages))]
+	p := r.pages[r.rng.Below(len(r.pages))]
 	r.Remove(p)
 	return p, true
 }
@@ -104,7 +114,7 @@ type OSTEPClock struct {
 	pages []vm.PageID
 	count []int // by page
 	most  int
-	rng   *mt19937
+	rng   *mt19937.Rand
 }
 
 // NewOSTEPClock returns an empty OSTEPClock whose generator has the seed and has
@@ -126,7 +136,7 @@ func (c *OSTEPClock) Insert(p vm.PageID, _ bool) {
 // Victim implements [vm.Policy].
 func (c *OSTEPClock) Victim(vm.PageID) (vm.PageID, bool) {
 	for len(c.pages) > 0 {
-		p := c.pages[c.rng.below(len(c.pages))]
+		p := c.pages[c.rng.Below(len(c.pages))]
 		if c.count[p] <= 0 {
 			c.Remove(p)
 			return p, true

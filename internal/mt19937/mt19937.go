@@ -1,34 +1,31 @@
-package replace
+// Package mt19937 is the Mersenne Twister as Python's random module seeds and
+// reads it, so that the seeds of homework give the answers of homework
+// (Matsumoto and Nishimura, ACM TOMACS 8, 1998; CPython,
+// Modules/_randommodule.c).
+package mt19937
 
-// mt19937 is the Mersenne Twister as Python's random module seeds and reads it,
-// so that the seeds of homework give the answers of homework (Matsumoto and
-// Nishimura, ACM TOMACS 8, 1998; CPython, Modules/_randommodule.c). An integer
-// seed goes through init_by_array in 32-bit words, which version=1 of
-// random.seed does not change.
-type mt19937 struct {
+// A Rand is one generator. It is not safe for concurrent use.
+type Rand struct {
 	state [624]uint32
 	next  int
 }
 
-// newPython returns the generator after random.seed(seed, version=1). Python
-// takes the absolute value of a negative seed.
-func newPython(seed int64) *mt19937 {
-	key := uint64(seed)
-	if seed < 0 {
-		key = -key
+// New returns the generator after random.seed(seed). Python takes the absolute
+// value of a negative seed; so must the caller. An integer seed goes through
+// init_by_array in 32-bit words, which version=1 of random.seed does not change.
+func New(seed uint64) *Rand {
+	words := []uint32{uint32(seed)}
+	if seed>>32 != 0 {
+		words = append(words, uint32(seed>>32))
 	}
-	words := []uint32{uint32(key)}
-	if key>>32 != 0 {
-		words = append(words, uint32(key>>32))
-	}
-	m := &mt19937{}
+	m := &Rand{}
 	m.seed(19650218)
 	m.seedWords(words)
 	return m
 }
 
 // seed is init_genrand.
-func (m *mt19937) seed(s uint32) {
+func (m *Rand) seed(s uint32) {
 	m.state[0] = s
 	for i := 1; i < len(m.state); i++ {
 		prev := m.state[i-1]
@@ -38,7 +35,7 @@ func (m *mt19937) seed(s uint32) {
 }
 
 // seedWords is init_by_array.
-func (m *mt19937) seedWords(key []uint32) {
+func (m *Rand) seedWords(key []uint32) {
 	n := len(m.state)
 	i, j := 1, 0
 	for range max(n, len(key)) {
@@ -62,7 +59,7 @@ func (m *mt19937) seedWords(key []uint32) {
 }
 
 // uint32 is genrand_uint32.
-func (m *mt19937) uint32() uint32 {
+func (m *Rand) uint32() uint32 {
 	n := len(m.state)
 	if m.next == n {
 		for i := range n {
@@ -79,11 +76,11 @@ func (m *mt19937) uint32() uint32 {
 	return y ^ y>>18
 }
 
-// float is random.random(): 53 bits in [0, 1).
-func (m *mt19937) float() float64 {
+// Float is random.random(): 53 bits in [0, 1).
+func (m *Rand) Float() float64 {
 	a, b := m.uint32()>>5, m.uint32()>>6
 	return float64(uint64(a)<<26|uint64(b)) / (1 << 53)
 }
 
-// below is int(random.random() * n), as the homework draws.
-func (m *mt19937) below(n int) int { return int(m.float() * float64(n)) }
+// Below is int(random.random() * n), as the homework draws.
+func (m *Rand) Below(n int) int { return int(m.Float() * float64(n)) }
