@@ -206,7 +206,7 @@ func (s *Space) mapPage(n uint64, e *entry, perm Perm) error {
 	}
 	err := s.table.Map(va, e.page.frame, size, size, perm)
 	for isOutOfFrames(err) {
-		if err = s.k.evict(e.page.id, e.page); err == nil {
+		if err = s.k.evict(NoPage, e.page); err == nil { // the page has its frame
 			err = s.table.Map(va, e.page.frame, size, size, perm)
 		} else {
 			return err
