@@ -117,6 +117,9 @@ func (b *file) decommit(lo, hi int64) error {
 	page := b.r.page
 	err := b.pager.Punch(b.f, lo*page, (hi-lo)*page)
 	if errors.Is(err, ErrUnsupported) {
+		if err = b.unprotect(lo, hi); err != nil {
+			return err
+		}
 		err = b.r.committed.runs(lo, hi, true, func(lo, hi int64) error {
 			clear(b.r.bytes(lo, hi))
 			return nil
