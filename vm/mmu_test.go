@@ -127,3 +127,29 @@ func TestMMUWithoutTable(t *testing.T) {
 	require.ErrorIs(t, m.Write(^vm.VirtAddr(0), make([]byte, 2), 0), vm.BadLength)
 	require.Equal(t, uint64(4), m.Stats().Faults)
 }
+
+// A table that was current while events were on reports nothing once they are off,
+// whichever table was current then.
+func TestEventsOff(t *testing.T) {
+	mem, table := mixedTable(t, &pagetable.Sv39)
+	other, err := pagetable.New(mem, &pagetable.Sv39, &pagetable.Options{Frames: pagetable.NewPool(memBase+1<<20, 8, 4096), RAMSize: 1 << 40})
+	require.NoError(t, err)
+	events := 0
+	sink := func(vm.Event) { events++ }
+	m := vm.NewMMU(mem, nil)
+	m.Switch(table, 1)
+	m.SetEvents(sink)
+	m.Switch(other, 2)
+	m.SetEvents(nil)
+	m.Switch(table, 1)
+	events = 0
+	_, err = m.Translate(0x1000, vm.Read)
+	require.NoError(t, err)
+	require.Zero(t, events)
+	m.SetEvents(sink)
+	m.Switch(table, 1) // onto itself
+	events = 0
+	_, err = m.Translate(0x1000, vm.Read)
+	require.NoError(t, err)
+	require.Equal(t, 4, events, "three steps, and done")
+}
