@@ -153,3 +153,30 @@ func TestEventsOff(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, 4, events, "three steps, and done")
 }
+
+// Read and Write report as Translate does: one EventDone for each page.
+func TestBytesReportDone(t *testing.T) {
+	for _, cache := range []vm.TLB{nil, &listTLB{}} {
+		mem, err := vm.NewMemory(make([]byte, 64<<10), memBase)
+		require.NoError(t, err)
+		table, err := pagetable.New(mem, &pagetable.Sv39, &pagetable.Options{Frames: pagetable.NewPool(memBase, 4, 4096)})
+		require.NoError(t, err)
+		require.NoError(t, table.Map(0x1000, memBase+0x8000, 0x2000, 0, vm.PermR|vm.PermW|vm.PermU))
+		var done []vm.PhysAddr
+		m := vm.NewMMU(mem, &vm.MMUOptions{TLB: cache, Events: func(e vm.Event) {
+			if e.Kind == vm.EventDone {
+				require.Equal(t, vm.Write|vm.User, e.Access)
+				done = append(done, e.PA)
+			}
+		}})
+		m.Switch(table, 1)
+		for range 2 { // walks, then hits where there is a TLB
+			done = nil
+			require.NoError(t, m.Write(0x1ffc, []byte("spanning"), vm.User))
+			require.Equal(t, []vm.PhysAddr{memBase + 0x8ffc, memBase + 0x9000}, done)
+		}
+		done = nil
+		require.ErrorIs(t, m.Write(0x2ffc, []byte("spanning"), vm.User), vm.NotPresent)
+		require.Empty(t, done)
+	}
+}
