@@ -26,7 +26,7 @@ type Region struct {
 	size    int
 	cut     int // bytes that Shrink has given back
 	backing Backing
-	limit   int   // bytes, at most what was reserved
+	limit   int   // bytes that may be committed at once; 0: all
 	page    int64 // bytes in a page, a power of two
 
 	mu        sync.Mutex
