@@ -53,7 +53,7 @@ func (r *Region) move(dst, src, n int64) error {
 		hi = dst
 	}
 	fresh := n - r.committed.countIn(dst, dst+n)
-	if err := r.room("move", Offset(dst*r.page), int(n*r.page), fresh-(hi-lo)); err != nil {
+	if !r.room(fresh - (hi - lo)) {
 		return ErrLimit
 	}
 	if err := r.back.unprotect(src, src+n); err != nil {

@@ -109,10 +109,8 @@ func (r *Region) Commit(off Offset, size int) error {
 		return err
 	}
 	lo, hi := r.pagesAround(off, size)
-	if r.limit > 0 {
-		if err := r.room("commit", off, size, hi-lo-r.committed.countIn(lo, hi)); err != nil {
-			return err
-		}
+	if r.limit > 0 && !r.room(hi-lo-r.committed.countIn(lo, hi)) {
+		return r.fail("commit", off, size, ErrLimit)
 	}
 	if err := r.back.commit(lo, hi); err != nil {
 		return r.fail("commit", off, size, err)
@@ -341,12 +339,9 @@ func (r *Region) check(op string, off Offset, size int) error {
 	return nil
 }
 
-// room returns the error of committing fresh more pages than the limit allows.
-func (r *Region) room(op string, off Offset, size int, fresh int64) error {
-	if r.limit > 0 && fresh > 0 && fresh > (int64(r.limit)-int64(r.stats.Committed))/r.page {
-		return &Error{Op: op, Off: off, Size: size, Have: r.stats.Committed, Limit: r.limit, Err: ErrLimit}
-	}
-	return nil
+// room reports whether the limit allows fresh more pages.
+func (r *Region) room(fresh int64) bool {
+	return r.limit <= 0 || fresh <= 0 || fresh <= (int64(r.limit)-int64(r.stats.Committed))/r.page
 }
 
 func (r *Region) fail(op string, off Offset, size int, err error) error {

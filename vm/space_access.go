@@ -76,7 +76,7 @@ func (s *Space) permit(va VirtAddr, n int, acc Access) error {
 		if f != nil {
 			return f
 		}
-		if end == 0 || last < end {
+		if last < end {
 			return nil
 		}
 		va = end
