@@ -1,6 +1,10 @@
 package arena
 
-import "github.com/memlab-go/memlab/internal/pointerfree"
+import (
+	"errors"
+
+	"github.com/memlab-go/memlab/internal/pointerfree"
+)
 
 // Sizes of an Arena's chunks: the first, and where doubling stops. On the Go
 // heap a chunk is allocated at once, so there it starts smaller.
@@ -52,7 +56,8 @@ type chunk struct {
 }
 
 // NewArena returns an arena with options of its own. Options.Limit bounds the
-// committed bytes of all chunks together. The backing is Mmap or GoHeap; an
+// committed bytes of all chunks together; a negative one has every Alloc fail
+// with [ErrSize]. The backing is Mmap or GoHeap; an
 // arena in a File or Sparse region is made by [ArenaIn]. A nil o means the
 // defaults, as in the zero Arena.
 func NewArena(o *Options) *Arena {
@@ -111,12 +116,43 @@ func (a *Arena) take(c *chunk, start, size int) []byte {
 	return b
 }
 
-// allocSlow commits more of the current chunk, goes on to the next one, or
-// adds one.
+// allocSlow finds room behind what the current chunk has committed.
 func (a *Arena) allocSlow(size, align int) ([]byte, error) {
-	if a.closed {
+	switch {
+	case a.closed:
 		return nil, &Error{Op: "alloc", Size: size, Err: ErrClosed}
+	case a.opts.Limit < 0:
+		return nil, &Error{Op: "alloc", Size: size, Limit: a.opts.Limit, Err: ErrSize}
 	}
+	b, err := a.allocFurther(size, align)
+	if err != nil && errors.Is(err, ErrLimit) {
+		if c, start := a.emptyChunk(size, align); c != nil {
+			return a.take(c, start, size), nil
+		}
+	}
+	return b, err
+}
+
+// emptyChunk returns an empty chunk that needs no more than the limit grants to
+// have room for size bytes at start, and makes it the current one.
+func (a *Arena) emptyChunk(size, align int) (c *chunk, start int) {
+	for i := a.cur + 1; i < len(a.chunks); i++ {
+		c := a.chunks[i]
+		start := int(alignOffset(c.base, 0, align))
+		if size > len(c.mem)-start || a.commit(c, start+size) != nil {
+			continue
+		}
+		a.cur++
+		copy(a.chunks[a.cur+1:i+1], a.chunks[a.cur:i])
+		a.chunks[a.cur] = c
+		return c, start
+	}
+	return nil, 0
+}
+
+// allocFurther commits more of the current chunk, goes on to the next one, or
+// adds one.
+func (a *Arena) allocFurther(size, align int) ([]byte, error) {
 	for i := a.cur; i < len(a.chunks); i++ {
 		c := a.chunks[i]
 		start := int(alignOffset(c.base, int64(c.pos), align))

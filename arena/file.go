@@ -10,9 +10,13 @@ import (
 // as long as the last page that was ever committed. Blocks of the device are
 // allocated by commit, so that a full disk is an error there and not a signal
 // at some later store, and given back by decommit.
+//
+// A file that was opened may end inside a page. Commit makes it longer when it
+// covers that page, and not before: one who opens a file only looks at it.
 type file struct {
 	mapped
-	f *os.File
+	f   *os.File
+	odd int64 // page that the file ends in, not made longer yet; -1: none
 }
 
 // reserveFile maps the file of o as the memory of r.
@@ -24,7 +28,7 @@ func (r *Region) reserveFile(size int, o *Options) (err error) {
 	if err != nil {
 		return err
 	}
-	b := &file{mapped: mapped{r: r, pager: o.Pager}, f: f}
+	b := &file{mapped: mapped{r: r, pager: o.Pager}, f: f, odd: -1}
 	info, err := f.Stat()
 	if err == nil {
 		err = b.mapFile(size, info.Size(), o)
@@ -54,6 +58,9 @@ func (b *file) mapFile(size int, length int64, o *Options) error {
 	if err == nil {
 		b.eager, b.flip = true, newPageSet(r.pages())
 		r.stats.Existing = int(length)
+		if length%r.page != 0 {
+			b.odd = length / r.page
+		}
 		err = b.findData(length)
 	}
 	if err == nil && r.limit > 0 && r.committed.count > int64(r.limit)/r.page {
@@ -106,6 +113,14 @@ func (b *file) commit(lo, hi int64) error {
 	err := b.r.committed.runs(lo, hi, false, func(lo, hi int64) error {
 		return b.pager.Allocate(b.f, lo*page, (hi-lo)*page)
 	})
+	if err == nil && lo <= b.odd && b.odd < hi {
+		if b.r.committed.has(b.odd) {
+			err = b.pager.Allocate(b.f, b.odd*page, page)
+		}
+		if err == nil {
+			b.odd = -1
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -117,6 +132,9 @@ func (b *file) decommit(lo, hi int64) error {
 	page := b.r.page
 	err := b.pager.Punch(b.f, lo*page, (hi-lo)*page)
 	if errors.Is(err, ErrUnsupported) {
+		if err = b.unprotect(lo, hi); err != nil {
+			return err
+		}
 		err = b.r.committed.runs(lo, hi, true, func(lo, hi int64) error {
 			clear(b.r.bytes(lo, hi))
 			return nil

@@ -120,3 +120,43 @@ func TestFileOfOddLength(t *testing.T) {
 	require.Zero(t, r.Bytes()[5000])
 	r.Bytes()[3*r.PageSize()-1] = 1
 }
+
+// TestFileGrowsByItsLastPage writes behind the odd end of a file: it is as it was
+// until a Commit covers the page, and a whole page long afterwards.
+func TestFileGrowsByItsLastPage(t *testing.T) {
+	for name, change := range map[string]func(t *testing.T, r *arena.Region, page int){
+		"commit": func(t *testing.T, r *arena.Region, page int) { require.NoError(t, r.Commit(0, 1)) },
+		"again":  func(t *testing.T, r *arena.Region, page int) { require.NoError(t, r.Commit(0, 4*page)) },
+		"decommit": func(t *testing.T, r *arena.Region, page int) {
+			require.NoError(t, r.Decommit(0, page))
+			require.NoError(t, r.Commit(0, page))
+		},
+		"move": func(t *testing.T, r *arena.Region, page int) {
+			require.NoError(t, r.Commit(arena.Offset(page), page))
+			require.NoError(t, r.Move(0, arena.Offset(page), page))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := fileOptions(t)
+			require.NoError(t, os.WriteFile(o.Path, bytes.Repeat([]byte{1}, 100), 0o600))
+			r, err := arena.Reserve(1<<20, o)
+			require.NoError(t, err)
+			require.NoError(t, r.Close())
+			content, err := os.ReadFile(o.Path)
+			require.NoError(t, err)
+			require.Equal(t, bytes.Repeat([]byte{1}, 100), content, "opening and closing changes nothing")
+
+			r, err = arena.Reserve(1<<20, o)
+			require.NoError(t, err)
+			page := r.PageSize()
+			change(t, r, page)
+			require.Zero(t, r.Bytes()[150])
+			r.Bytes()[200] = 7
+			require.NoError(t, r.Close())
+			content, err = os.ReadFile(o.Path)
+			require.NoError(t, err)
+			require.Zero(t, len(content)%page)
+			require.Equal(t, byte(7), content[200])
+		})
+	}
+}

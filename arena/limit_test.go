@@ -38,6 +38,47 @@ func TestArenaInARegionWithALimit(t *testing.T) {
 	}
 }
 
+// TestArenaUsesWhatItHas resets an arena that has committed all that it may: what
+// does not fit in the committed part of the first chunk goes to one behind it.
+func TestArenaUsesWhatItHas(t *testing.T) {
+	for _, backing := range []arena.Backing{arena.Mmap, arena.GoHeap} {
+		fill := func(a *arena.Arena) {
+			for _, size := range []int{100, 4 << 20, 12 << 20} { // each in a chunk of its own
+				_, err := a.Alloc(size, 1)
+				require.NoError(t, err)
+			}
+		}
+		free := arena.NewArena(&arena.Options{Backing: backing})
+		fill(free)
+		limit := free.Stats().Committed
+		require.NoError(t, free.Close())
+
+		a := arena.NewArena(&arena.Options{Backing: backing, Limit: limit})
+		fill(a)
+		require.Equal(t, limit, a.Stats().Committed)
+		a.Reset()
+		for _, size := range []int{100, 12 << 20, 900 << 10} { // the last behind the second chunk: 4 MiB
+			b, err := a.Alloc(size, 1)
+			require.NoError(t, err, "%v: %d bytes", backing, size)
+			require.True(t, isFilledWith(b, 0))
+			fillWith(b, 1)
+			require.NoError(t, a.Check())
+		}
+		require.Equal(t, limit, a.Stats().Committed)
+		_, err := a.Alloc(12<<20, 1)
+		require.ErrorIs(t, err, arena.ErrLimit)
+		require.NoError(t, a.Close())
+	}
+}
+
+func TestArenaNegativeLimit(t *testing.T) {
+	a := arena.NewArena(&arena.Options{Limit: -1})
+	_, err := a.Alloc(1, 1)
+	require.ErrorIs(t, err, arena.ErrSize)
+	require.Zero(t, a.Stats().Committed)
+	require.NoError(t, a.Close())
+}
+
 // TestConcurrentGivesBackTheLastPage commits under a limit that has no room for
 // a step ahead: the last page is given back like the others.
 func TestConcurrentGivesBackTheLastPage(t *testing.T) {

@@ -117,6 +117,17 @@ func (m *mapped) protect(lo, hi int64, p Prot) error {
 	return nil
 }
 
+func (m *mapped) unprotect(lo, hi int64) error {
+	if m.eager && m.flip.count == 0 {
+		return nil
+	}
+	return m.r.committed.runs(lo, hi, true, func(lo, hi int64) error {
+		return m.flip.runs(lo, hi, m.eager, func(lo, hi int64) error {
+			return m.protect(lo, hi, ProtReadWrite)
+		})
+	})
+}
+
 func (m *mapped) sync(lo, hi int64) error { return nil }
 
 func (m *mapped) resident(lo, hi int64) (int, error) { return m.pager.Resident(m.r.bytes(lo, hi)) }

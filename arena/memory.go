@@ -25,6 +25,7 @@ func (m *memory) wipe(lo, hi int64) error {
 
 func (m *memory) populate(lo, hi int64) error        { return nil }
 func (m *memory) protect(lo, hi int64, p Prot) error { return ErrUnsupported }
+func (m *memory) unprotect(lo, hi int64) error       { return nil }
 func (m *memory) move(dst, src, n int64) int64       { return 0 }
 func (m *memory) sync(lo, hi int64) error            { return nil }
 func (m *memory) shrink(from int64) error            { return ErrUnsupported }

@@ -3,7 +3,8 @@ package arena
 // Move moves size bytes from src to dst, both multiples of the page size as
 // size is too ([ErrAlign]), and commits dst. The source must be committed as a
 // whole ([ErrUncommitted]); afterwards the part of it that dst does not overlap
-// is decommitted.
+// is decommitted, and all of dst readable and writable, whatever [Region.Protect]
+// had said of either.
 //
 // Where the system can (mremap on Linux, Mmap backing, no overlap) the pages
 // change their address and nothing is copied; else the bytes are, and for that
@@ -52,8 +53,14 @@ func (r *Region) move(dst, src, n int64) error {
 		hi = dst
 	}
 	fresh := n - r.committed.countIn(dst, dst+n)
-	if err := r.room("move", Offset(dst*r.page), int(n*r.page), fresh-(hi-lo)); err != nil {
+	if !r.room(fresh - (hi - lo)) {
 		return ErrLimit
+	}
+	if err := r.back.unprotect(src, src+n); err != nil {
+		return err
+	}
+	if err := r.back.unprotect(dst, dst+n); err != nil {
+		return err
 	}
 	// From here on only giving the source back can fail.
 	if err := r.back.commit(dst, dst+n); err != nil {

@@ -53,6 +53,42 @@ func TestProtect(t *testing.T) {
 	}
 }
 
+// TestProtectedPagesAreChanged has Decommit clear a part of pages that may not be
+// written to, and Move copy from and to such pages.
+func TestProtectedPagesAreChanged(t *testing.T) {
+	for name, o := range backings(t) {
+		for _, prot := range []arena.Prot{arena.ProtNone, arena.ProtRead} {
+			t.Run(name, func(t *testing.T) {
+				r := reserve(t, 1<<20, o)
+				if r.Backing() == arena.GoHeap {
+					t.Skip("nothing can be protected")
+				}
+				page := r.PageSize()
+				at := func(n int) arena.Offset { return arena.Offset(n * page) }
+				require.NoError(t, r.Commit(0, 8*page))
+				mem := r.Bytes()
+				for i := range 8 * page {
+					mem[i] = byte(1 + i/page)
+				}
+				require.NoError(t, r.Protect(0, 3*page, prot))
+				require.NoError(t, r.Decommit(100, 2*page))
+				require.False(t, faults(func() { mem[0], mem[3*page-1] = 1, 3 }))
+				require.Equal(t, [4]byte{1, 0, 0, 3}, [4]byte{mem[99], mem[100], mem[2*page+99], mem[2*page+100]})
+
+				require.NoError(t, r.Protect(at(3), page, prot))
+				require.NoError(t, r.Protect(at(5), page, prot))
+				require.NoError(t, r.Move(at(5), at(3), page))
+				require.Equal(t, byte(4), mem[5*page])
+				require.NoError(t, r.Protect(at(5), 3*page, prot))
+				require.NoError(t, r.Move(at(6), at(5), 2*page), "onto itself, in part: copied")
+				require.Equal(t, [2]byte{4, 7}, [2]byte{mem[6*page], mem[7*page]})
+				require.False(t, faults(func() { mem[6*page], mem[7*page] = 1, 1 }))
+				require.NoError(t, r.Check())
+			})
+		}
+	}
+}
+
 func TestGuardPagesFault(t *testing.T) {
 	needMappings(t)
 	r := reserve(t, 1<<20, &arena.Options{Guard: true})

@@ -26,7 +26,7 @@ type Region struct {
 	size    int
 	cut     int // bytes that Shrink has given back
 	backing Backing
-	limit   int   // bytes, at most what was reserved
+	limit   int   // bytes that may be committed at once; 0: all
 	page    int64 // bytes in a page, a power of two
 
 	mu        sync.Mutex
@@ -47,6 +47,8 @@ type backend interface {
 	// populate brings committed pages into memory where that saves time.
 	populate(lo, hi int64) error
 	protect(lo, hi int64, p Prot) error
+	// unprotect makes those of the pages that are committed readable and writable.
+	unprotect(lo, hi int64) error
 	// move moves the n pages at src to dst, which is usable and does not
 	// overlap them, and decommits them. It returns how many it has moved; the
 	// region copies the rest.
@@ -107,10 +109,8 @@ func (r *Region) Commit(off Offset, size int) error {
 		return err
 	}
 	lo, hi := r.pagesAround(off, size)
-	if r.limit > 0 {
-		if err := r.room("commit", off, size, hi-lo-r.committed.countIn(lo, hi)); err != nil {
-			return err
-		}
+	if r.limit > 0 && !r.room(hi-lo-r.committed.countIn(lo, hi)) {
+		return r.fail("commit", off, size, ErrLimit)
 	}
 	if err := r.back.commit(lo, hi); err != nil {
 		return r.fail("commit", off, size, err)
@@ -143,7 +143,8 @@ func (r *Region) Populate(off Offset, size int) error {
 
 // Decommit gives the memory of [off, off+size) back to the system. The bytes
 // may be touched again only after Commit and are then zero. Pages that the
-// range covers in part stay committed, with the bytes in the range cleared.
+// range covers in part stay committed, with the bytes in the range cleared;
+// for that they become writable if [Region.Protect] had made them otherwise.
 // Bytes that are not committed are left alone.
 //
 // The error is [ErrRange], [ErrClosed] or the system's; then nothing has
@@ -155,6 +156,12 @@ func (r *Region) Decommit(off Offset, size int) error {
 		return err
 	}
 	lo, hi := r.pagesInside(off, size)
+	start, end := int64(off), int64(off)+int64(size)
+	for _, part := range [2][2]int64{{start, min(end, lo*r.page)}, {max(start, hi*r.page), end}} {
+		if err := r.openPart(part[0], part[1]); err != nil {
+			return r.fail("decommit", off, size, err)
+		}
+	}
 	if r.committed.nextIn(lo, hi) < hi {
 		if err := r.back.decommit(lo, hi); err != nil {
 			return r.fail("decommit", off, size, err)
@@ -163,10 +170,17 @@ func (r *Region) Decommit(off Offset, size int) error {
 		r.account()
 		r.stats.Decommits++
 	}
-	start, end := int64(off), int64(off)+int64(size)
 	r.clearPart(start, min(end, lo*r.page))
 	r.clearPart(max(start, hi*r.page), end)
 	return nil
+}
+
+// openPart makes the page that [a, b) lies in writable, if it is committed.
+func (r *Region) openPart(a, b int64) error {
+	if a >= b {
+		return nil
+	}
+	return r.back.unprotect(r.pageOf(a), r.pageOf(a)+1)
 }
 
 // clearPart clears [a, b), which lies in one page, if that page is committed.
@@ -179,7 +193,8 @@ func (r *Region) clearPart(a, b int64) {
 // Protect says what may be done with the pages of [off, off+size), which must
 // begin and end on page boundaries ([ErrAlign]). Committed bytes keep their
 // contents. A Commit that follows a Decommit makes pages writable again; a
-// Commit alone leaves the protection of committed pages as it is.
+// Commit alone leaves the protection of committed pages as it is. [Region.Move],
+// and a Decommit of a part of a page, make writable what they touch.
 //
 // GoHeap and FromBytes regions return [ErrUnsupported]. Each change of
 // protection inside a region may cost two of the mappings that the system
@@ -324,12 +339,9 @@ func (r *Region) check(op string, off Offset, size int) error {
 	return nil
 }
 
-// room returns the error of committing fresh more pages than the limit allows.
-func (r *Region) room(op string, off Offset, size int, fresh int64) error {
-	if r.limit > 0 && fresh > 0 && fresh > (int64(r.limit)-int64(r.stats.Committed))/r.page {
-		return &Error{Op: op, Off: off, Size: size, Have: r.stats.Committed, Limit: r.limit, Err: ErrLimit}
-	}
-	return nil
+// room reports whether the limit allows fresh more pages.
+func (r *Region) room(fresh int64) bool {
+	return r.limit <= 0 || fresh <= 0 || fresh <= (int64(r.limit)-int64(r.stats.Committed))/r.page
 }
 
 func (r *Region) fail(op string, off Offset, size int, err error) error {

@@ -22,6 +22,7 @@ type regionModel struct {
 	limit     int // pages; 0: none
 	committed [modelPages]bool
 	fill      [modelPages]byte
+	prot      [modelPages]arena.Prot
 }
 
 func newRegionModel(r *arena.Region, limitPages int) *regionModel {
@@ -60,7 +61,7 @@ func (m *regionModel) commit(t require.TestingT, a, n int) {
 	require.NoError(t, err)
 	for p := a; p < a+n; p++ {
 		if !m.committed[p] {
-			m.committed[p], m.fill[p] = true, 0
+			m.committed[p], m.fill[p], m.prot[p] = true, 0, arena.ProtReadWrite
 		}
 	}
 }
@@ -73,10 +74,41 @@ func (m *regionModel) decommit(t require.TestingT, a, n int) {
 	}
 }
 
-// write fills the committed ones of n pages with v.
+// decommitPart clears some bytes inside a page, which makes it writable.
+func (m *regionModel) decommitPart(t require.TestingT, a int) {
+	off, _ := m.span(a, 1)
+	require.NoError(t, m.r.Decommit(off+10, 20))
+	if m.committed[a] {
+		m.prot[a] = arena.ProtReadWrite
+		part := m.r.Bytes()[off+10:][:20]
+		require.Equal(t, make([]byte, 20), part)
+		fillWith(part, m.fill[a])
+	}
+}
+
+// protect changes the protection of n pages, if they are committed.
+func (m *regionModel) protect(t require.TestingT, a, n int, prot arena.Prot) {
+	for p := a; p < a+n; p++ {
+		if !m.committed[p] {
+			return
+		}
+	}
+	off, size := m.span(a, n)
+	err := m.r.Protect(off, size, prot)
+	if m.r.Backing() == arena.GoHeap && n > 0 {
+		require.ErrorIs(t, err, arena.ErrUnsupported)
+		return
+	}
+	require.NoError(t, err)
+	for p := a; p < a+n; p++ {
+		m.prot[p] = prot
+	}
+}
+
+// write fills the writable ones of n pages with v.
 func (m *regionModel) write(a, n int, v byte) {
 	for p := a; p < a+n; p++ {
-		if m.committed[p] {
+		if m.committed[p] && m.prot[p] == arena.ProtReadWrite {
 			m.fill[p] = v
 			fillWith(m.r.Bytes()[p*m.page:][:m.page], v)
 		}
@@ -92,7 +124,7 @@ func (m *regionModel) move(t require.TestingT, dst, src, n int) {
 		after.committed[p] = false
 	}
 	for p := range n {
-		after.committed[dst+p], after.fill[dst+p] = true, m.fill[src+p]
+		after.committed[dst+p], after.fill[dst+p], after.prot[dst+p] = true, m.fill[src+p], arena.ProtReadWrite
 	}
 	err := m.r.Move(d, s, size)
 	for p := src; p < src+n; p++ {
@@ -118,7 +150,7 @@ func (m *regionModel) check(t require.TestingT) {
 	require.NoError(t, m.r.Check())
 	require.Equal(t, m.count()*m.page, m.r.Stats().Committed)
 	for p, c := range m.committed {
-		if !c {
+		if !c || m.prot[p] == arena.ProtNone {
 			continue
 		}
 		if !isFilledWith(m.r.Bytes()[p*m.page:][:m.page], m.fill[p]) {
@@ -154,6 +186,13 @@ func TestRegionModel(t *testing.T) {
 					"decommit": func(t *rapid.T) {
 						a, n := drawSpan(t)
 						m.decommit(t, a, n)
+					},
+					"decommit part": func(t *rapid.T) {
+						m.decommitPart(t, rapid.IntRange(0, modelPages-1).Draw(t, "page"))
+					},
+					"protect": func(t *rapid.T) {
+						a, n := drawSpan(t)
+						m.protect(t, a, n, arena.Prot(rapid.IntRange(0, int(arena.ProtReadWrite)).Draw(t, "prot")))
 					},
 					"write": func(t *rapid.T) {
 						a, n := drawSpan(t)

@@ -37,7 +37,9 @@ const (
 // wasm) is ErrSize.
 //
 // A File that exists keeps its contents: what holds data in it is committed
-// from the start, and Stats.Existing is its length.
+// from the start, and Stats.Existing is its length. If it ends inside a page,
+// what is written there behind its end is in the file once a Commit has covered
+// the page.
 //
 // The error wraps [ErrSize], [ErrUnsupported] (Sparse on 32-bit systems, File
 // where files cannot be mapped), or the system's.

@@ -3,7 +3,8 @@ package vm
 // Read copies len(p) bytes at va into p, as code in the given mode (the bits of
 // an [Access] besides the operation, such as [User]) would read them. The bytes
 // may span pages. On an error, a *[Fault] for the first page that fails, p is
-// untouched, and no accessed bit and no TLB entry has changed for any page.
+// untouched, no accessed bit has changed for any page, and the TLB has no new
+// translation; a hit in a later level may have brought an entry to the first.
 func (m *MMU) Read(va VirtAddr, p []byte, mode Access) error {
 	return m.access(va, p, mode&^opMask|Read)
 }
@@ -47,6 +48,7 @@ func (m *MMU) access(va VirtAddr, p []byte, acc Access) error {
 		} else {
 			copy(p[s.va-va:], b)
 		}
+		m.emit(Event{Kind: EventDone, VA: s.va, Access: acc, PA: s.pa})
 	}
 	return nil
 }
@@ -60,7 +62,7 @@ type span struct {
 }
 
 // spans cuts [va, va+n) at page boundaries and checks every part, changing
-// nothing but the TLB's counters.
+// nothing but the TLB's counters and the order and levels of its entries.
 func (m *MMU) spans(va VirtAddr, n uint64, acc Access, out []span) ([]span, error) {
 	for n > 0 {
 		e, known := Entry{}, false

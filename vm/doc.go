@@ -55,7 +55,8 @@
 //  6. Page table and reverse map are told. If an aligned range of
 //     KernelOptions.HugePage bytes is whole and alike now, one entry maps it.
 //  7. The MMU tries again. The policy hears of one reference: Insert if the page was
-//     loaded, Hit if not.
+//     loaded, Hit if not. A write that had to load a page to copy it is an Insert of
+//     both.
 //
 // Nothing is changed for good before the last thing that can fail, so an access
 // that finds no memory, no slot or a bad disk may be made again.

@@ -15,7 +15,7 @@ const (
 	EventEvict                        // TLB gave one up for it: Entry Level (of the TLB)
 	EventFlush                        // software flushed: Flush Count
 	EventFault                        // translation failed: VA Access Fault
-	EventDone                         // translation succeeded: VA Access PA
+	EventDone                         // translation succeeded, of bytes when they are copied: VA Access PA
 	EventSwitch                       // the core changed its address space: ASID
 	EventPageIn                       // kernel resolved a page fault: ASID VA Access PA, Count (page), Hit (no device was asked)
 	EventPageOut                      // kernel evicted a page: PA, Count (page), Hit (it was clean)

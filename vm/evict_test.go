@@ -122,3 +122,22 @@ func TestNewSpaceEvicts(t *testing.T) {
 	require.NoError(t, l.k.Check())
 	l.requireEmpty(t)
 }
+
+// TestTableEvicts: a page table that takes a frame while a page is being mapped takes
+// it in place of no page either: the page has its frame, and the policy has the page.
+func TestTableEvicts(t *testing.T) {
+	arc := replace.NewARC(20)
+	p := &askedFor{Policy: arc}
+	l := newLab(t, 20, labOptions{policy: p, slots: 100})
+	s := l.space(t)
+	va := anon(t, s, 30)
+	for i := 0; l.k.Frames().Free() > 1; i++ {
+		put(t, s, va+vm.VirtAddr(i*page), "x")
+	}
+	_, err := s.Mmap(0x100_0000, page, vm.PermR|vm.PermW, nil)
+	require.NoError(t, err)
+	put(t, s, 0x100_0000, "x")
+	require.Equal(t, vm.NoPage, p.next)
+	require.Zero(t, arc.Target())
+	l.requireEmpty(t)
+}

@@ -23,13 +23,12 @@ type File struct {
 // OpenFile makes the first size bytes of dev mappable ([MapOptions.File]). What
 // the last page has beyond them reads as zero and is never written. The device
 // stays the caller's, and must not change behind the kernel's back until
-// [File.Close].
+// [File.Close]. The fault is BadLength: no device, no bytes, or more than 2^62.
 func (k *Kernel) OpenFile(dev Device, size uint64) (*File, error) {
 	if dev == nil || size == 0 || size > math.MaxInt64/2 {
 		return nil, &Fault{Kind: BadLength, Level: -1, Note: fmt.Sprintf("file of %#x bytes: want a device and at least one byte", size)}
 	}
-	f := k.newFile(dev, size)
-	return f, nil
+	return k.newFile(dev, size), nil
 }
 
 func (k *Kernel) newFile(dev Device, size uint64) *File {

@@ -3,6 +3,7 @@ package vm_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/memlab-go/memlab/vm"
@@ -331,5 +332,71 @@ func faultDestroy(t *testing.T) {
 	}
 	require.NoError(t, file.Close())
 	require.Equal(t, "to the file", string(disk.b[page:page+11]))
+	l.requireEmpty(t)
+}
+
+// hog takes all free frames but some, and returns what gives them back.
+func hog(t *testing.T, l *lab, leave int) (release func()) {
+	t.Helper()
+	var taken []vm.PhysAddr
+	for l.k.Frames().Free() > leave {
+		pa, err := l.k.Frames().AllocFrames(1)
+		require.NoError(t, err)
+		taken = append(taken, pa)
+	}
+	return func() {
+		for _, pa := range taken {
+			l.k.Frames().FreeFrames(pa, 1)
+		}
+	}
+}
+
+// TestFailedCopyLeavesThePage writes to a private page of a file when there is a frame
+// for the copy and none for the page tables: nothing is copied.
+func TestFailedCopyLeavesThePage(t *testing.T) {
+	l := newLab(t, 32, labOptions{noPolicy: true})
+	s := l.space(t)
+	f, err := l.k.OpenFile(&memDevice{b: []byte("of the file")}, 11)
+	require.NoError(t, err)
+	va, err := s.Mmap(0, page, vm.PermR|vm.PermW, &vm.MapOptions{File: f})
+	require.NoError(t, err)
+	require.Equal(t, "of the file", get(t, s, va, 11))
+	require.NoError(t, s.Mprotect(va, page, vm.PermR|vm.PermW)) // takes the mapping away, and the tables
+
+	release := hog(t, l, 2)
+	stats, resident := l.k.Stats(), l.k.Resident()
+	for range 2 {
+		_, err = s.Write(va, []byte("private"))
+		require.ErrorIs(t, err, vm.OutOfFrames)
+		require.Equal(t, stats, l.k.Stats())
+		require.Equal(t, resident, l.k.Resident())
+		require.Equal(t, 2, l.k.Frames().Free())
+	}
+	release()
+	require.NoError(t, l.k.Check())
+	put(t, s, va, "private")
+	require.Equal(t, stats.Copies+1, l.k.Stats().Copies)
+	require.Equal(t, "privatefile", get(t, s, va, 11))
+	s.Destroy()
+	require.NoError(t, f.Close())
+	l.requireEmpty(t)
+}
+
+// TestFailedGrowthLeavesTheStack touches the stack below its end when no frame is
+// free: it is as large as before.
+func TestFailedGrowthLeavesTheStack(t *testing.T) {
+	l := newLab(t, 32, labOptions{noPolicy: true})
+	s := l.space(t)
+	put(t, s, s.Stack()-8, "top")
+	areas, stats := slices.Collect(s.Areas()), l.k.Stats()
+	release := hog(t, l, 0)
+	_, err := s.Write(s.Stack()-3*page, []byte("deep"))
+	require.ErrorIs(t, err, vm.OutOfFrames)
+	require.Equal(t, areas, slices.Collect(s.Areas()))
+	require.Equal(t, stats, l.k.Stats())
+	release()
+	put(t, s, s.Stack()-3*page, "deep")
+	require.Equal(t, stats.StackGrowths+1, l.k.Stats().StackGrowths)
+	require.Equal(t, s.Stack()-3*page, slices.Collect(s.Areas())[0].Start)
 	l.requireEmpty(t)
 }

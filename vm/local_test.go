@@ -205,3 +205,23 @@ func TestForgetNumbers(t *testing.T) {
 	require.Equal(t, target, f.Target(), "none of the new pages looks like one that was evicted")
 	l.requireEmpty(t)
 }
+
+// TestTrimsForOthers: a reference to a page that another space has brought in counts in
+// that one's working set, whose old pages leave memory at once.
+func TestTrimsForOthers(t *testing.T) {
+	l := newLab(t, 60, labOptions{slots: 100, local: func() (vm.Policy, vm.Quota) { return replace.NewWorkingSet(10), replace.FixedQuota(20) }})
+	a := l.space(t)
+	va, err := a.Mmap(0, page, vm.PermR|vm.PermW, &vm.MapOptions{Shared: true})
+	require.NoError(t, err)
+	own := anon(t, a, 5)
+	b, err := a.Fork()
+	require.NoError(t, err)
+	put(t, a, va, "shared")
+	touchAll(t, a, own, 5, 1)
+	require.Equal(t, 6, a.Charged())
+	for range 20 {
+		require.Equal(t, "shared", get(t, b, va, 6))
+	}
+	require.Equal(t, 1, a.Charged())
+	l.requireEmpty(t)
+}

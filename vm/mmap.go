@@ -190,11 +190,11 @@ func (s *Space) Mprotect(va VirtAddr, length uint64, perm Perm) error {
 }
 
 // Brk moves the end of the heap to end and returns it; Brk(0) returns the end as
-// it is. The heap begins at KernelOptions.Low, empty. What lies above a lowered
-// end is lost; what a raised end adds is zero. Faults: BadLength (below the
-// heap's start), AlreadyMapped (a mapping or the stack is in the way), NotMapped
-// (part of what is given back was unmapped already). O(pages
-// given back).
+// it is. The heap begins at KernelOptions.Low, empty. The pages above a lowered end
+// are lost, and those that a raised end adds are zero; in the page that the end lies
+// in the bytes above it stay, as under Unix. Faults: BadLength (below the heap's
+// start), AlreadyMapped (a mapping or the stack is in the way), NotMapped (part of
+// what is given back was unmapped already). O(pages given back).
 func (s *Space) Brk(end VirtAddr) (VirtAddr, error) {
 	if err := s.alive(); err != nil || end == 0 {
 		return s.brk, err

@@ -58,8 +58,12 @@ func NewMMU(mem *Memory, o *MMUOptions) *MMU {
 
 // Switch makes t, tagged asid, the current address space, as a write to satp,
 // TTBR0 or CR3 (with bit 63 set) does: the TLB keeps what it holds. Call it again
-// after anything that changes what t.Permits says.
+// after anything that changes what t.Permits says. The table that is left, if it is
+// an [Emitter], reports no more to the sink of m.
 func (m *MMU) Switch(t PageTable, asid ASID) {
+	if m.opts.Events != nil {
+		setEvents(m.table, nil)
+	}
 	m.table, m.asid = t, asid
 	m.spaces[asid] = t
 	m.cached, m.dry = nil, nil

@@ -127,3 +127,56 @@ func TestMMUWithoutTable(t *testing.T) {
 	require.ErrorIs(t, m.Write(^vm.VirtAddr(0), make([]byte, 2), 0), vm.BadLength)
 	require.Equal(t, uint64(4), m.Stats().Faults)
 }
+
+// A table that was current while events were on reports nothing once they are off,
+// whichever table was current then.
+func TestEventsOff(t *testing.T) {
+	mem, table := mixedTable(t, &pagetable.Sv39)
+	other, err := pagetable.New(mem, &pagetable.Sv39, &pagetable.Options{Frames: pagetable.NewPool(memBase+1<<20, 8, 4096), RAMSize: 1 << 40})
+	require.NoError(t, err)
+	events := 0
+	sink := func(vm.Event) { events++ }
+	m := vm.NewMMU(mem, nil)
+	m.Switch(table, 1)
+	m.SetEvents(sink)
+	m.Switch(other, 2)
+	m.SetEvents(nil)
+	m.Switch(table, 1)
+	events = 0
+	_, err = m.Translate(0x1000, vm.Read)
+	require.NoError(t, err)
+	require.Zero(t, events)
+	m.SetEvents(sink)
+	m.Switch(table, 1) // onto itself
+	events = 0
+	_, err = m.Translate(0x1000, vm.Read)
+	require.NoError(t, err)
+	require.Equal(t, 4, events, "three steps, and done")
+}
+
+// Read and Write report as Translate does: one EventDone for each page.
+func TestBytesReportDone(t *testing.T) {
+	for _, cache := range []vm.TLB{nil, &listTLB{}} {
+		mem, err := vm.NewMemory(make([]byte, 64<<10), memBase)
+		require.NoError(t, err)
+		table, err := pagetable.New(mem, &pagetable.Sv39, &pagetable.Options{Frames: pagetable.NewPool(memBase, 4, 4096)})
+		require.NoError(t, err)
+		require.NoError(t, table.Map(0x1000, memBase+0x8000, 0x2000, 0, vm.PermR|vm.PermW|vm.PermU))
+		var done []vm.PhysAddr
+		m := vm.NewMMU(mem, &vm.MMUOptions{TLB: cache, Events: func(e vm.Event) {
+			if e.Kind == vm.EventDone {
+				require.Equal(t, vm.Write|vm.User, e.Access)
+				done = append(done, e.PA)
+			}
+		}})
+		m.Switch(table, 1)
+		for range 2 { // walks, then hits where there is a TLB
+			done = nil
+			require.NoError(t, m.Write(0x1ffc, []byte("spanning"), vm.User))
+			require.Equal(t, []vm.PhysAddr{memBase + 0x8ffc, memBase + 0x9000}, done)
+		}
+		done = nil
+		require.ErrorIs(t, m.Write(0x2ffc, []byte("spanning"), vm.User), vm.NotPresent)
+		require.Empty(t, done)
+	}
+}

@@ -50,8 +50,10 @@ type Policy interface {
 	// Victim chooses a resident page to give its frame to next, which is not
 	// resident, or [NoPage] if the frame is for no page. The policy takes it
 	// out of its resident pages at once (and may remember that it was there);
-	// a caller that fails to evict it gives it back with Insert. ok is false if
-	// no page is resident.
+	// a caller that fails to evict it gives it back with Insert. The policy takes
+	// that for a reference: one that remembers what left (ARC, CAR, 2Q, LIRS,
+	// S3-FIFO) sees a page return that it has just evicted, and adapts to it,
+	// although nobody asked for the page. ok is false if no page is resident.
 	Victim(next PageID) (victim PageID, ok bool)
 
 	// Remove reports that the resident page p left memory for a reason of the

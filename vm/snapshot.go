@@ -1,7 +1,6 @@
 package vm
 
 import (
-	"encoding"
 	"encoding/binary"
 	"hash/crc32"
 )
@@ -13,7 +12,7 @@ import (
 //	     │ "vmMU" │ version│ asid  │ length n │ stats, TLB    │ CRC32C │
 //	     └────────┴────────┴───────┴──────────┴───────────────┴────────┘
 //
-// The TLB's part is what its own MarshalBinary says if it has one, else its entries.
+// The TLB's part is its entries, 24 bytes each.
 const (
 	snapshotMagic   = "vmMU"
 	snapshotVersion = 1
@@ -23,16 +22,15 @@ const (
 )
 
 // Snapshot returns the state of the MMU: the current tag, the counters and the
-// TLB. Page tables and memory are not part of it.
+// entries of the TLB. Not part of it are page tables and memory, the page-walk
+// cache, and what else a TLB has: its counters, the order in which entries were
+// used or filled, and in which levels and on which sides they are. The error is nil.
 func (m *MMU) Snapshot() ([]byte, error) {
 	body := binary.LittleEndian.AppendUint64(nil, m.stats.Walks)
 	for _, n := range []uint64{m.stats.Refs, m.stats.Faults, m.stats.NotOwned} {
 		body = binary.LittleEndian.AppendUint64(body, n)
 	}
-	body, err := appendTLB(body, m.opts.TLB)
-	if err != nil {
-		return nil, err
-	}
+	body = appendTLB(body, m.opts.TLB)
 	b := append([]byte(snapshotMagic), snapshotVersion, 0)
 	b = binary.LittleEndian.AppendUint16(b, uint16(m.asid))
 	b = binary.LittleEndian.AppendUint32(b, uint32(len(body)))
@@ -40,13 +38,9 @@ func (m *MMU) Snapshot() ([]byte, error) {
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crc32.MakeTable(crc32.Castagnoli))), nil
 }
 
-func appendTLB(b []byte, t TLB) ([]byte, error) {
+func appendTLB(b []byte, t TLB) []byte {
 	if t == nil {
-		return b, nil
-	}
-	if s, ok := t.(encoding.BinaryMarshaler); ok {
-		own, err := s.MarshalBinary()
-		return append(b, own...), err
+		return b
 	}
 	for e := range t.Entries() {
 		b = binary.LittleEndian.AppendUint64(b, uint64(e.Page))
@@ -54,7 +48,7 @@ func appendTLB(b []byte, t TLB) ([]byte, error) {
 		b = binary.LittleEndian.AppendUint16(b, uint16(e.ASID))
 		b = append(b, byte(e.Perm), e.Shift, byte(e.Level), e.Refs, flag(e.Global), 0)
 	}
-	return b, nil
+	return b
 }
 
 func flag(on bool) byte {
@@ -65,8 +59,11 @@ func flag(on bool) byte {
 }
 
 // Restore brings back a state that [MMU.Snapshot] returned. The address space of
-// its tag must have been switched to before, on this MMU. On an error, a *[Fault]
-// of kind [BadSnapshot], nothing has changed.
+// its tag must have been switched to before, on this MMU. The TLB is flushed as a
+// whole and the entries inserted in the order of [TLB.Entries] as if loads had
+// walked for them: in a TLB of several levels or sides they may lie elsewhere than
+// they did, some may be evicted, and the TLB's own counters count the walks. On an
+// error, a *[Fault] of kind [BadSnapshot], nothing has changed.
 func (m *MMU) Restore(snapshot []byte) error {
 	body, asid, why := openSnapshot(snapshot)
 	if why != "" {
@@ -112,12 +109,6 @@ func (m *MMU) restoreTLB(b []byte) error {
 	if t == nil {
 		if len(b) != 0 {
 			return badSnapshot("it has a TLB and this MMU has none")
-		}
-		return nil
-	}
-	if s, ok := t.(encoding.BinaryUnmarshaler); ok {
-		if err := s.UnmarshalBinary(b); err != nil {
-			return &Fault{Kind: BadSnapshot, Level: -1, Err: err}
 		}
 		return nil
 	}

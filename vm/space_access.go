@@ -76,7 +76,7 @@ func (s *Space) permit(va VirtAddr, n int, acc Access) error {
 		if f != nil {
 			return f
 		}
-		if end == 0 || last < end {
+		if last < end {
 			return nil
 		}
 		va = end
@@ -115,13 +115,16 @@ func (s *Space) touch(va VirtAddr, acc Access, do func() error) error {
 // referenced tells policy and quota of one reference to p, and does what they ask
 // for then.
 func (s *Space) referenced(p *page, write bool) {
-	k := s.k
-	if p != k.fresh && p.pins == 0 && p.pool.policy != nil {
-		p.pool.policy.Hit(p.id, write)
+	k, charged := s.k, p.pool
+	if p != k.fresh && p.pins == 0 && charged.policy != nil {
+		charged.policy.Hit(p.id, write)
 	}
 	if s.pool.quota != nil {
 		s.pool.quota.Reference(p.id, p == k.fresh)
 		k.reclaim(s.pool)
 	}
 	k.trim(s.pool)
+	if charged != s.pool { // another space brought it in
+		k.trim(charged)
+	}
 }

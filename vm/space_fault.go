@@ -52,14 +52,17 @@ func (s *Space) resolve(va VirtAddr, acc Access, kind FaultKind) error {
 		return f
 	}
 	a := s.areaAt(va)
-	if a == nil {
+	grows := a == nil
+	if grows {
 		a = s.growable(va)
-		a.lo = va &^ (s.pageSize() - 1)
-		s.k.stats.StackGrowths++
 	}
 	major, err := s.bring(a, s.number(va), acc.Op() == Write)
 	if err != nil {
 		return s.failed(err, va, acc)
+	}
+	if grows {
+		a.lo = va &^ (s.pageSize() - 1)
+		s.k.stats.StackGrowths++
 	}
 	s.promote(va)
 	if s.k.mmu.opts.Events != nil {
@@ -155,12 +158,18 @@ func (s *Space) rights(a *area, p *page) Perm {
 }
 
 // copyPage gives entry e a copy of its resident page for itself and maps it
-// writable. On an error the mapping is unchanged.
+// writable. On an error the entry is unchanged.
 func (s *Space) copyPage(n uint64, e *entry, a *area) error {
-	k, old := s.k, e.page
+	k, old, va := s.k, e.page, s.address(n)
 	p := k.newPage()
 	pa, err := k.takeFrame(p.id, old)
 	if err != nil {
+		k.freePage(p)
+		return err
+	}
+	s.zap(va, e) // then the tables are there, or what they need is free
+	if err := s.mapFrame(va, pa, s.rights(a, p), old); err != nil {
+		k.frames.FreeFrames(pa, 1)
 		k.freePage(p)
 		return err
 	}
@@ -171,7 +180,6 @@ func (s *Space) copyPage(n uint64, e *entry, a *area) error {
 		copy(k.frameBytes(pa), k.bytes(old))
 		k.stats.Copies++
 	}
-	s.zap(s.address(n), e)
 	k.unpin(old, e.pins)
 	e.page, p.users = p, 1
 	s.leave(old)
@@ -181,12 +189,13 @@ func (s *Space) copyPage(n uint64, e *entry, a *area) error {
 	}
 	k.place(p, pa, true)
 	p.dirty = true
-	k.emit(Event{Kind: EventCopy, ASID: s.asid, VA: s.address(n), PA: pa, Count: int(p.id)})
-	return s.mapPage(n, e, s.rights(a, p))
+	e.mapped = true
+	s.fill(va, 1)
+	k.emit(Event{Kind: EventCopy, ASID: s.asid, VA: va, PA: pa, Count: int(p.id)})
+	return nil
 }
 
-// mapPage maps a resident page with these rights, evicting others if the page
-// table needs frames.
+// mapPage maps a resident page with these rights.
 func (s *Space) mapPage(n uint64, e *entry, perm Perm) error {
 	va, size := s.address(n), uint64(s.pageSize())
 	if e.mapped {
@@ -204,24 +213,31 @@ func (s *Space) mapPage(n uint64, e *entry, perm Perm) error {
 		}
 		return nil
 	}
-	err := s.table.Map(va, e.page.frame, size, size, perm)
-	for isOutOfFrames(err) {
-		if err = s.k.evict(e.page.id, e.page); err == nil {
-			err = s.table.Map(va, e.page.frame, size, size, perm)
-		} else {
-			return err
-		}
-	}
-	if err != nil {
+	if err := s.mapFrame(va, e.page.frame, perm, e.page); err != nil {
 		return err
-	}
-	if e.page != s.k.zero {
-		if err := s.k.frames.AddMapping(e.page.frame, Mapping{s.asid, va}); err != nil {
-			must(s.table.Unmap(va, size))
-			return err
-		}
 	}
 	e.mapped = true
 	s.fill(va, 1)
+	return nil
+}
+
+// mapFrame maps the frame at pa in page table and reverse map, evicting pages, but
+// not keep, if the page table needs frames.
+func (s *Space) mapFrame(va VirtAddr, pa PhysAddr, perm Perm, keep *page) error {
+	k, size := s.k, uint64(s.pageSize())
+	err := s.table.Map(va, pa, size, size, perm)
+	for isOutOfFrames(err) {
+		if err := k.evict(NoPage, keep); err != nil { // a table is no page
+			return err
+		}
+		err = s.table.Map(va, pa, size, size, perm)
+	}
+	if err != nil || k.zero != nil && pa == k.zero.frame {
+		return err
+	}
+	if err := k.frames.AddMapping(pa, Mapping{s.asid, va}); err != nil {
+		must(s.table.Unmap(va, size))
+		return err
+	}
 	return nil
 }

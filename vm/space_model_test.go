@@ -44,7 +44,7 @@ func TestSpacesModel(t *testing.T) {
 		newPolicy := func() vm.Policy {
 			p, err := replace.New(spec, replace.Config{Frames: 8, Seed: 1})
 			require.NoError(t, err)
-			return p
+			return &strictPolicy{Policy: p, t: rt, resident: map[vm.PageID]bool{}}
 		}
 		format := rapid.SampledFrom(formats).Draw(rt, "format")
 		o := labOptions{format: format, slots: rapid.SampledFrom([]int{0, 6, 300}).Draw(rt, "slots"), noZero: rapid.Bool().Draw(rt, "noZero")}
@@ -78,6 +78,62 @@ func TestSpacesModel(t *testing.T) {
 		}
 		m.l.requireEmpty(t)
 	})
+}
+
+// A strictPolicy checks that a kernel tells a policy what vm.Policy promises.
+type strictPolicy struct {
+	vm.Policy
+	t        *rapid.T
+	resident map[vm.PageID]bool
+}
+
+func (s *strictPolicy) Hit(p vm.PageID, write bool) {
+	require.True(s.t, s.resident[p], "hit of page %d, which is not resident", p)
+	s.Policy.Hit(p, write)
+}
+
+func (s *strictPolicy) Insert(p vm.PageID, write bool) {
+	require.False(s.t, s.resident[p], "page %d is inserted twice", p)
+	s.resident[p] = true
+	s.Policy.Insert(p, write)
+}
+
+func (s *strictPolicy) Remove(p vm.PageID) {
+	require.True(s.t, s.resident[p], "page %d is removed and not resident", p)
+	delete(s.resident, p)
+	s.Policy.Remove(p)
+}
+
+func (s *strictPolicy) Victim(next vm.PageID) (vm.PageID, bool) {
+	require.False(s.t, s.resident[next], "a victim for page %d, which is resident", next)
+	v, ok := s.Policy.Victim(next)
+	if ok {
+		delete(s.resident, v)
+	}
+	return v, ok
+}
+
+func (s *strictPolicy) Trim() (v vm.PageID, ok bool) {
+	if t, is := s.Policy.(vm.Trimmer); is {
+		if v, ok = t.Trim(); ok {
+			delete(s.resident, v)
+		}
+	}
+	return v, ok
+}
+
+func (s *strictPolicy) Launder() (p vm.PageID, ok bool) {
+	if l, is := s.Policy.(vm.Launderer); is {
+		return l.Launder()
+	}
+	return 0, false
+}
+
+func (s *strictPolicy) Forget(p vm.PageID) {
+	require.False(s.t, s.resident[p], "page %d is forgotten while it is resident", p)
+	if f, is := s.Policy.(vm.Forgetter); is {
+		f.Forget(p)
+	}
 }
 
 // short reports that memory or swap ran out, which is no mistake.

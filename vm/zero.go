@@ -1,7 +1,5 @@
 package vm
 
-import "math"
-
 // The page of zeros. A read of anonymous private memory that was never written
 // maps one frame of zeros, the same for all, not writable; the first write copies
 // it, which is clearing another frame. It is no policy's and never evicted, and
@@ -15,9 +13,6 @@ func (k *Kernel) zeroPage() *page {
 		return nil
 	}
 	if k.zero != nil {
-		if k.zero.users == math.MaxInt32 {
-			return nil
-		}
 		return k.zero
 	}
 	pa, err := k.frames.AllocFrames(1)

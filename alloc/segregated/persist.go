@@ -111,14 +111,21 @@ func (h *Heap) readHeader(o *Options, opts *Options) (clean bool, err error) {
 	if len(mem) < headerSize || file.Committed == 0 {
 		return false, fmt.Errorf("%w in a region of %d bytes", ErrNoHeap, len(mem))
 	}
-	if err := h.region.Commit(0, headerSize); err != nil {
-		return false, err
+	m := uint64(0)
+	for lo := range h.region.Committed() { // a commit may make the file longer, which is not known to be ours
+		if lo == 0 {
+			m = binary.NativeEndian.Uint64(mem)
+		}
+		break
 	}
-	switch m := binary.NativeEndian.Uint64(mem); {
+	switch {
 	case m == bits.ReverseBytes64(magic):
 		return false, fmt.Errorf("%w: the byte order is not this machine's", ErrFormat)
 	case m != magic:
 		return false, fmt.Errorf("%w: it begins with %#x", ErrNoHeap, m)
+	}
+	if err := h.region.Commit(0, headerSize); err != nil {
+		return false, err
 	}
 	h.view = newView(mem[:headerSize:headerSize], tables{})
 	d := h.hdr

@@ -1,6 +1,7 @@
 package segregated
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -270,6 +271,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"empty", "no heap", ErrNoHeap, func(b []byte) []byte { return nil }},
 		{"zeros", "begins with 0x0", ErrNoHeap, func(b []byte) []byte { clear(b[:headerSize]); b[headerSize-1] = 1; return b }},
 		{"other_data", "no heap", ErrNoHeap, word(0, func(uint64) uint64 { return 0x1234 })},
+		{"short_text", "no heap", ErrNoHeap, func([]byte) []byte { return []byte("a text of somebody's") }},
 		{"byte_order", "byte order", ErrFormat, word(0, func(m uint64) uint64 { return reverse(m) })},
 		{"version", "version 77", ErrFormat, word(8, func(v uint64) uint64 {
 			var w [8]byte
@@ -285,11 +287,17 @@ func TestOpenRefuses(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "bad")
-			require.NoError(t, os.WriteFile(path, tc.damage(append([]byte(nil), good...)), 0o600))
+			bad := tc.damage(append([]byte(nil), good...))
+			require.NoError(t, os.WriteFile(path, bad, 0o600))
 			r := fileRegion(t, path, 4<<20)
 			_, err := Open(r, nil)
 			require.ErrorIs(t, err, tc.want)
 			require.ErrorContains(t, err, tc.says)
+			if tc.want == ErrNoHeap {
+				after, err := os.ReadFile(path)
+				require.NoError(t, err)
+				require.True(t, bytes.Equal(bad, after), "somebody's file was changed")
+			}
 		})
 	}
 	t.Run("every_bit_of_the_header", func(t *testing.T) {

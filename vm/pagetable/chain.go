@@ -80,9 +80,9 @@ func tagOf(asid vm.ASID, va vm.VirtAddr) uint64 {
 }
 
 // find follows the chain of tag. link is where the index of the node stands; refs
-// counts the entries read. Damaged chains end after as many steps as there are
-// nodes.
-func (c *chains) find(tag uint64) (i, word uint64, link vm.PhysAddr, refs int, ok bool) {
+// counts the entries read, which sink hears of if it is not nil. Damaged chains end
+// after as many steps as there are nodes.
+func (c *chains) find(tag uint64, sink vm.Sink) (i, word uint64, link vm.PhysAddr, refs int, ok bool) {
 	link = c.head(tag)
 	h, _ := c.mem.Load(link, 4)
 	refs = 1
@@ -91,8 +91,8 @@ func (c *chains) find(tag uint64) (i, word uint64, link vm.PhysAddr, refs int, o
 		t, _ := c.mem.Load(at, 8)
 		word, _ = c.mem.Load(at+8, 8)
 		refs++
-		if c.sink != nil {
-			c.sink(vm.Event{Kind: vm.EventStep, PTEAddr: at, PTE: word, VA: vm.VirtAddr(tag >> 16 << chainPage)})
+		if sink != nil {
+			sink(vm.Event{Kind: vm.EventStep, PTEAddr: at, PTE: word, VA: vm.VirtAddr(tag >> 16 << chainPage)})
 		}
 		if t == tag && word&rvV != 0 {
 			return i, word, link, refs, true
@@ -132,7 +132,11 @@ func (c *chains) walk(asid vm.ASID, va vm.VirtAddr, acc vm.Access, mode walkMode
 		f := vm.Fault{Kind: vm.NonCanonical, VA: va, Access: acc, ASID: asid, Level: -1}
 		return vm.Entry{}, &f
 	}
-	i, word, link, refs, ok := c.find(tagOf(asid, va))
+	sink := c.sink
+	if mode != modeAccess {
+		sink = nil
+	}
+	i, word, link, refs, ok := c.find(tagOf(asid, va), sink)
 	if !ok {
 		return fault(vm.NotPresent, link, 0)
 	}
@@ -215,7 +219,7 @@ func (c *chains) protect(asid vm.ASID, va vm.VirtAddr, length uint64, perm vm.Pe
 		return err
 	}
 	return checkPages(va, length, func(va vm.VirtAddr) error {
-		i, word, _, _, _ := c.find(tagOf(asid, va))
+		i, word, _, _, _ := c.find(tagOf(asid, va), nil)
 		c.mem.Store(c.node(i)+8, 8, word&^(rvR|rvW|rvX|rvU)|c.rules.rightsBits(perm&^vm.PermD))
 		return nil
 	})
@@ -223,7 +227,7 @@ func (c *chains) protect(asid vm.ASID, va vm.VirtAddr, length uint64, perm vm.Pe
 
 func (c *chains) allMapped(asid vm.ASID, va vm.VirtAddr, length uint64) error {
 	return checkPages(va, length, func(va vm.VirtAddr) error {
-		if _, _, _, _, ok := c.find(tagOf(asid, va)); !ok {
+		if _, _, _, _, ok := c.find(tagOf(asid, va), nil); !ok {
 			return badRange(vm.NotMapped, va)
 		}
 		return nil
@@ -242,7 +246,7 @@ func (c *chains) unmap(asid vm.ASID, va vm.VirtAddr, length uint64, gone func(i 
 		return err
 	}
 	return checkPages(va, length, func(va vm.VirtAddr) error {
-		i, word, link, _, _ := c.find(tagOf(asid, va))
+		i, word, link, _, _ := c.find(tagOf(asid, va), nil)
 		c.setNext(link, word>>nextShift&nextMask)
 		c.mem.Store(c.node(i), 8, 0)
 		c.mem.Store(c.node(i)+8, 8, 0)
@@ -251,25 +255,39 @@ func (c *chains) unmap(asid vm.ASID, va vm.VirtAddr, length uint64, gone func(i 
 	})
 }
 
-// mappings yields the pages of one address space by address.
+// setEvents has walks report the nodes they read.
+func (c *chains) setEvents(sink vm.Sink) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.sink = sink
+}
+
+// mappings yields the pages of one address space by address, as they are when the
+// first is asked for.
 func (c *chains) mappings(asid vm.ASID, frameOf func(i, word uint64) vm.PhysAddr) iter.Seq[vm.Entry] {
 	return func(yield func(vm.Entry) bool) {
-		var all []vm.Entry
-		for i := uint64(1); i <= c.nodes; i++ {
-			tag, _ := c.mem.Load(c.node(i), 8)
-			word, _ := c.mem.Load(c.node(i)+8, 8)
-			if word&rvV != 0 && vm.ASID(tag) == asid {
-				all = append(all, vm.Entry{Page: vm.VirtAddr(tag >> 16 << chainPage), Frame: frameOf(i, word), ASID: asid,
-					Perm: c.rules.leafRights(word & chainMask), Shift: chainPage, Global: word&rvG != 0})
-			}
-		}
-		slices.SortFunc(all, func(a, b vm.Entry) int { return cmp.Compare(a.Page, b.Page) })
-		for _, e := range all {
+		for _, e := range c.collect(asid, frameOf) {
 			if !yield(e) {
 				return
 			}
 		}
 	}
+}
+
+func (c *chains) collect(asid vm.ASID, frameOf func(i, word uint64) vm.PhysAddr) []vm.Entry {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []vm.Entry
+	for i := uint64(1); i <= c.nodes; i++ {
+		tag, _ := c.mem.Load(c.node(i), 8)
+		word, _ := c.mem.Load(c.node(i)+8, 8)
+		if word&rvV != 0 && vm.ASID(tag) == asid {
+			all = append(all, vm.Entry{Page: vm.VirtAddr(tag >> 16 << chainPage), Frame: frameOf(i, word), ASID: asid,
+				Perm: c.rules.leafRights(word & chainMask), Shift: chainPage, Global: word&rvG != 0})
+		}
+	}
+	slices.SortFunc(all, func(a, b vm.Entry) int { return cmp.Compare(a.Page, b.Page) })
+	return all
 }
 
 // permits is [vm.PageTable.Permits] for both kinds.

@@ -74,8 +74,8 @@ func (h *Hashed) Probe(va vm.VirtAddr) (vm.Entry, *vm.Fault) {
 // Permits returns which rights allow acc; see [vm.PageTable].
 func (h *Hashed) Permits(acc vm.Access) vm.PermSet { return h.c.permits(acc) }
 
-// SetEvents makes h report the nodes it reads.
-func (h *Hashed) SetEvents(sink vm.Sink) { h.c.sink = sink }
+// SetEvents makes h report the nodes that its walks read.
+func (h *Hashed) SetEvents(sink vm.Sink) { h.c.setEvents(sink) }
 
 // Map maps a range of 4 KiB pages; see [vm.Mapper]. OutOfFrames when the nodes
 // are used up.
@@ -93,7 +93,7 @@ func (h *Hashed) Map(va vm.VirtAddr, pa vm.PhysAddr, length, pageSize uint64, pe
 		return &vm.Fault{Kind: vm.OutOfFrames, VA: va, Level: -1, Note: "no node is free"}
 	}
 	err := checkPages(va, length, func(at vm.VirtAddr) error {
-		if _, _, _, _, ok := c.find(tagOf(h.asid, at)); ok {
+		if _, _, _, _, ok := c.find(tagOf(h.asid, at), nil); ok {
 			return badRange(vm.AlreadyMapped, at)
 		}
 		return nil
@@ -120,5 +120,6 @@ func (h *Hashed) Protect(va vm.VirtAddr, length uint64, perm vm.Perm) error {
 	return h.c.protect(h.asid, va, length, perm)
 }
 
-// Mappings yields the pages by address. O(n log n) in the nodes.
+// Mappings yields the pages by address, as they are when the iteration begins; h may
+// be changed meanwhile. O(n log n) in the nodes.
 func (h *Hashed) Mappings() iter.Seq[vm.Entry] { return h.c.mappings(h.asid, h.frame) }

@@ -22,10 +22,7 @@ func (t *Table) Split(va vm.VirtAddr) error {
 		}
 		return c.commit(func() { c.cutNapot(pc, va, va) })
 	}
-	if !t.plan.levels[i-1].leafOK {
-		return pc.at(vm.BadPageSize, i)
-	}
-	if frame, _ := t.plan.frame(i, pte); !t.plan.expressible(i-1, frame) {
+	if _, ok := t.plan.divisible(i, pte); !ok {
 		return pc.at(vm.BadPageSize, i)
 	}
 	c.need[i-1]++

@@ -67,8 +67,8 @@ func (s *InvertedSpace) Probe(va vm.VirtAddr) (vm.Entry, *vm.Fault) {
 // Permits returns which rights allow acc; see [vm.PageTable].
 func (s *InvertedSpace) Permits(acc vm.Access) vm.PermSet { return s.t.c.permits(acc) }
 
-// SetEvents makes the table report the nodes it reads, for all its spaces.
-func (s *InvertedSpace) SetEvents(sink vm.Sink) { s.t.c.sink = sink }
+// SetEvents makes the table report the nodes that its walks read, for all its spaces.
+func (s *InvertedSpace) SetEvents(sink vm.Sink) { s.t.c.setEvents(sink) }
 
 // Map puts pages into frames; see [vm.Mapper]. AlreadyMapped if a page is mapped
 // or a frame holds another page, BadFrame outside the table's frames.
@@ -86,7 +86,7 @@ func (s *InvertedSpace) Map(va vm.VirtAddr, pa vm.PhysAddr, length, pageSize uin
 	err := checkPages(va, length, func(at vm.VirtAddr) error {
 		i := first + uint64(at-va)>>chainPage + 1
 		word, _ := c.mem.Load(c.node(i)+8, 8)
-		if _, _, _, _, ok := c.find(tagOf(s.asid, at)); ok || word&rvV != 0 {
+		if _, _, _, _, ok := c.find(tagOf(s.asid, at), nil); ok || word&rvV != 0 {
 			return badRange(vm.AlreadyMapped, at)
 		}
 		return nil
@@ -110,5 +110,6 @@ func (s *InvertedSpace) Protect(va vm.VirtAddr, length uint64, perm vm.Perm) err
 	return s.t.c.protect(s.asid, va, length, perm)
 }
 
-// Mappings yields the space's pages by address. O(n log n) in the frames.
+// Mappings yields the space's pages by address, as they are when the iteration begins;
+// the table may be changed meanwhile. O(n log n) in the frames.
 func (s *InvertedSpace) Mappings() iter.Seq[vm.Entry] { return s.t.c.mappings(s.asid, s.frame) }

@@ -299,13 +299,9 @@ func (c *change) checkMapped(table vm.PhysAddr, i int, lo, hi vm.VirtAddr) *vm.F
 // countSplit counts the tables that cutting a huge leaf takes: one a level for
 // each end of the range that lies inside it.
 func (c *change) countSplit(pc piece, i int) *vm.Fault {
-	p := &c.t.plan
-	frame, _ := p.frame(i, pc.pte)
-	l := i - 1
-	for l > 0 && !p.levels[l].leafOK {
-		l--
-	}
-	if l != i-1 || !p.expressible(l, frame) {
+	p, l := &c.t.plan, i-1
+	frame, ok := p.divisible(i, pc.pte)
+	if !ok {
 		return pc.at(vm.BadPageSize, i)
 	}
 	c.need[l]++
@@ -326,6 +322,13 @@ func (c *change) countSplit(pc piece, i int) *vm.Fault {
 		return c.countSplit(sub, l)
 	}
 	return nil
+}
+
+// divisible reports whether a huge leaf at level i can be cut into leaves one level
+// down, and returns its frame.
+func (p *plan) divisible(i int, pte uint64) (frame vm.PhysAddr, ok bool) {
+	frame, _ = p.frame(i, pte)
+	return frame, p.levels[i-1].leafOK && p.expressible(i-1, frame)
 }
 
 // apply is the second pass of Unmap and Protect.

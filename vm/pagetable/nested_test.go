@@ -129,4 +129,6 @@ func TestNestedRefusesPairs(t *testing.T) {
 	plain, _ := newTestTable(t, &Sv39, Options{})
 	_, err := NewNested(&Sv39, 0x3000_0000, plain, nil)
 	require.Error(t, err)
+	_, err = NewNested(&Sv39, 0x3000_0800, g, nil)
+	require.ErrorContains(t, err, "not aligned")
 }

@@ -10,7 +10,7 @@ import (
 // is an ordinary one: write protection, no-execute, global pages and huge pages
 // on, accessed and dirty bits set by hardware.
 type Options struct {
-	PABits int // width of a physical address; default: the most the format can express, at most 52
+	PABits int // width of a physical address; default, and at most: the format's PABits
 
 	// RAM is the range of physical addresses at which pages may lie; zero RAMSize
 	// means the memory that holds the tables.

@@ -53,14 +53,7 @@ func New(mem *vm.Memory, f *Format, o *Options) (*Table, error) {
 // Open makes an address space of what is in mem already: the tables under root.
 // A nil o means the defaults. Nothing is checked here; see [Table.Check].
 func Open(mem *vm.Memory, f *Format, root vm.PhysAddr, o *Options) (*Table, error) {
-	t, err := open(mem, f, root, o)
-	if err != nil {
-		return nil, err
-	}
-	if size := t.rootAlign(); uint64(root)%size != 0 {
-		return nil, fmt.Errorf("pagetable: %s: root %v is not aligned to %#x", f.Name, root, size)
-	}
-	return t, nil
+	return open(mem, f, root, o)
 }
 
 func open(mem *vm.Memory, f *Format, root vm.PhysAddr, o *Options) (*Table, error) {
@@ -71,12 +64,12 @@ func open(mem *vm.Memory, f *Format, root vm.PhysAddr, o *Options) (*Table, erro
 	if err := opts.validate(f, mem); err != nil {
 		return nil, err
 	}
-	return &Table{mem: mem, words: mem.Words(), root: root, plan: newPlan(f, &opts), owned: map[vm.PhysAddr]uint8{}}, nil
+	t := &Table{mem: mem, words: mem.Words(), root: root, plan: newPlan(f, &opts), owned: map[vm.PhysAddr]uint8{}}
+	if size := t.plan.format.tableSize(t.plan.top); uint64(root)%size != 0 {
+		return nil, fmt.Errorf("pagetable: %s: root %v is not aligned to %#x", f.Name, root, size)
+	}
+	return t, nil
 }
-
-// rootAlign returns the alignment of a root: its size, but 32 bytes for PAE's
-// four entries, and at most what its size is.
-func (t *Table) rootAlign() uint64 { return t.plan.format.tableSize(t.plan.top) }
 
 // Root returns the physical address of the root, as it stands in CR3, satp or
 // TTBR0 (as an address).

@@ -86,7 +86,7 @@ func (a *ARC) Victim(next vm.PageID) (vm.PageID, bool) {
 // adapt moves the border for a miss of page, once, and reports whether page is
 // remembered.
 func (a *ARC) adapt(page vm.PageID) bool {
-	if int(page) >= len(a.where) || a.where[page] == 0 {
+	if !remembered(a.where, page) {
 		return false
 	}
 	if a.adapted == page {
@@ -100,6 +100,11 @@ func (a *ARC) adapt(page vm.PageID) bool {
 		a.p = max(0, a.p-max(1, b1/b2))
 	}
 	return true
+}
+
+// remembered reports whether page is in B1 or B2.
+func remembered(where []uint8, page vm.PageID) bool {
+	return int(page) < len(where) && where[page] >= 1+arcB1
 }
 
 // replace is the paper's REPLACE.

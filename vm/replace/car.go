@@ -62,7 +62,7 @@ func (c *CAR) Victim(next vm.PageID) (vm.PageID, bool) {
 		return 0, false
 	}
 	victim := c.replace()
-	if int(next) >= len(c.where) || c.where[next] == 0 {
+	if !remembered(c.where, next) {
 		s := c.list.size
 		if s[arcT1]+s[arcB1] >= c.c && s[arcB1] > 0 {
 			c.leave(c.list.front(arcB1))

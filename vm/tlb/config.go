@@ -31,7 +31,7 @@ type Level struct {
 // An Array is one set-associative memory of entries.
 type Array struct {
 	Entries int    `json:"entries"`
-	Ways    int    `json:"ways,omitempty"`   // 0: fully associative
+	Ways    int    `json:"ways,omitempty"`   // 0: fully associative; at most 65536
 	Policy  Policy `json:"policy,omitempty"` // empty: LRU
 	Seed    uint64 `json:"seed,omitempty"`   // of Random
 	// Pages lists the page sizes in bytes that the array takes; none: every
@@ -87,8 +87,11 @@ func geometry(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrGeometry, fmt.Sprintf(format, args...))
 }
 
-// maxEntries bounds the memory of one array.
-const maxEntries = 1 << 24
+// Bounds of one array: of its memory, and of what the hint of a set can name.
+const (
+	maxEntries = 1 << 24
+	maxWays    = 1 << 16
+)
 
 // Check reports everything that is wrong with c; each error wraps
 // [ErrGeometry] and names the array.
@@ -136,6 +139,8 @@ func (a *Array) check(where string) error {
 		return geometry("%s: %d entries, want 1 to %d", where, a.Entries, maxEntries)
 	case a.Ways < 0 || ways > a.Entries:
 		return geometry("%s: %d ways of %d entries", where, a.Ways, a.Entries)
+	case ways > maxWays:
+		return geometry("%s: %d ways, want at most %d", where, ways, maxWays)
 	case a.Entries%ways != 0:
 		return geometry("%s: %d ways do not divide %d entries", where, ways, a.Entries)
 	case !powerOfTwo(a.Entries / ways):

@@ -162,6 +162,7 @@ func testGeometry(t *testing.T) {
 		"-1 entries":                 array(tlb.Array{Entries: -1}),
 		"-2 ways":                    array(tlb.Array{Entries: 8, Ways: -2}),
 		"16 ways of 8 entries":       array(tlb.Array{Entries: 8, Ways: 16}),
+		"131072 ways, want at most":  array(tlb.Array{Entries: 1 << 17}),
 		"3 ways do not divide 64":    array(tlb.Array{Entries: 64, Ways: 3}),
 		"15 sets, not a power":       array(tlb.Array{Entries: 60, Ways: 4}),
 		"999999999 entries":          array(tlb.Array{Entries: 999999999}),
