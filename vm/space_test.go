@@ -164,3 +164,22 @@ func TestSharedAnonymous(t *testing.T) {
 	require.NoError(t, child.Munmap(va+page, page))
 	l.requireEmpty(t)
 }
+
+// TestBrkInsideAPage: what lies above a lowered end is lost in whole pages.
+func TestBrkInsideAPage(t *testing.T) {
+	l := newLab(t, 64, labOptions{})
+	s := l.space(t)
+	lo, err := s.Brk(0)
+	require.NoError(t, err)
+	_, err = s.Brk(lo + 2*page)
+	require.NoError(t, err)
+	put(t, s, lo+200, "same page")
+	put(t, s, lo+page+200, "next page")
+	_, err = s.Brk(lo + 100)
+	require.NoError(t, err)
+	_, err = s.Brk(lo + 2*page)
+	require.NoError(t, err)
+	require.Equal(t, "same page", get(t, s, lo+200, 9))
+	require.Equal(t, string(make([]byte, 9)), get(t, s, lo+page+200, 9))
+	l.requireEmpty(t)
+}

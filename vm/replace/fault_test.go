@@ -117,3 +117,20 @@ func requireInclusion(t *testing.T, name string, refs []Ref, fut *Future, most i
 		}
 	}
 }
+
+// TestVictimForAResidentPage asks for a victim in place of a page that is in memory,
+// which no caller should: it is no page that is remembered, and no border moves.
+func TestVictimForAResidentPage(t *testing.T) {
+	arc, car := NewARC(4), NewCAR(4)
+	for p := range vm.PageID(4) {
+		arc.Insert(p, false)
+		car.Insert(p, false)
+	}
+	v, ok := arc.Victim(3)
+	require.True(t, ok)
+	require.Equal(t, vm.PageID(0), v)
+	require.Zero(t, arc.Target(), "not NaN")
+	v, ok = car.Victim(3)
+	require.True(t, ok)
+	require.Equal(t, vm.PageID(0), v)
+}
