@@ -155,8 +155,11 @@ type RecoveryMode uint8
 // The recovery modes.
 const (
 	// TornTail takes an unfinished write at the end of the last log, or zeros or
-	// garbage there, for what a crash leaves, and drops it. Other damage is an
-	// error.
+	// garbage there, for what a crash leaves, and drops it. So it does with a record
+	// in which a whole sector was never written, and with what follows, since a disk
+	// may write later sectors first. Other damage is an error, any single flipped bit
+	// with a record behind it above all. Not told apart: a record with a sector of
+	// zeros of its own, damaged in several bits, is taken for one of these.
 	TornTail RecoveryMode = iota
 	// Strict takes any damage for an error, an unfinished edit at the end of the
 	// MANIFEST included. Zeros at the end of a log are space that was never written.
