@@ -52,6 +52,55 @@ func TestCheckpoint(t *testing.T) {
 	}
 }
 
+// TestCheckpointElsewhere makes checkpoints where the system cannot link: it copies.
+func TestCheckpointElsewhere(t *testing.T) {
+	to, err := os.MkdirTemp("/dev/shm", "checkpoint")
+	if err != nil {
+		t.Skip("no second file system:", err)
+	}
+	defer os.RemoveAll(to)
+	d, err := Open(t.TempDir(), small(nil))
+	require.NoError(t, err)
+	h := crashHistory()
+	for i := 1; i <= 50; i++ {
+		require.NoError(t, h.step(d, i, OS))
+	}
+	require.NoError(t, d.Checkpoint(to))
+	require.NoError(t, d.Close())
+	c, err := Open(to, small(nil))
+	require.NoError(t, err)
+	require.Equal(t, 50, h.check(t, c))
+	require.NoError(t, c.Close())
+}
+
+// TestCheckpointFails makes every call of a checkpoint fail, one after the other:
+// what is left is no store, and the next try works.
+func TestCheckpointFails(t *testing.T) {
+	mem := vfs.NewMem()
+	in := vfs.NewInjector(mem)
+	d := mustOpen(t, small(in))
+	h := crashHistory()
+	for i := 1; i <= 50; i++ {
+		require.NoError(t, h.step(d, i, OS))
+	}
+	require.NoError(t, d.CompactRange(nil, nil)) // nothing runs beside
+	for n, failed := int64(1), true; failed; n++ {
+		to := fmt.Sprint("copy", n)
+		in.Decide(vfs.FailAt(in.Calls()+n, errInjected))
+		err := d.Checkpoint(to)
+		in.Decide(nil)
+		if failed = err != nil; failed {
+			require.ErrorIs(t, err, errInjected)
+			require.NoError(t, d.Checkpoint(to), "after call %d failed: %v", n, err)
+		}
+		c, err := Open(to, small(mem))
+		require.NoError(t, err)
+		require.Equal(t, 50, h.check(t, c))
+		require.NoError(t, c.Close())
+	}
+	require.NoError(t, d.Close())
+}
+
 // makeTable writes a table of user keys, as other programs hand them over.
 func makeTable(t *testing.T, fsys vfs.FS, name string, kv map[string]string) {
 	t.Helper()
