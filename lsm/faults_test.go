@@ -33,6 +33,7 @@ func TestFault(t *testing.T) {
 	t.Run("C17_lost_ingestion", testLostIngestion)
 	t.Run("C19_no_space", testNoSpace)
 	t.Run("C19_no_space_round_after_round", testFullRounds)
+	t.Run("C19_C22_manifest_replaced", testManifestReplaced)
 	t.Run("C20_short_write", testShortWrite)
 	t.Run("C21_fsync_fails_once", testSyncFails)
 	t.Run("C22_directory_sync_fails", testDirSyncFails)
