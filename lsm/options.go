@@ -96,7 +96,7 @@ type Options struct {
 	// to be opened with an order of another name than it was made with.
 	Comparer *Comparer
 	// BlockSize is the size of a data block in bytes before compression, 4096 by
-	// default. BlockRestartInterval is the number of keys between restart
+	// default, 512 MiB at most. BlockRestartInterval is the number of keys between restart
 	// points, 16 by default.
 	BlockSize, BlockRestartInterval int
 	// MaxWriteBuffers is how many memtables there may be, one being written and
@@ -196,6 +196,7 @@ const (
 	defaultStall    = time.Minute
 	maxWriteBufferN = 64
 	maxBloomBits    = 1000
+	maxBlockSize    = table.MaxBlockSize / 2              // a block ends behind the entry that passes BlockSize
 	maxSize         = math.MaxInt / (2 * maxWriteBufferN) // so that no sum of shares overflows
 )
 
@@ -270,6 +271,8 @@ func (o *Options) validate() error {
 		}
 	}
 	switch {
+	case o.BlockSize > maxBlockSize:
+		return fmt.Errorf("%w: BlockSize is %d, the most is %d", ErrOptions, o.BlockSize, maxBlockSize)
 	case o.MaxWriteBuffers > maxWriteBufferN:
 		return fmt.Errorf("%w: MaxWriteBuffers is %d, the most is %d", ErrOptions, o.MaxWriteBuffers, maxWriteBufferN)
 	case math.IsNaN(o.BloomBitsPerKey) || o.BloomBitsPerKey > maxBloomBits:
