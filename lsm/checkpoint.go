@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"github.com/memlab-go/memlab/lsm/internal/filename"
 	"github.com/memlab-go/memlab/lsm/internal/record"
@@ -14,7 +15,8 @@ import (
 // what this one holds now. Tables become hard links where the system can link,
 // copies otherwise, so a checkpoint on the same file system costs no more than a
 // flush. Reads and writes go on meanwhile. When it returns without an error the
-// checkpoint is durable; after an error dir is not a store.
+// checkpoint is durable; after an error dir is empty again, as far as files in it
+// can be removed.
 func (d *DB) Checkpoint(dir string) error {
 	if err := d.Flush(); err != nil {
 		return fmt.Errorf("lsm: checkpoint: %w", err)
@@ -43,6 +45,36 @@ func (d *DB) checkpointTo(to vfs.Dir, v *version) error {
 	if len(names) > 0 {
 		return fmt.Errorf("directory is not empty: %w", fs.ErrExist)
 	}
+	if err := d.fillCheckpoint(to, v); err != nil {
+		return errors.Join(err, clearCheckpoint(to))
+	}
+	return nil
+}
+
+// clearCheckpoint removes what a checkpoint that failed has made in a directory that
+// was empty, CURRENT first: what is left then is no store.
+func clearCheckpoint(to vfs.Dir) error {
+	names, err := to.List()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	remove := func(name string) {
+		if slices.Contains(names, name) {
+			errs = append(errs, to.Remove(name))
+		}
+	}
+	remove(filename.CurrentName)
+	for _, name := range names {
+		if kind, _ := filename.Parse(name); kind == filename.Manifest || kind == filename.Table || kind == filename.Temp {
+			remove(name)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// fillCheckpoint makes an empty directory a store that holds v.
+func (d *DB) fillCheckpoint(to vfs.Dir, v *version) error {
 	next := uint64(firstManifest + 1)
 	var last SeqNum
 	for _, files := range v.levels {

@@ -3,6 +3,8 @@ package lsm
 import (
 	"errors"
 	"fmt"
+	"math"
+	"math/bits"
 	"slices"
 	"time"
 
@@ -28,7 +30,11 @@ type compaction struct {
 func (d *DB) levelMax(level int) uint64 {
 	size := uint64(d.opts.LevelSize)
 	for range level - 1 {
-		size *= uint64(d.opts.LevelMultiplier)
+		over, low := bits.Mul64(size, uint64(d.opts.LevelMultiplier))
+		if over > 0 {
+			return math.MaxUint64
+		}
+		size = low
 	}
 	return size
 }

@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -50,6 +51,55 @@ func TestCheckpoint(t *testing.T) {
 		require.Equal(t, 200, h.check(t, d))
 		require.NoError(t, d.Close())
 	}
+}
+
+// TestCheckpointElsewhere makes checkpoints where the system cannot link: it copies.
+func TestCheckpointElsewhere(t *testing.T) {
+	to, err := os.MkdirTemp("/dev/shm", "checkpoint")
+	if err != nil {
+		t.Skip("no second file system:", err)
+	}
+	defer os.RemoveAll(to)
+	d, err := Open(t.TempDir(), small(nil))
+	require.NoError(t, err)
+	h := crashHistory()
+	for i := 1; i <= 50; i++ {
+		require.NoError(t, h.step(d, i, OS))
+	}
+	require.NoError(t, d.Checkpoint(to))
+	require.NoError(t, d.Close())
+	c, err := Open(to, small(nil))
+	require.NoError(t, err)
+	require.Equal(t, 50, h.check(t, c))
+	require.NoError(t, c.Close())
+}
+
+// TestCheckpointFails makes every call of a checkpoint fail, one after the other:
+// what is left is no store, and the next try works.
+func TestCheckpointFails(t *testing.T) {
+	mem := vfs.NewMem()
+	in := vfs.NewInjector(mem)
+	d := mustOpen(t, small(in))
+	h := crashHistory()
+	for i := 1; i <= 50; i++ {
+		require.NoError(t, h.step(d, i, OS))
+	}
+	require.NoError(t, d.CompactRange(nil, nil)) // nothing runs beside
+	for n, failed := int64(1), true; failed; n++ {
+		to := fmt.Sprint("copy", n)
+		in.Decide(vfs.FailAt(in.Calls()+n, errInjected))
+		err := d.Checkpoint(to)
+		in.Decide(nil)
+		if failed = err != nil; failed {
+			require.ErrorIs(t, err, errInjected)
+			require.NoError(t, d.Checkpoint(to), "after call %d failed: %v", n, err)
+		}
+		c, err := Open(to, small(mem))
+		require.NoError(t, err)
+		require.Equal(t, 50, h.check(t, c))
+		require.NoError(t, c.Close())
+	}
+	require.NoError(t, d.Close())
 }
 
 // makeTable writes a table of user keys, as other programs hand them over.
@@ -370,6 +420,51 @@ func TestEventsAndStats(t *testing.T) {
 	require.Positive(t, seen[CompactionBegin])
 	require.Equal(t, seen[CompactionBegin], seen[CompactionEnd])
 	require.Positive(t, seen[FileRemoved])
+}
+
+// TestLevelMaxSaturates opens a store whose lower levels have no bound that fits.
+func TestLevelMaxSaturates(t *testing.T) {
+	o := small(vfs.NewMem())
+	o.LevelSize, o.LevelMultiplier = 1<<20, 1<<22
+	d := mustOpen(t, o)
+	for level := 2; level < numLevels; level++ {
+		require.GreaterOrEqual(t, d.levelMax(level), d.levelMax(level-1))
+	}
+	_, err := json.Marshal(d.Stats())
+	require.NoError(t, err)
+	require.NoError(t, d.Close())
+}
+
+// TestSeparatorOfVersions writes versions of one key that take blocks of their own:
+// the comparer is asked for no key between two equal ones.
+func TestSeparatorOfVersions(t *testing.T) {
+	o := small(vfs.NewMem())
+	b := BytewiseComparer()
+	var asked, wrong atomic.Int64
+	o.Comparer = &Comparer{Name: "checked", Compare: b.Compare, Successor: b.Successor,
+		Separator: func(dst, lo, hi []byte) []byte {
+			asked.Add(1)
+			if bytes.Compare(lo, hi) >= 0 {
+				wrong.Add(1)
+			}
+			return b.Separator(dst, lo, hi)
+		}}
+	o.WriteBufferSize = 64 << 10
+	d := mustOpen(t, o)
+	var snaps []*Snapshot
+	for _, key := range []string{"a", "a", "b", "b"} {
+		require.NoError(t, d.Put([]byte(key), make([]byte, 1000)))
+		s, err := d.NewSnapshot()
+		require.NoError(t, err)
+		snaps = append(snaps, s)
+	}
+	require.NoError(t, d.Flush())
+	require.Positive(t, asked.Load())
+	require.Zero(t, wrong.Load())
+	for _, s := range snaps {
+		require.NoError(t, s.Close())
+	}
+	require.NoError(t, d.Close())
 }
 
 // TestCheckFinds breaks laws and expects Check to say so.

@@ -83,10 +83,10 @@
 // give a [*CorruptionError] that names file, offset and keys. Open takes an unfinished
 // end of the last log, and of the MANIFEST where nothing can have been lost by it, for
 // what a crash leaves; [Options.Recovery] makes it stricter or more lenient about
-// logs. All else it refuses, and [Repair] keeps what still checks. testdata/damaged
-// holds a store, whole and broken in 29 ways, with the verdict on each: a laboratory
-// for recovery. testdata/oracle.sh has other programs read what is written here, and
-// reads what they wrote, whole and damaged.
+// logs, and [TornTail] says what the default cannot tell apart. All else it refuses, and
+// [Repair] keeps what still checks. testdata/damaged holds a store, whole and broken in
+// 29 ways, with the verdict on each: a laboratory for recovery. testdata/oracle.sh has
+// other programs read what is written here, and reads what they wrote, whole and damaged.
 //
 // # Limits and caveats
 //

@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"bytes"
 	"io"
 	"sync/atomic"
 	"syscall"
@@ -55,6 +56,68 @@ func testNoSpace(t *testing.T) {
 		require.NoError(t, d.Close())
 		require.Equal(t, acked, h.reopen(t, mem), where)
 		requireTidy(t, mem)
+	}
+}
+
+// testManifestReplaced makes a MANIFEST so long that it is replaced. No space for the
+// new CURRENT leaves the old one, and the store goes on; a directory that cannot be
+// synced latches. One that is long from the start is not replaced by every edit.
+func testManifestReplaced(t *testing.T) {
+	fails := map[string]func(vfs.Call) *vfs.Fault{
+		"current": func(c vfs.Call) *vfs.Fault {
+			if kind, _ := filename.Parse(c.Name); c.Op == vfs.OpCreate && kind == filename.Temp {
+				return &vfs.Fault{Err: syscall.ENOSPC}
+			}
+			return nil
+		},
+		"dir": func() func(vfs.Call) *vfs.Fault {
+			manifest := false
+			return func(c vfs.Call) *vfs.Fault {
+				kind, _ := filename.Parse(c.Name)
+				manifest = manifest || c.Op == vfs.OpCreate && kind == filename.Manifest
+				if c.Op == vfs.OpSyncDir && manifest {
+					return &vfs.Fault{Err: syscall.EIO}
+				}
+				return nil
+			}
+		}(),
+	}
+	for what, fail := range fails {
+		t.Run(what, func(t *testing.T) {
+			in := vfs.NewInjector(vfs.NewMem())
+			o := small(in)
+			o.WriteBufferSize, o.TablesSize, o.MaxCompactions = 16<<20, 8<<20, -1
+			d := mustOpen(t, o)
+			long := bytes.Repeat([]byte("k"), 3<<20) // an edit has it twice
+			require.NoError(t, d.Put(long, nil))
+			require.NoError(t, d.Flush())
+			require.True(t, d.manifest.full())
+			in.Decide(fail)
+			require.NoError(t, d.Put([]byte("a"), nil))
+			err := d.Flush()
+			in.Decide(nil)
+			if what == "dir" {
+				require.ErrorIs(t, err, ErrReadOnly)
+			} else {
+				require.ErrorIs(t, err, syscall.ENOSPC)
+				require.NotErrorIs(t, err, ErrReadOnly)
+				num := d.manifest.num
+				require.Eventually(t, func() bool { return d.Flush() == nil }, 20*time.Second, 10*time.Millisecond)
+				for i := range 6 {
+					require.NoError(t, d.Put([]byte{byte(i)}, nil))
+					require.NoError(t, d.Flush())
+					require.False(t, d.manifest.full())
+				}
+				require.Greater(t, d.manifest.num, num)
+			}
+			_ = d.Close() // when it has latched it says so
+			d = mustOpen(t, o)
+			for _, key := range [][]byte{long, []byte("a")} {
+				_, err := d.Get(key)
+				require.NoError(t, err)
+			}
+			require.NoError(t, d.Close())
+		})
 	}
 }
 

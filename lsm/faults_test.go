@@ -25,6 +25,7 @@ func TestFault(t *testing.T) {
 	t.Run("C01_kill_9_at_a_random_instant", testKill)
 	t.Run("C03_crash_rounds_at_random_points", testCrashRounds)
 	t.Run("C05_log_cut_at_a_record_boundary", testLogGap)
+	t.Run("C07_flip_beside_zeros", testFlipBesideZeros)
 	t.Run("C09_logs_are_not_recycled", testNoRecycling)
 	t.Run("C15_table_missing_or_unknown", testOrphans)
 	t.Run("C17_manifest_and_current", testManifest)
@@ -32,6 +33,7 @@ func TestFault(t *testing.T) {
 	t.Run("C17_lost_ingestion", testLostIngestion)
 	t.Run("C19_no_space", testNoSpace)
 	t.Run("C19_no_space_round_after_round", testFullRounds)
+	t.Run("C19_C22_manifest_replaced", testManifestReplaced)
 	t.Run("C20_short_write", testShortWrite)
 	t.Run("C21_fsync_fails_once", testSyncFails)
 	t.Run("C22_directory_sync_fails", testDirSyncFails)
@@ -125,6 +127,27 @@ func testLogGap(t *testing.T) {
 	require.True(t, d.recovery.Damaged())
 	require.Len(t, d.Recovery().Kept, len(logs)-1)
 	require.NoError(t, d.Close())
+}
+
+// testFlipBesideZeros flips a bit in a record that holds a sector of zeros: the
+// synced records behind it must not go quietly.
+func testFlipBesideZeros(t *testing.T) {
+	mem := vfs.NewMem()
+	d := mustOpen(t, small(mem))
+	sync := &WriteOptions{Durability: Sync}
+	for _, kv := range [][2]string{{"a", "1"}, {"zeros", string(make([]byte, 2048))}, {"b", "2"}} {
+		var b Batch
+		b.Put([]byte(kv[0]), []byte(kv[1]))
+		require.NoError(t, d.Apply(&b, sync))
+	}
+	require.NoError(t, d.Close())
+	name := names(t, mem, filename.Log)[0]
+	log := contents(t, mem, name)
+	log[bytes.Index(log, []byte("zeros"))] ^= 1
+	rewrite(t, mem, name, log)
+	_, err := Open("db", small(mem))
+	require.ErrorIs(t, err, ErrCorrupt)
+	require.ErrorContains(t, err, name)
 }
 
 func testOrphans(t *testing.T) {

@@ -21,8 +21,8 @@ import (
 // one, the rest by a seek.
 //
 // An Iterator must be closed, before the store. It is for one goroutine at a time.
-// Making one is one allocation, since its parts are kept for the next; steps allocate
-// nothing.
+// Making one is one allocation where no range was deleted, since its parts are kept
+// for the next; steps allocate nothing.
 type Iterator struct {
 	d            *DB
 	rs           *readState
@@ -54,7 +54,8 @@ const (
 )
 
 // NewIter returns an iterator over the keys within the bounds of o. The error is
-// [ErrClosed], or what opening a table said.
+// [ErrClosed], [ErrBadRange] for bounds in the wrong order, or what opening a table
+// said.
 func (d *DB) NewIter(o *IterOptions) (*Iterator, error) {
 	return d.newIter(o, keys.MaxSeqNum)
 }
@@ -199,9 +200,8 @@ func (it *Iterator) Next() bool {
 func (it *Iterator) Prev() bool {
 	switch it.state {
 	case onForward:
-		it.skip = append(it.skip[:0], keys.User(it.m.Key())...)
-		for it.m.Prev() && it.cmp.Compare(keys.User(it.m.Key()), it.skip) == 0 {
-		}
+		it.seek = keys.Append(it.seek[:0], keys.User(it.m.Key()), keys.MaxSeqNum, keys.KindSeek)
+		it.m.SeekLT(it.seek)
 		return it.backward()
 	case onBackward:
 		return it.backward()

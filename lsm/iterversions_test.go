@@ -2,6 +2,7 @@ package lsm
 
 import (
 	"fmt"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -88,4 +89,33 @@ func TestIteratorVersions(t *testing.T) {
 		}
 		require.NoError(t, d.Close())
 	})
+}
+
+// TestPrevPassesNewerVersions turns round on a key that was written thousands of times
+// since: the step back is a seek.
+func TestPrevPassesNewerVersions(t *testing.T) {
+	o := small(vfs.NewMem())
+	var compared atomic.Int64
+	b := BytewiseComparer()
+	o.Comparer = &Comparer{Name: "counted", Compare: func(x, y []byte) int {
+		compared.Add(1)
+		return b.Compare(x, y)
+	}}
+	o.WriteBufferSize = 4 << 20
+	d := mustOpen(t, o)
+	for _, key := range []string{"a", "b"} {
+		require.NoError(t, d.Put([]byte(key), nil))
+	}
+	it, err := d.NewIter(nil)
+	require.NoError(t, err)
+	require.True(t, it.SeekGE([]byte("b")))
+	for range 10_000 {
+		require.NoError(t, d.Put([]byte("b"), nil))
+	}
+	compared.Store(0)
+	require.True(t, it.Prev())
+	require.Equal(t, "a", string(it.Key()))
+	require.Less(t, compared.Load(), int64(500))
+	require.NoError(t, it.Close())
+	require.NoError(t, d.Close())
 }

@@ -12,15 +12,20 @@ import (
 	"github.com/memlab-go/memlab/lsm/vfs"
 )
 
-// maxManifest is the size from which a MANIFEST is replaced by a fresh one.
+// maxManifest is the size from which a MANIFEST is replaced by a fresh one, unless
+// the fresh one would be more than half as long.
 const maxManifest = 4 << 20
 
 // A manifestWriter is the live MANIFEST. DB.manifestMu guards it.
 type manifestWriter struct {
-	num uint64
-	f   vfs.File
-	rec *record.Writer
+	num   uint64
+	f     vfs.File
+	rec   *record.Writer
+	first int64 // bytes of the edit with which it began; 0: not known
 }
+
+// full reports whether the MANIFEST is to be replaced.
+func (m *manifestWriter) full() bool { return m.rec.Size() > max(maxManifest, 2*m.first) }
 
 // joinClose closes c after err, and returns both errors.
 func joinClose(err error, c io.Closer) error { return errors.Join(err, c.Close()) }
@@ -104,15 +109,19 @@ func (d *DB) newManifest(v *version, logNum uint64, last keys.SeqNum) error {
 		return err
 	}
 	m := &manifestWriter{num: num, f: f, rec: record.NewWriter(f, nil, 0)}
-	err = m.append(e)
-	if err == nil {
-		err = d.dir.Sync()
-	}
-	if err != nil {
+	if err := m.append(e); err != nil {
 		return errors.Join(err, f.Close(), d.dir.Remove(name))
 	}
+	if err := d.dir.Sync(); err != nil {
+		return errors.Join(errUnknownState, err, f.Close(), d.dir.Remove(name))
+	}
+	m.first = m.rec.Size()
 	if err := setCurrent(d.dir, num); err != nil {
-		return errors.Join(errUnknownState, err, f.Close())
+		err = errors.Join(err, f.Close())
+		if !errors.Is(err, errUnknownState) {
+			err = errors.Join(err, d.dir.Remove(name))
+		}
+		return err
 	}
 	if d.manifest != nil {
 		err = d.manifest.f.Close()
@@ -122,7 +131,9 @@ func (d *DB) newManifest(v *version, logNum uint64, last keys.SeqNum) error {
 	return err
 }
 
-// setCurrent makes CURRENT name a MANIFEST, in one step.
+// setCurrent makes CURRENT name a MANIFEST, in one step. Until it renames CURRENT is
+// as before, and an error a plain one unless an fsync failed; from then on it wraps
+// errUnknownState.
 func setCurrent(dir vfs.Dir, num uint64) error {
 	tmp := filename.MakeTemp(num)
 	f, err := dir.Create(tmp)
@@ -131,15 +142,20 @@ func setCurrent(dir vfs.Dir, num uint64) error {
 	}
 	_, err = io.WriteString(f, filename.MakeManifest(num)+"\n")
 	if err == nil {
-		err = f.Sync()
+		if err = f.Sync(); err != nil {
+			err = errors.Join(errUnknownState, err)
+		}
 	}
 	if err = joinClose(err, f); err != nil {
 		return errors.Join(err, dir.Remove(tmp))
 	}
 	if err := dir.Rename(tmp, filename.CurrentName); err != nil {
-		return errors.Join(err, dir.Remove(tmp))
+		return errors.Join(errUnknownState, err, dir.Remove(tmp))
 	}
-	return dir.Sync()
+	if err := dir.Sync(); err != nil {
+		return errors.Join(errUnknownState, err)
+	}
+	return nil
 }
 
 // logEdit makes an edit durable and installs the version that results. fresh are
@@ -159,7 +175,7 @@ func (d *DB) logEdit(e *manifest.Edit, fresh map[uint64]*fileMeta, done func()) 
 	if err != nil {
 		return d.latch(fmt.Errorf("lsm: version edit: %w", err))
 	}
-	if d.manifest.rec.Size() > maxManifest {
+	if d.manifest.full() {
 		err = d.newManifest(v, *e.LogNum, *e.LastSeq)
 	} else {
 		err = d.manifest.append(e)

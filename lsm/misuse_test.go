@@ -63,6 +63,7 @@ func TestBadOptions(t *testing.T) {
 		{Options{MaxWriteBuffers: 1}, "MaxWriteBuffers"},
 		{Options{MaxWriteBuffers: math.MaxInt}, "MaxWriteBuffers"},
 		{Options{BlockSize: -4}, "BlockSize"},
+		{Options{BlockSize: maxBlockSize + 1}, "BlockSize"},
 		{Options{LevelMultiplier: 1}, "LevelMultiplier"},
 		{Options{CompactionRate: -1}, "CompactionRate"},
 		{Options{MaxOpenFiles: -1}, "MaxOpenFiles"},

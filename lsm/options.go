@@ -96,7 +96,7 @@ type Options struct {
 	// to be opened with an order of another name than it was made with.
 	Comparer *Comparer
 	// BlockSize is the size of a data block in bytes before compression, 4096 by
-	// default. BlockRestartInterval is the number of keys between restart
+	// default, 512 MiB at most. BlockRestartInterval is the number of keys between restart
 	// points, 16 by default.
 	BlockSize, BlockRestartInterval int
 	// MaxWriteBuffers is how many memtables there may be, one being written and
@@ -156,8 +156,11 @@ type RecoveryMode uint8
 // The recovery modes.
 const (
 	// TornTail takes an unfinished write at the end of the last log, or zeros or
-	// garbage there, for what a crash leaves, and drops it. Other damage is an
-	// error.
+	// garbage there, for what a crash leaves, and drops it. So it does with a record
+	// in which a whole sector was never written, and with what follows, since a disk
+	// may write later sectors first. Other damage is an error, any single flipped bit
+	// with a record behind it above all. Not told apart: a record with a sector of
+	// zeros of its own, damaged in several bits, is taken for one of these.
 	TornTail RecoveryMode = iota
 	// Strict takes any damage for an error, an unfinished edit at the end of the
 	// MANIFEST included. Zeros at the end of a log are space that was never written.
@@ -194,6 +197,7 @@ const (
 	defaultStall    = time.Minute
 	maxWriteBufferN = 64
 	maxBloomBits    = 1000
+	maxBlockSize    = table.MaxBlockSize / 2              // a block ends behind the entry that passes BlockSize
 	maxSize         = math.MaxInt / (2 * maxWriteBufferN) // so that no sum of shares overflows
 )
 
@@ -268,6 +272,8 @@ func (o *Options) validate() error {
 		}
 	}
 	switch {
+	case o.BlockSize > maxBlockSize:
+		return fmt.Errorf("%w: BlockSize is %d, the most is %d", ErrOptions, o.BlockSize, maxBlockSize)
 	case o.MaxWriteBuffers > maxWriteBufferN:
 		return fmt.Errorf("%w: MaxWriteBuffers is %d, the most is %d", ErrOptions, o.MaxWriteBuffers, maxWriteBufferN)
 	case math.IsNaN(o.BloomBitsPerKey) || o.BloomBitsPerKey > maxBloomBits:

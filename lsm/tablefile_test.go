@@ -110,8 +110,10 @@ func TestTableFileAppears(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	_, err = NewTableWriter(filepath.Join(path, "no", "dir"), nil)
 	require.Error(t, err)
-	_, err = NewTableWriter(path, &TableOptions{BlockSize: -1})
-	require.ErrorIs(t, err, ErrOptions)
+	for _, size := range []int{-1, maxBlockSize + 1} {
+		_, err = NewTableWriter(path, &TableOptions{BlockSize: size})
+		require.ErrorIs(t, err, ErrOptions)
+	}
 }
 
 // TestTableFileFaults fails every call of writing a table, in turn: there is a

@@ -21,8 +21,8 @@ type TableOptions struct {
 	// FS is the file system, vfs.OS() by default.
 	FS vfs.FS
 
-	// Writing: bytes of a data block before compression, 4096 by default; keys
-	// between restart points, 16; codec, Snappy; bits of bloom filter for each
+	// Writing: bytes of a data block before compression, 4096 by default, 512 MiB
+	// at most; keys between restart points, 16; codec, Snappy; bits of bloom filter for each
 	// key, 10, negative for no filter.
 	BlockSize, BlockRestartInterval int
 	Compression                     Compression
@@ -47,7 +47,8 @@ func (o *TableOptions) complete() (TableOptions, error) {
 	if o != nil {
 		c = *o
 	}
-	if c.BlockSize < 0 || c.BlockRestartInterval < 0 || c.MemoryLimit < 0 || c.MemoryLimit > maxSize || c.Compression > Zstd ||
+	if c.BlockSize < 0 || c.BlockSize > maxBlockSize || c.BlockRestartInterval < 0 ||
+		c.MemoryLimit < 0 || c.MemoryLimit > maxSize || c.Compression > Zstd ||
 		math.IsNaN(c.BloomBitsPerKey) || c.BloomBitsPerKey > maxBloomBits {
 		return c, fmt.Errorf("%w: a size is negative or too large, or the compression unknown", ErrOptions)
 	}

@@ -2,6 +2,7 @@ package vfs
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -118,6 +119,17 @@ func (d *osDir) Link(name string, to Dir, toName string) error {
 		return &os.LinkError{Op: "link", Old: name, New: toName, Err: errors.ErrUnsupported}
 	}
 	return linkBetween(d, name, dst, toName)
+}
+
+// cannotLink makes err wrap [errors.ErrUnsupported] if it is one of those with which
+// a system says that it does not link these two files, though both are in order.
+func cannotLink(err error, says ...error) error {
+	for _, s := range says {
+		if errors.Is(err, s) {
+			return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+		}
+	}
+	return err
 }
 
 func (d *osDir) Mkdir(name string) error {

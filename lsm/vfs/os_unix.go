@@ -40,7 +40,7 @@ func linkBetween(from *osDir, name string, to *osDir, toName string) error {
 	}
 	err = unix.Linkat(int(fd.Fd()), name, int(td.Fd()), toName, 0)
 	if err != nil {
-		err = &os.LinkError{Op: "link", Old: name, New: toName, Err: err}
+		err = &os.LinkError{Op: "link", Old: name, New: toName, Err: cannotLink(err, unix.EXDEV, unix.EPERM, unix.EMLINK)}
 	}
 	return errors.Join(err, fd.Close(), td.Close())
 }

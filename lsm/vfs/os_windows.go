@@ -27,8 +27,9 @@ func lockFile(f *os.File) error {
 // linkBetween links by path: Windows has no call that takes directory handles.
 // Both names were checked to be local.
 func linkBetween(from *osDir, name string, to *osDir, toName string) error {
-	return os.Link(filepath.Join(from.path, filepath.FromSlash(name)),
+	err := os.Link(filepath.Join(from.path, filepath.FromSlash(name)),
 		filepath.Join(to.path, filepath.FromSlash(toName)))
+	return cannotLink(err, windows.ERROR_NOT_SAME_DEVICE, windows.ERROR_INVALID_FUNCTION, windows.ERROR_TOO_MANY_LINKS)
 }
 
 // syncDirFile does nothing: NTFS logs directory changes itself, and

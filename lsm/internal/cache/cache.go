@@ -254,7 +254,8 @@ func (c *Cache) evict(s *shard) bool {
 // freeFrame gives the memory of a retired frame back.
 func (c *Cache) freeFrame(s *shard, i uint32) {
 	f := &c.frames[i]
-	c.heap.Free(c.mem[f.off : f.off+uint64(f.size) : f.off+uint64(f.size)])
+	end := f.off + max(uint64(f.size), 1) // a view of no capacity would have the address of mem[0]
+	c.heap.Free(c.mem[f.off:end:end])
 	s.used -= int64(f.usage)
 	f.usage = 0
 	f.next = s.free

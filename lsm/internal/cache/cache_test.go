@@ -163,6 +163,23 @@ func TestHeapRunsOut(t *testing.T) {
 	require.Zero(t, c.Stats().Pinned)
 }
 
+// TestEmptyBlock caches blocks of no bytes: their memory goes back with them.
+func TestEmptyBlock(t *testing.T) {
+	c, locked := newCache(t, 1<<20, 4096, 0)
+	before := locked.Stats().LiveBlocks
+	for range 3 {
+		var slots [2]Slot
+		for i := range slots {
+			h := c.Alloc(i)
+			require.Len(t, h.Data(), i)
+			c.Publish(&slots[i], &h)
+			h.Release()
+		}
+		c.Drop(slots[:])
+	}
+	require.Equal(t, before, locked.Stats().LiveBlocks)
+}
+
 // TestPinnedTakesFromBlocks shows the one budget: what tables pin, blocks lose.
 func TestPinnedTakesFromBlocks(t *testing.T) {
 	c, _ := newCache(t, 1<<20, 4096, 0)

@@ -94,14 +94,14 @@ const separatorTrailer = uint64(MaxSeqNum)<<8 | uint64(KindSet)
 
 // SeparatorInternal appends to dst an internal key k with a ≤ k < b, given
 // a < b. The user key is shortened only when that makes it strictly larger
-// than a's user key, as LevelDB does.
+// than a's user key, as LevelDB does. Two versions of one key have no shorter one.
 func (c *Comparer) SeparatorInternal(dst, a, b []byte) []byte {
-	if c.Separator == nil {
+	ua, ub := User(a), User(b)
+	if c.Separator == nil || c.Compare(ua, ub) == 0 {
 		return append(dst, a...)
 	}
-	ua := User(a)
 	base := len(dst)
-	dst = c.Separator(dst, ua, User(b))
+	dst = c.Separator(dst, ua, ub)
 	return c.closeShortened(dst, base, a)
 }
 

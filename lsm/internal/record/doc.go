@@ -27,9 +27,11 @@
 // it finds damage in the middle, with valid chunks behind it. Policy (refuse,
 // cut, skip) is the caller's: see [Error] and [Reader.Skip].
 //
-// Caveat: a torn record whose own payload contains a valid chunk (a log stored
+// Caveats: a torn record whose own payload contains a valid chunk (a log stored
 // as a value) is reported as damage in the middle. That errs on the side of
-// refusing.
+// refusing. A record that was written whole, has an aligned sector of zeros in its
+// payload and is damaged in more than one bit cannot be told from one with a sector
+// that never reached the disk: [Error.Hole] is set.
 //
 // Writers and Readers are not safe for concurrent use.
 package record

@@ -47,7 +47,8 @@ type Error struct {
 	// Next is the first valid chunk at or behind Off, -1 when there is none.
 	Next int64
 	// Hole says that a whole aligned 512-byte sector of the chunk is zero, as
-	// a power failure leaves it when later sectors reached the disk first.
+	// a power failure leaves it when later sectors reached the disk first, and
+	// that no flip of a single bit explains the damage instead.
 	Hole bool
 	Size int64 // length of the file
 }

@@ -14,6 +14,7 @@ func TestFault(t *testing.T) {
 	t.Run("C04_cut_in_last_record", testCut)
 	t.Run("C06_flip_in_last_record", testFlipLast)
 	t.Run("C07_flip_mid_log", testFlipMid)
+	t.Run("C07_flip_beside_zeros", testFlipZeros)
 	t.Run("C08_zero_and_garbage_tail", testTails)
 	t.Run("C10_length_lies", testLengths)
 	t.Run("C11_fragment_sequences", testFragments)
@@ -77,6 +78,28 @@ func testFlipMid(t *testing.T) {
 			require.False(t, e.Hole)
 			require.Greater(t, e.Next, e.Off)
 			require.Less(t, len(got), 3)
+		}
+	}
+}
+
+// testFlipZeros flips every bit of the headers and of some payload of records that
+// hold whole sectors of zeros: none of it looks like a sector that was not written.
+func testFlipZeros(t *testing.T) {
+	for _, n := range []int{2048, BlockSize - 2*HeaderLen - 300, 3 * BlockSize} {
+		zeros := make([]byte, n)
+		copy(zeros, "key")
+		clean := write(t, pattern(300, 'a'), zeros, pattern(300, 'b'))
+		start := HeaderLen + 300
+		for at := start; at < start+HeaderLen+600; at += 1 + (at-start)/HeaderLen*7 {
+			for bit := range 8 {
+				b := bytes.Clone(clean)
+				b[at] ^= 1 << bit
+				got, _, err := readAll(b)
+				e := damage(t, err)
+				require.Len(t, got, 1)
+				require.False(t, e.Torn(), "byte %d bit %d: %v", at, bit, err)
+				require.False(t, e.Hole, "byte %d bit %d of %d: %v", at, bit, n, err)
+			}
 		}
 	}
 }

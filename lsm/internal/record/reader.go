@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"io"
+	"math/bits"
 )
 
 // A Reader reads the records of a file in order.
@@ -182,13 +183,64 @@ func (r *Reader) damage(why Reason) error {
 	if why == BadChecksum {
 		end = r.pos + HeaderLen + int64(binary.LittleEndian.Uint16(b[4:]))
 	}
-	e.Hole = hasZeroSector(r.block, r.blockOff, r.pos, end)
+	flip := why != Zeros && oneFlip(b, r.table)
 	next, err := r.findChunk(r.pos+1, false)
 	if err != nil {
 		return err
 	}
 	e.Next = next
+	if next >= 0 {
+		end = min(end, next)
+	}
+	if why == BadType || flip {
+		return e // every byte was written
+	}
+	if err := r.load(r.pos); err != nil {
+		return err
+	}
+	e.Hole = hasZeroSector(r.block, r.blockOff, r.pos, end)
 	return e
+}
+
+// oneFlip reports whether the bad chunk at the start of b, which ends with its
+// block or with the file, is right but for one bit, and what must follow it
+// follows: another chunk, or no room for one. Zeros in it are its own then. O(len(b)).
+func oneFlip(b []byte, table *crc32.Table) bool {
+	if len(b) < HeaderLen {
+		return false
+	}
+	follows := func(end int) bool {
+		if len(b)-end < HeaderLen {
+			return true
+		}
+		_, why := parseChunk(b[end:], table)
+		return why == 0
+	}
+	stored, n := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint16(b[4:])
+	for i := range 16 {
+		end := HeaderLen + int(n^1<<i)
+		if end <= len(b) && chunkCRC(table, b[6:end]) == stored && follows(end) {
+			return true
+		}
+	}
+	end := HeaderLen + int(n)
+	if end > len(b) || !follows(end) {
+		return false
+	}
+	crc := crc32.Checksum(b[6:end], table)
+	if bits.OnesCount32(stored^Mask(crc)) == 1 {
+		return true
+	}
+	// The CRC is linear: a flip changes it by what its place alone says, the last bit
+	// by the polynomial, each bit before by one step of the register more.
+	want, flip := crc^Unmask(stored), uint32(crc32.Castagnoli)
+	for range 8 * (end - 6) {
+		if flip == want {
+			return true
+		}
+		flip = flip>>1 ^ -(flip&1)&crc32.Castagnoli
+	}
+	return false
 }
 
 // findChunk returns the offset of the first valid chunk at or behind off, or

@@ -5,9 +5,12 @@ import (
 	"fmt"
 )
 
+// minBlock is the length of the number of restart points, with which a block ends.
+const minBlock = 4
+
 // parseBlock splits a block into its entries and its restart points.
 func parseBlock(b []byte) (data, restarts []byte, err error) {
-	if len(b) < 4 {
+	if len(b) < minBlock {
 		return nil, nil, fmt.Errorf("block of %d bytes", len(b))
 	}
 	n := uint64(binary.LittleEndian.Uint32(b[len(b)-4:]))

@@ -91,6 +91,7 @@ func FuzzTable(f *testing.F) {
 	index := block(k, string(handle{0, uint64(len(data))}.append(nil)))
 	f.Add(data, []byte{0, 0, 0, 0, 11}, block(), index, byte(0))
 	f.Add(data, []byte{}, block(), block(k, "\x00\x7f"), byte(0))
+	f.Add([]byte{}, []byte{}, block(), block(k, "\x00\x00"), byte(0)) // an empty block
 	f.Fuzz(func(t *testing.T, data, bloom, props, index []byte, typ byte) {
 		var file memFile
 		put := func(b []byte, typ byte) string {
@@ -106,6 +107,10 @@ func FuzzTable(f *testing.F) {
 		r, err := Open(&file, &ReaderOptions{Cache: c, Decoder: &d})
 		if err != nil {
 			return
+		}
+		var res Result
+		if _, err := r.Get(keys.Make([]byte("k"), 1, keys.KindSeek), filter.Hash([]byte("k")), &res); err == nil {
+			res.Release()
 		}
 		it := r.NewIter(nil)
 		for n, ok := 0, it.First(); ok; n, ok = n+1, it.Next() {

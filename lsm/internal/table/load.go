@@ -1,6 +1,8 @@
 package table
 
 import (
+	"fmt"
+
 	"github.com/memlab-go/memlab/lsm/internal/cache"
 	"github.com/memlab-go/memlab/lsm/internal/corrupt"
 )
@@ -39,6 +41,9 @@ func (r *Reader) install(i int, b []byte) (view, error) {
 		return view{}, r.damaged(i, err)
 	}
 	n, err := decodedLen(contents, typ)
+	if err == nil && n < minBlock {
+		err = fmt.Errorf("block of %d bytes", n)
+	}
 	if err != nil {
 		return view{}, r.damaged(i, err)
 	}
