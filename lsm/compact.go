@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -57,12 +58,7 @@ func (d *DB) pick() *compaction {
 			levels = append(levels, level)
 		}
 	}
-	slices.SortStableFunc(levels, func(a, b int) int {
-		if d.score(v, a) > d.score(v, b) {
-			return -1
-		}
-		return 1
-	})
+	slices.SortStableFunc(levels, func(a, b int) int { return cmp.Compare(d.score(v, b), d.score(v, a)) })
 	for _, level := range levels {
 		if c := d.pickIn(v, level); c != nil {
 			return c
@@ -127,19 +123,25 @@ func (d *DB) closeUnder(v *version, level int, files []*fileMeta) []*fileMeta {
 	if level == 0 || len(files) == 0 {
 		return files
 	}
-	lo, hi := span(d.cmp, files)
 	all := v.levels[level]
 	first := slices.Index(all, files[0])
 	last := slices.Index(all, files[len(files)-1])
-	for first > 0 && d.cmp.Compare(keys.User(all[first-1].largest), lo) >= 0 {
+	for first > 0 && d.shareKey(all[first-1], all[first]) {
 		first--
-		lo = keys.User(all[first].smallest)
 	}
-	for last+1 < len(all) && d.cmp.Compare(keys.User(all[last+1].smallest), hi) <= 0 {
+	for last+1 < len(all) && d.shareKey(all[last], all[last+1]) {
 		last++
-		hi = keys.User(all[last].largest)
 	}
 	return slices.Clone(all[first : last+1])
+}
+
+// shareKey reports whether two neighbours on a level ≥ 1 may both hold entries of one
+// user key. The end of a range tombstone is not among the keys of its table.
+func (d *DB) shareKey(a, b *fileMeta) bool {
+	if keys.TrailerOf(a.largest) == uint64(keys.MaxSeqNum)<<8|uint64(keys.KindRangeDelete) {
+		return false
+	}
+	return d.cmp.Compare(keys.User(a.largest), keys.User(b.smallest)) >= 0
 }
 
 // span returns the smallest and the largest user key of files.

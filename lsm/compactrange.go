@@ -11,7 +11,10 @@ import (
 // level which hold tombstones. Afterwards no deletion in the range takes space, nor
 // what it deleted, as far as no snapshot needs it. Nil is no bound:
 // CompactRange(nil, nil) compacts everything. It waits for background compactions
-// that are in the way.
+// that are in the way. O(size of the tables in the range), for each level that has any.
+//
+// Errors: [ErrBadRange] if lo is after hi, [ErrClosed], [ErrReadOnly], and what the
+// file system said or a [*CorruptionError]; what was compacted until then stays so.
 func (d *DB) CompactRange(lo, hi []byte) error {
 	if lo != nil && hi != nil && d.cmp.Compare(lo, hi) > 0 {
 		return fmt.Errorf("%w: from %q to %q", ErrBadRange, lo, hi)
@@ -35,7 +38,7 @@ func (d *DB) CompactRange(lo, hi []byte) error {
 			if c == nil {
 				break
 			}
-			r.from = append(bytes.Clone(c.hi), 0)
+			r.from = bytes.Clone(c.hi) // the next table may begin with it
 			if err := d.compactAndRelease(c); err != nil {
 				return err
 			}
@@ -105,14 +108,15 @@ func (r *rangeCompaction) choose(v *version) (output int, files []*fileMeta) {
 	return r.level, files[:min(1, len(files))]
 }
 
-// hasTombstones reports whether a table says that it holds deletions.
+// hasTombstones reports whether a table says that it holds deletions. LevelDB's do not
+// say, and may.
 func (d *DB) hasTombstones(f *fileMeta) bool {
 	o, err := d.tables.get(f)
 	if err != nil {
 		return true // the compaction meets the error and reports it
 	}
 	p := o.reader.Properties()
-	found := p.Deletes > 0 || f.ranges
+	found := p.Deletes > 0 || f.ranges || !p.Present
 	_ = o.unref() // a file that was only read
 	return found
 }

@@ -435,6 +435,36 @@ func TestLevelMaxSaturates(t *testing.T) {
 	require.NoError(t, d.Close())
 }
 
+// TestRangeEndIsNotShared cuts one wide range tombstone into many tables, each ending
+// where the next begins: a compaction of one does not take them all.
+func TestRangeEndIsNotShared(t *testing.T) {
+	o := small(vfs.NewMem())
+	o.WriteBufferSize, o.MaxCompactions, o.Compression = 1<<20, -1, None
+	d := mustOpen(t, o)
+	put := func() {
+		for i := range 200 {
+			require.NoError(t, d.Put(fmt.Appendf(nil, "k%05d", i), make([]byte, 100)))
+		}
+	}
+	put()
+	s, err := d.NewSnapshot()
+	require.NoError(t, err)
+	require.NoError(t, d.DeleteRange([]byte("k"), []byte("l")))
+	put()
+	require.NoError(t, d.CompactRange(nil, nil))
+	for level, files := range d.version.levels {
+		for i := range files {
+			require.LessOrEqual(t, len(d.closeUnder(d.version, level, files[i:i+1])), 2, "of %d", len(files))
+		}
+	}
+	require.NoError(t, d.CompactRange(nil, nil))
+	require.NoError(t, d.Check())
+	require.NoError(t, s.Close())
+	require.NoError(t, d.CompactRange(nil, nil))
+	require.Len(t, contentsOf(t, d), 200)
+	require.NoError(t, d.Close())
+}
+
 // TestSeparatorOfVersions writes versions of one key that take blocks of their own:
 // the comparer is asked for no key between two equal ones.
 func TestSeparatorOfVersions(t *testing.T) {

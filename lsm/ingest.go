@@ -21,7 +21,9 @@ import (
 // IngestTable returns nil the data is durable. O(size of the tables).
 //
 // Errors: a [*CorruptionError], [ErrOptions] if a table is sorted by another order,
-// those of Apply, and what the file system said; the store is unchanged then.
+// those of Apply, and what the file system said; the store is unchanged then, unless
+// the error is [ErrReadOnly]: a store that latches may hold the tables when it is
+// opened again.
 func (d *DB) IngestTable(paths ...string) error {
 	let, err := d.hold()
 	if err != nil {

@@ -76,8 +76,8 @@ type Options struct {
 	// by default, at least 1; both shrink to fit a MemoryLimit when left zero.
 	WriteBufferSize, BlockCacheSize int
 	// MemoryLimit bounds all memory held off the Go heap: memtables, block cache,
-	// index and filter blocks, log and compaction buffers. By default it is the
-	// sum of what the parts ask for. [Stats.Memory] shows how it is split.
+	// index and filter blocks, log buffers. Compactions have their buffers on the Go
+	// heap. By default it is the sum of what the parts ask for. [Stats.Memory] shows how it is split.
 	MemoryLimit int
 	// BloomBitsPerKey sizes the bloom filters: 10, the default, gives a rate of
 	// false positives near 1 %. Negative: no filter.
@@ -344,7 +344,9 @@ func (o *Options) logBuffer() int {
 	return smallLogBuffer
 }
 
-// WriteOptions says how one Apply behaves; nil means the store's defaults.
+// WriteOptions says how one Apply behaves; nil means the store's defaults. The zero
+// Durability is OS here as anywhere, not what [Options.Durability] says: without an
+// fsync, in a store that syncs by default too.
 type WriteOptions struct {
 	Durability Durability
 }

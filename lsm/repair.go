@@ -51,7 +51,8 @@ func (r *RepairReport) Damaged() bool {
 //     that were left out, move to the directory lost.
 //
 // Nothing that was there changes before step 4, so a Repair that fails or is cut
-// short can be repeated. A version that was overwritten or deleted can come back
+// short can be repeated. One that is cut short after step 4 has made a store, and the
+// next Open removes the files that step 5 would have moved to lost. A version that was overwritten or deleted can come back
 // if the newer one was in a damaged part. Nothing that fails its checksum is taken
 // (LevelDB's own repair does not look at those of log records, and can bring back
 // values that were never written). All tables are open at once, so

@@ -88,7 +88,7 @@ func (s *Snapshot) AppendTo(dst, key []byte) ([]byte, error) {
 }
 
 // NewIter is [DB.NewIter] at the time of the snapshot. The iterator may outlive
-// the snapshot.
+// the snapshot. The errors are the same, [ErrClosed] also for a closed snapshot.
 func (s *Snapshot) NewIter(o *IterOptions) (*Iterator, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

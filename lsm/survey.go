@@ -1,6 +1,7 @@
 package lsm
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -262,12 +263,7 @@ func (s *survey) finish(name string, edits int, seen *manifest.Edit, tables map[
 	for _, t := range tables {
 		s.live = append(s.live, t)
 	}
-	slices.SortFunc(s.live, func(a, b manifest.TableMeta) int {
-		if a.Num < b.Num {
-			return -1
-		}
-		return 1
-	})
+	slices.SortFunc(s.live, func(a, b manifest.TableMeta) int { return cmp.Compare(a.Num, b.Num) })
 	return nil
 }
 

@@ -89,7 +89,7 @@ func (v *version) apply(cmp *Comparer, e *manifest.Edit, fresh map[uint64]*fileM
 			f = moved[a.Num]
 		}
 		if f == nil {
-			f = &fileMeta{num: a.Num, size: a.Size, smallest: a.Smallest, largest: a.Largest}
+			return nil, fmt.Errorf("table %06d is added to level %d but is neither new nor moved", a.Num, a.Level)
 		}
 		own(a.Level)
 		n.levels[a.Level] = append(n.levels[a.Level], f)
@@ -151,6 +151,9 @@ func (v *version) overlapping(cmp *Comparer, level int, lo, hi []byte) []*fileMe
 			continue
 		}
 		out = append(out, f)
+		if level > 0 {
+			continue // closeUnder adds what shares a key
+		}
 		if small := keys.User(f.smallest); lo != nil && cmp.Compare(small, lo) < 0 {
 			lo, i = small, -1
 		}

@@ -183,7 +183,7 @@ func uvarintLen(v int) int {
 	return n
 }
 
-// fill writes an entry into fresh memory: room for a tower, then tag, lengths,
+// newNode writes an entry into fresh memory: room for a tower, then tag, lengths,
 // key and value.
 func (s *SkipList) newNode(height int, key []byte, tag uint32, value []byte) (uint32, error) {
 	if uint64(len(key)) > uint64(len(s.arena.mem)) || uint64(len(value)) > uint64(len(s.arena.mem)) {

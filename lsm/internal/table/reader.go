@@ -296,16 +296,6 @@ func (r *Reader) CheckBounds(smallest, largest []byte) error {
 	return nil
 }
 
-// EstimateOffset returns about how many bytes of the file hold keys before
-// ikey.
-func (r *Reader) EstimateOffset(ikey []byte) uint64 {
-	i := r.idx.seek(r.cmp, ikey)
-	if i == r.idx.n {
-		return uint64(r.size)
-	}
-	return r.idx.entries[i].off
-}
-
 // Close releases the file and the memory. Iterators and Results must be gone.
 func (r *Reader) Close() error {
 	var err error
