@@ -163,6 +163,10 @@ func TestDamagedClassOfShared(t *testing.T) {
 func freshSharedUnchecked(t *testing.T) *Shared {
 	s, err := NewShared(nil, nil)
 	require.NoError(t, err)
-	t.Cleanup(func() { _ = s.Close() })
+	t.Cleanup(func() {
+		if !s.closed.Load() {
+			_ = s.Close()
+		}
+	})
 	return s
 }
