@@ -274,3 +274,115 @@ func TestDamageFoundWhileSlotsAreTaken(t *testing.T) {
 		require.ErrorIs(t, err, alloc.ErrClosed)
 	}
 }
+
+// TestCalmGivesUpOneSpan: a calm heap that would have to grow takes what it needs from one
+// larger span of its lists, also for a run, and empties them if there is none.
+func TestCalmGivesUpOneSpan(t *testing.T) {
+	const run = 256 // granules; with what may be lost to alignment 327, in the bucket before that of 370
+	h := freshIn(t, 64<<20, &arena.Options{}, &Options{Classes: []int{}})
+	var kept [][]byte
+	for i := range 30 {
+		for _, size := range []int{8192, 370 * granule, 60 << 10} {
+			b := must(t, h, size)
+			must(t, h, 8192)
+			if size == 8192 || i%10 == 0 {
+				kept = append(kept, b)
+			}
+		}
+	}
+	must(t, h, 8192)
+	becomeCalm(t, h, calmOps-1)
+	for _, b := range kept {
+		h.Free(b)
+	}
+	useUp(t, h)
+	q, top := &h.quick, h.top
+	total := q.total
+	gone := func(granules uint64) {
+		t.Helper()
+		require.Equal(t, top, h.top)
+		require.Equal(t, total-granules, q.total)
+		total = q.total
+		useUp(t, h)
+	}
+	b := must(t, h, 30_000) // more than 1/4 less than the large ones have
+	gone(60 << 10 / granule)
+	g := h.reserveSpan(run, onUnit(), true)
+	require.NotZero(t, g)
+	h.markUsed(g, run)
+	h.countSpan(run)
+	gone(370)
+	must(t, h, 60<<10) // from its list
+	gone(60 << 10 / granule)
+	require.NoError(t, h.Check())
+	h.Free(b)
+	must(t, h, 64<<10) // larger than all
+	require.Zero(t, q.total)
+	require.Greater(t, h.top, top)
+	require.NoError(t, h.Check())
+}
+
+// TestFreeAbove: the span that is given up is one of the first bucket above that of the request.
+func TestFreeAbove(t *testing.T) {
+	h, _ := calmHeap(t, 64, calmOps-1)
+	var bs [][]byte
+	for _, size := range []int{16 << 10, 18 << 10, 20 << 10} {
+		bs = append(bs, must(t, h, size))
+		must(t, h, 2064)
+	}
+	h.flushQuick()
+	for _, b := range bs {
+		h.Free(b)
+	}
+	for _, size := range []uint64{18 << 10, 20 << 10} {
+		total := h.quick.total
+		require.True(t, h.freeAbove((16<<10+16)/granule))
+		require.Equal(t, total-size/granule, h.quick.total)
+	}
+	require.False(t, h.freeAbove((16<<10+16)/granule))
+	require.False(t, h.freeAbove(quickMax))
+	require.NotZero(t, h.quick.total)
+	require.NoError(t, h.Check())
+}
+
+// TestCalmAligned: what is given up for an aligned block is large enough wherever it starts.
+func TestCalmAligned(t *testing.T) {
+	h, _ := calmHeap(t, 64, calmOps-1)
+	var bs [][]byte
+	for range 4 {
+		bs = append(bs, must(t, h, 8192+2*granule), must(t, h, 40<<10))
+		must(t, h, 8192)
+	}
+	h.flushQuick()
+	for _, b := range bs {
+		h.Free(b)
+	}
+	useUp(t, h)
+	top, total := h.top, h.quick.total
+	b, err := h.MallocAligned(7<<10, 8<<10)
+	require.NoError(t, err)
+	require.Zero(t, addrOf(b)%(8<<10))
+	require.Equal(t, top, h.top)
+	require.EqualValues(t, total-40<<10/granule, h.quick.total)
+	require.NoError(t, h.Check())
+}
+
+// useUp takes what h has in free spans, and what it may have before it grows by pages that were
+// not touched.
+func useUp(t *testing.T, h *Heap) {
+	take := func(g, n uint64) {
+		require.NotZero(t, g)
+		h.countSpan(n)
+	}
+	for h.freeSum != 0 {
+		n := uint64(0)
+		for bin := h.nextBin(0); bin != numBins; bin = h.nextBin(bin + 1) {
+			n = h.spanSize(h.hdr.bins[bin])
+		}
+		take(h.allocSpan(n))
+	}
+	for h.top < h.hdr.dirty {
+		n := max(minSpan, min(h.hdr.dirty-h.top, quickMax))
+		take(h.allocTop(n))
+	}
+}

@@ -245,11 +245,12 @@ func (h *Heap) keepsMuch() bool {
 }
 
 // reclaim makes free spans of what the heap keeps for speed, for a request of n granules:
-// those in the quick lists, which a tiny heap keeps, or else empty and sparse runs. It reports
-// whether there was anything. A heap that is not near its peak keeps its lists, as does one whose
-// lists hold little.
+// those in the quick lists, which a tiny heap keeps, or else empty and sparse runs. A calm heap
+// asks again for what it keeps, and gives up one span of a bucket above that of n, if there is
+// one. It reports whether there was anything. A heap that is not near its peak keeps its lists, as
+// does one whose lists hold little.
 func (h *Heap) reclaim(n uint64) bool {
-	if h.isMuch() && h.nearPeak(n) && h.top-h.first >= quickTiny && h.flushQuick() {
+	if h.isMuch() && h.nearPeak(n) && h.top-h.first >= quickTiny && (h.quick.calm != 0 && h.freeAbove(n) || h.flushQuick()) {
 		return true
 	}
 	return h.dissolveIdle()

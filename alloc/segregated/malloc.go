@@ -83,8 +83,12 @@ func (h *Heap) mallocOther(size int, n uint64) ([]byte, error) {
 		q.misses++
 		return h.mallocFit(size, n, i)
 	}
+	q.heal(i)
 	if q.share == quickStill {
 		e = q.takeNear(i+1-int(q.calm), n) // all in bucket i of a calm heap are large enough
+		if e != 0 && binOf(e.size()) != i {
+			q.strayed++
+		}
 	}
 	if e == 0 {
 		if e = q.takeOwn(q.at(binOf(n)), n); e == 0 {

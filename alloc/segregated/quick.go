@@ -68,12 +68,14 @@ type quickLists struct {
 	calm      uint64                       // 1 in a calm heap, else 0
 	hits      uint32                       // requests of this sample that were served
 	misses    uint32                       // and those that were not
+	strayed   uint32                       // of hits, those from another bucket than the first looked in
 	ops       uint32                       // operations of this sample
 	still     uint64                       // operations since it grew, but for those when pages were given back
 	stood     uint64                       // granules in use when it grew last
 	grewAt    uint64                       // operations there had been then
 	hand      uint32                       // the bucket that is emptied next when there is too much
 	share     uint8                        // quickShare, quickHits or quickStill
+	scattered bool                         // for spans above exactBins, Malloc goes by filled
 	turn      quickTurn                    // what became of what is in use since it grew
 	searching bool                         // many operations look for a span in the best-fit space
 	lines     [quickLines]quickBucket      // each is a cache line, as what is before has 80 bytes; see at
@@ -121,11 +123,35 @@ func (q *quickLists) listOf(n uint64) int {
 // of a large span waits for it. quickMax has the index 0, which no other has.
 func (q *quickLists) wideBin(n uint64) int { return int(q.wideBins[n>>wideShift&wideMask]) }
 
+// fromWide returns the first bucket from i on that may hold spans, i being exactBins or
+// more, or the one behind the last, which never does.
+func (q *quickLists) fromWide(i int) int {
+	w := q.filled[wideWord] >> (i & 63)
+	if w == 0 {
+		return quickBuckets
+	}
+	return i + bits.TrailingZeros64(w)
+}
+
 // take counts e as taken from b, which has k spans in hand now.
 func (q *quickLists) take(b *quickBucket, k uint16, e quickEntry) {
 	b.n, b.used = k, true
 	q.total -= e.size()
 	q.hits++
+}
+
+// heal clears the bit of bucket i if it holds nothing, so that Malloc in a scattered heap does
+// not stop there again.
+func (q *quickLists) heal(i int) {
+	if b := q.at(i); b.n == 0 && b.more == 0 {
+		q.filled[uint(i)/64%quickWords] &^= 1 << (i & 63)
+	}
+}
+
+// leaveWide is told that bucket i, exactBins or more, is left with k spans and those of
+// chunk more.
+func (q *quickLists) leaveWide(i int, k uint16, more uint32) {
+	q.filled[wideWord] &^= oneIf(uint32(k)|more == 0) << (i & 63)
 }
 
 // takeNewest takes the newest span of b, and reports whether there is one and it has at least
@@ -187,6 +213,24 @@ func (q *quickLists) nextFilled(i int) int {
 		q.filled[uint(i)/64%quickWords] &^= 1 << (i & 63)
 	}
 	return quickBuckets
+}
+
+// freeAbove frees the newest span of the first bucket above that of n granules that has any,
+// and reports whether there was one. It is not deferred, as the caller takes it at once.
+func (h *Heap) freeAbove(n uint64) bool {
+	q, i := &h.quick, quickBuckets
+	if n < quickMax {
+		i = q.nextFilled(binOf(n) + 1)
+	}
+	if i == quickBuckets {
+		return false
+	}
+	b := q.at(i)
+	b.n--
+	e := *b.entry(b.n % quickSlots)
+	q.total -= e.size()
+	h.freeSpan(e.start(), e.size())
+	return true
 }
 
 // putQuick puts the used span [g, g+n) into its bucket and reports whether

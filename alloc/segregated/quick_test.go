@@ -227,15 +227,3 @@ func TestFreeTicks(t *testing.T) {
 		require.Greater(t, h.sweepAt, h.lastTick)
 	}
 }
-
-// TestFreeKeepsToTheMost: a large span that would be more than the lists may hold does not go
-// into them.
-func TestFreeKeepsToTheMost(t *testing.T) {
-	h, bs := calmHeap(t, 64, calmOps-1)
-	h.flushQuick()
-	h.Free(bs[0])
-	h.quick.most = h.quick.total + 8192/granule - 1
-	h.Free(bs[2])
-	require.LessOrEqual(t, h.quick.total, h.quick.most)
-	require.NoError(t, h.Check())
-}

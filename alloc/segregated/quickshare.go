@@ -8,9 +8,9 @@ import "math"
 // below half of it. A span that would be too much is kept if one of the next two buckets
 // in turn can be emptied for it, which are spared when they were of use since their last
 // turn. Before the data would grow by pages that were not touched, and memory comes near its
-// peak by that, all buckets are emptied, unless they hold little. They are, too, when memory has
-// come above its peak and nothing else makes up for it (trade.go). Each sweep empties those that
-// were of no use since the one before.
+// peak by that, all buckets are emptied, unless they hold little; a calm heap takes one larger
+// span from one instead. They are, too, when memory has come above its peak and nothing else
+// makes up for it (trade.go). Each sweep empties those that were of no use since the one before.
 //
 // Two kinds of heaps do not miss what the lists hold. One whose data is tiny, less than
 // quickTiny, may keep quickTinyMost, and grows before it empties them. One that is still keeps
@@ -39,6 +39,13 @@ import "math"
 // for in the best-fit space, as in programs that use large blocks of many sizes, until no more
 // than that ask for spans at all. To search is most of what it does, so it is still after
 // searchingOps operations.
+//
+// A still heap is scattered if more than one in quickStray of the requests that are served are
+// from another bucket than the first they looked in: then a processor guesses wrong too often
+// whether that is empty. So Malloc takes the first bucket that has spans by the bits, and
+// clears the bit of one that it empties, both without a branch. In other heaps it is faster to
+// guess than to wait for bits that Free has just written. (git-log's trace takes 7 % longer
+// without.)
 const (
 	quickTotal      = 8 << 10 >> granuleShift // granules
 	quickShare      = 8
@@ -50,6 +57,7 @@ const (
 	quickTinyMost   = 64 << 10 >> granuleShift
 	quickPart       = 8
 	quickHalf       = 2
+	quickStray      = 8
 	searchingTenths = 4
 	searchingOps    = 2048
 	stillOps        = 65536
@@ -65,8 +73,9 @@ const (
 )
 
 // adapt is told of so many operations. It sets the part of the data that the lists may hold by
-// how many requests they served since the last sample, and whether the heap is searching. What
-// the lists hold too much goes bit by bit.
+// how many requests they served since the last sample, where Malloc looks for spans by how many
+// of these were in another bucket, and whether the heap is searching. What the lists hold too
+// much goes bit by bit.
 func (q *quickLists) adapt(data, ops uint64) {
 	q.ops = uint32(min(uint64(q.ops)+ops, math.MaxUint32))
 	if q.hits+q.misses < quickSample {
@@ -78,9 +87,10 @@ func (q *quickLists) adapt(data, ops uint64) {
 			q.share = quickHits
 		}
 	}
+	q.scattered = q.share == quickStill && q.strayed > q.hits/quickStray
 	many := uint64(q.ops) * searchingTenths
 	q.searching = 10*uint64(q.misses) > many || q.searching && 10*uint64(q.hits+q.misses) > many
-	q.hits, q.misses, q.ops = 0, 0, 0
+	q.hits, q.misses, q.ops, q.strayed = 0, 0, 0, 0
 	q.fit(data)
 }
 
@@ -92,7 +102,7 @@ func (q *quickLists) rest(data, ops uint64) bool {
 	case q.turn == quickBack, q.still >= max(stillOps, min(stillAge*q.grewAt, stillMost)), q.searching && q.still >= searchingOps:
 		q.share = quickStill
 	case q.share == quickStill: // it was searching
-		q.share, q.calm = quickShare, 0
+		q.share, q.calm, q.scattered = quickShare, 0, false
 	}
 	q.fit(data)
 	if q.share == quickStill && q.still >= calmOps {
@@ -110,7 +120,7 @@ func (q *quickLists) grown(used, ops uint64) {
 		shift, at = quickStirred, q.grewAt
 	}
 	if used > q.stood+q.stood>>shift {
-		q.share, q.calm, q.still, q.stood, q.grewAt, q.turn = quickShare, 0, 0, used, at, quickGrew
+		q.share, q.calm, q.scattered, q.still, q.stood, q.grewAt, q.turn = quickShare, 0, false, 0, used, at, quickGrew
 	}
 }
 

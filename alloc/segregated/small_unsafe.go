@@ -82,9 +82,18 @@ func (h *Heap) Malloc(size int) ([]byte, error) {
 	}
 	if uintptr(size)-wideLeast < h.wideSizes && h.mallocs+h.frees < h.sweepAt {
 		n, q := (uint64(size)+granule-1)>>granuleShift, &h.quick
-		b := q.wide(q.wideBin(n-q.calm) + int(q.calm)) // as in listOf
+		own := q.wideBin(n-q.calm) + int(q.calm) // as in listOf
+		i := own
+		if q.scattered {
+			i = q.fromWide(i)
+		}
+		b := q.wide(i)
 		if k := b.n - 1; k < quickSlots {
 			if e := *b.newest(); e.size()-n <= n>>2 {
+				if q.scattered {
+					q.leaveWide(i, k, b.more)
+					q.strayed += uint32(oneIf(i != own))
+				}
 				q.take(b, k, e)
 				h.mallocs++
 				return h.reuse(e.start(), size), nil

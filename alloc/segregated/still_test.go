@@ -121,9 +121,10 @@ func TestSearching(t *testing.T) {
 		require.Equal(t, c.want, q.searching, "%+v", c)
 		require.Equal(t, c.want, q.rest(1<<20, searchingOps), "%+v", c)
 		require.Equal(t, c.want, q.most == 1<<20>>quickStill, "%+v", c)
-		q.searching, q.calm = false, 1
+		q.searching, q.scattered, q.calm = false, true, 1
 		require.False(t, q.rest(1<<20, 0), "it was still because it was searching")
 		require.Less(t, q.most, uint64(1<<20>>quickStill))
+		require.Equal(t, !c.want, q.scattered)
 		require.Equal(t, !c.want, q.calm == 1)
 	}
 }
