@@ -123,14 +123,15 @@ func (f *fitFlags) check(fs *flag.FlagSet) error {
 	if f.cases != "" && !f.json {
 		return fmt.Errorf("-cases needs -json")
 	}
-	given := map[string]bool{}
-	fs.Visit(func(set *flag.Flag) { given[set.Name] = true })
-	for _, name := range []string{"base", "range", "percent"} {
-		if given[name] && !f.ostep {
-			return fmt.Errorf("-%s means nothing without -ostep", name)
+	set := given(fs)
+	if !f.ostep {
+		if err := useless(set, "without -ostep", "base", "range", "percent"); err != nil {
+			return err
 		}
-		if given[name] && name != "base" && f.ops != "" {
-			return fmt.Errorf("-%s means nothing with -ops", name)
+	}
+	if f.ops != "" {
+		if err := useless(set, "with -ops", "range", "percent"); err != nil {
+			return err
 		}
 	}
 	err := cmp.Or(between("n", f.n, 1, maxFitOps), between("range", f.most, 1, maxFitDraw), between("percent", f.percent, 1, 100))
@@ -138,9 +139,9 @@ func (f *fitFlags) check(fs *flag.FlagSet) error {
 		return err
 	}
 	if f.ostep {
-		return f.checkOSTEP(given)
+		return f.checkOSTEP(set)
 	}
-	return f.checkReal(given)
+	return f.checkReal(set)
 }
 
 // checkReal is check for a heap with memory. What a header and an alignment may
