@@ -248,7 +248,9 @@ func (d *DB) releaseAll() error {
 	if d.recovered != nil {
 		d.recovered.discard()
 	}
-	errs = append(errs, d.removeObsolete()) // the current version stays referenced: its files are live
+	if d.manifest != nil { // it was open for writing; the current version stays referenced, its files are live
+		errs = append(errs, d.removeObsolete())
+	}
 	if d.tables != nil {
 		errs = append(errs, d.tables.close())
 	}

@@ -71,11 +71,12 @@ func testManifestReplaced(t *testing.T) {
 			return nil
 		},
 		"dir": func() func(vfs.Call) *vfs.Fault {
-			manifest := false
+			var manifest atomic.Bool
 			return func(c vfs.Call) *vfs.Fault {
-				kind, _ := filename.Parse(c.Name)
-				manifest = manifest || c.Op == vfs.OpCreate && kind == filename.Manifest
-				if c.Op == vfs.OpSyncDir && manifest {
+				if kind, _ := filename.Parse(c.Name); c.Op == vfs.OpCreate && kind == filename.Manifest {
+					manifest.Store(true)
+				}
+				if c.Op == vfs.OpSyncDir && manifest.Load() {
 					return &vfs.Fault{Err: syscall.EIO}
 				}
 				return nil
@@ -91,7 +92,8 @@ func testManifestReplaced(t *testing.T) {
 			long := bytes.Repeat([]byte("k"), 3<<20) // an edit has it twice
 			require.NoError(t, d.Put(long, nil))
 			require.NoError(t, d.Flush())
-			require.True(t, d.manifest.full())
+			full, _ := manifestOf(d)
+			require.True(t, full)
 			in.Decide(fail)
 			require.NoError(t, d.Put([]byte("a"), nil))
 			err := d.Flush()
@@ -101,14 +103,16 @@ func testManifestReplaced(t *testing.T) {
 			} else {
 				require.ErrorIs(t, err, syscall.ENOSPC)
 				require.NotErrorIs(t, err, ErrReadOnly)
-				num := d.manifest.num
+				_, old := manifestOf(d)
 				require.Eventually(t, func() bool { return d.Flush() == nil }, 20*time.Second, 10*time.Millisecond)
 				for i := range 6 {
 					require.NoError(t, d.Put([]byte{byte(i)}, nil))
 					require.NoError(t, d.Flush())
-					require.False(t, d.manifest.full())
+					full, _ := manifestOf(d)
+					require.False(t, full)
 				}
-				require.Greater(t, d.manifest.num, num)
+				_, num := manifestOf(d)
+				require.Greater(t, num, old)
 			}
 			_ = d.Close() // when it has latched it says so
 			d = mustOpen(t, o)
@@ -119,6 +123,13 @@ func testManifestReplaced(t *testing.T) {
 			require.NoError(t, d.Close())
 		})
 	}
+}
+
+// manifestOf says if the live MANIFEST is full, and its number.
+func manifestOf(d *DB) (full bool, num uint64) {
+	d.manifestMu.Lock()
+	defer d.manifestMu.Unlock()
+	return d.manifest.full(), d.manifest.num
 }
 
 func testShortWrite(t *testing.T) {

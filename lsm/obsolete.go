@@ -73,12 +73,10 @@ func (d *DB) removeObsolete() error {
 	tables, names := d.obsolete.take()
 	var errs []error
 	for _, f := range tables {
-		if d.tables != nil {
-			d.tables.forget(f)
-		}
+		d.tables.forget(f)
 		names = append(names, f.name())
 	}
-	if d.fatal.Load() != nil || d.opts.ReadOnly || d.manifest == nil {
+	if d.fatal.Load() != nil {
 		return nil
 	}
 	for _, name := range names {
