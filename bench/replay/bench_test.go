@@ -45,7 +45,7 @@ func benchmarkProgram(b *testing.B, e Entry, t *trace.Trace) {
 		b.Fatal(err)
 	}
 	defer h.Close() // its error tells of the blocks left, on purpose
-	tab, cfg := make(table, p.Slots), new(Config)
+	tab, cfg := make(table, p.Slots), &Config{raw: !e.Collected}
 	for b.Loop() {
 		if err := p.run(h, tab, cfg, nil); err != nil {
 			b.Fatal(err)

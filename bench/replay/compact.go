@@ -126,7 +126,7 @@ func (p *Program) runMoving(a Heap, tab table, cfg *Config, m *mover) error {
 		if i%stopEvery == 0 && cfg.stopped() {
 			return &OpError{p.Name, i, ErrStopped}
 		}
-		if err := p.runPart(a, tab, i, i+1); err != nil {
+		if err := p.runPart(a, tab, i, i+1, cfg.raw); err != nil {
 			return err
 		}
 		if err := p.placed(m, tab, i); err != nil {

@@ -28,6 +28,8 @@ type Config struct {
 	// then returns an [OpError] with [ErrStopped]. nil: never. A slow allocator
 	// on a long trace would otherwise hold up everything else.
 	Stop func() bool
+
+	raw bool // blocks are no objects of Go's heap, see runPlain
 }
 
 // ErrStopped says that Config.Stop ended a run.

@@ -31,7 +31,7 @@ func (p *Program) run(a Heap, tab table, cfg *Config, m *mover) error {
 		if cfg.stopped() {
 			return &OpError{p.Name, lo, ErrStopped}
 		}
-		if err := p.runPart(a, tab, lo, min(lo+stopEvery, len(p.code))); err != nil {
+		if err := p.runPart(a, tab, lo, min(lo+stopEvery, len(p.code)), cfg.raw); err != nil {
 			return err
 		}
 	}

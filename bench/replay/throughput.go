@@ -34,7 +34,8 @@ func (t *Timing) enough(err error) error {
 // takes long. If cfg.Stop ends it after the first pass, what was measured until
 // then is the result. Now is the clock, [time.Now] outside tests.
 func Throughput(p *Program, e Entry, cfg Config, reps int, now func() time.Time) (Timing, error) {
-	if !e.Collected {
+	cfg.raw = !e.Collected
+	if cfg.raw {
 		defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	}
 	var out Timing
