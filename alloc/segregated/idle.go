@@ -93,9 +93,6 @@ func (h *Heap) largestIdle() (n uint64) {
 // takeIdle makes the newest idle run of class ci the current one, and reports whether there was
 // one.
 func (h *Heap) takeIdle(ci uintptr) bool {
-	if h.endRow(); h.err != nil {
-		return false
-	}
 	run := h.popIdle(ci)
 	if run == 0 {
 		return false

@@ -220,13 +220,15 @@ func (h *Heap) refill(ci uintptr) bool {
 // there was one: an idle one first, as blocks that come and go, between others that stay, are
 // then together, and use all slots of few runs instead of some of many.
 func (h *Heap) takeOther(ci uintptr) bool {
-	return h.takeIdle(ci) || h.takePartial(ci)
+	if h.endRow(); h.err != nil {
+		return false
+	}
+	return h.idle.first[ci%maxClasses] != 0 && h.takeIdle(ci) || h.takePartial(ci)
 }
 
 // takePartial makes the partial run that was listed first the current one of class ci
 // and reports whether there was one.
 func (h *Heap) takePartial(ci uintptr) bool {
-	h.endRow()
 	run := uintptr(h.hdr.partial[ci%maxClasses])
 	if run == 0 || h.err != nil {
 		return false
