@@ -16,8 +16,11 @@ const maxGroup = 1 << 20
 // batches, at once, instead of leaving it to the leader.
 const parallelGroup = 128 << 10
 
-// errAbandoned is the error of a commit whose leader did not come back.
+// errAbandoned is the error of a commit that nobody came back from.
 var errAbandoned = errors.New("lsm: not written: Options.Events panicked or ended the goroutine that called it")
+
+// errInsert is why a store latches whose Comparer has panicked in a write.
+var errInsert = errors.New("Options.Comparer panicked or ended the goroutine while a batch was written")
 
 // A commit is one Apply on its way through the pipeline, or, with fn set, work
 // that must run while nobody commits.
@@ -76,10 +79,16 @@ func (q *commitQueue) enter(c *commit) bool {
 		case lead:
 			return true
 		case insert:
-			c.err = c.mem.insert(&c.in, batchReader{data: c.batch.rep[batchHeader:]}, c.seq)
-			c.wg.Done()
+			c.insert()
 		}
 	}
+}
+
+// insert puts the batch of a member of a parallel group into the memtable. If that panics,
+// the error is left as it was.
+func (c *commit) insert() {
+	defer c.wg.Done()
+	c.err = c.mem.insert(&c.in, batchReader{data: c.batch.rep[batchHeader:]}, c.seq)
 }
 
 // take returns the leader's group: itself and those behind it, as far as they fit

@@ -3,6 +3,7 @@ package lsm
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +44,9 @@ func (d *DB) commitGroup(group []*commit) {
 		}
 		return
 	}
-	d.insertGroup(group, need)
+	if !d.insertGroup(group, need) {
+		return
+	}
 	d.lastSeq += keys.SeqNum(count)
 	d.mem.reserved -= need
 	d.visible.Store(uint64(d.lastSeq))
@@ -106,16 +109,28 @@ func (d *DB) logFailed(mark walMark, err error) error {
 }
 
 // insertGroup puts the batches into the memtable. Their room was reserved, so
-// only a broken batch can fail, and Apply checks nothing else in.
-func (d *DB) insertGroup(group []*commit, need int) {
+// only a broken batch can fail, and Apply checks nothing else in. If the Comparer panics
+// meanwhile, wherever that is recovered from, part of the group is in and nobody is to see it:
+// the store latches, all of the group fail, and the result is false.
+func (d *DB) insertGroup(group []*commit, need int) (ok bool) {
+	defer func() {
+		if ok {
+			return
+		}
+		err := d.latch(errInsert)
+		for _, c := range group {
+			c.err = err
+		}
+	}()
 	if len(group) == 1 || need < parallelGroup || d.opts.InPlaceUpdate {
 		for _, c := range group {
 			c.err = d.mem.insert(&d.ins, batchReader{data: c.batch.rep[batchHeader:]}, c.seq)
 		}
-		return
+		return true
 	}
 	var wg sync.WaitGroup
 	wg.Add(len(group) - 1)
+	defer wg.Wait() // also if the leader's own panics: the others use the memtable
 	for _, c := range group[1:] {
 		c.mem, c.wg = d.mem, &wg
 		c.wake <- insert
@@ -123,6 +138,7 @@ func (d *DB) insertGroup(group []*commit, need int) {
 	c := group[0]
 	c.err = d.mem.insert(&d.ins, batchReader{data: c.batch.rep[batchHeader:]}, c.seq)
 	wg.Wait()
+	return !slices.ContainsFunc(group, func(c *commit) bool { return c.err == errAbandoned })
 }
 
 // makeRoom sees to it that the memtable takes need more bytes and count more

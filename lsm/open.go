@@ -23,7 +23,7 @@ import (
 //
 // Nothing that was there is changed before step 5, so an Open that fails or is cut
 // short can be repeated. Damage is an [ErrCorrupt] that points at Repair.
-func Open(dir string, o *Options) (*DB, error) {
+func Open(dir string, o *Options) (_ *DB, err error) {
 	opts, err := o.withDefaults()
 	if err != nil {
 		return nil, err
@@ -34,15 +34,22 @@ func Open(dir string, o *Options) (*DB, error) {
 	}
 	d := newDB(dir, opts)
 	d.dir = vdir
+	opened := false
+	defer func() {
+		if !opened { // also when what the options name panics
+			d.closed.Store(true)
+			close(d.closeCh)
+			err = errors.Join(err, d.releaseAll())
+		}
+	}()
 	if err := d.openAll(); err != nil {
-		d.closed.Store(true)
-		close(d.closeCh)
 		if errors.Is(err, ErrCorrupt) {
 			err = repairHint(dir, err)
 		}
-		return nil, errors.Join(err, d.releaseAll())
+		return nil, err
 	}
 	d.start()
+	opened = true
 	return d, nil
 }
 

@@ -92,6 +92,9 @@ func runFit(ctx context.Context, e *env, args []string) int {
 	if err := f.check(fs); err != nil {
 		return fail(exitUsage, err)
 	}
+	if err := checkHTML(f.html); err != nil {
+		return fail(exitCode(err), err)
+	}
 	if f.cases != "" {
 		if err := answerCases(ctx, e.out, f.cases); err != nil {
 			return fail(exitFound, err)
@@ -124,6 +127,11 @@ func (f *fitFlags) check(fs *flag.FlagSet) error {
 		return fmt.Errorf("-cases needs -json")
 	}
 	set := given(fs)
+	if f.cases != "" {
+		if err := useless(set, "with -cases, which says all itself", "ops", "n", "seed", "range", "percent", "answers", "html"); err != nil {
+			return err
+		}
+	}
 	if !f.ostep {
 		if err := useless(set, "without -ostep", "base", "range", "percent"); err != nil {
 			return err
