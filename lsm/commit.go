@@ -16,7 +16,7 @@ const maxGroup = 1 << 20
 // batches, at once, instead of leaving it to the leader.
 const parallelGroup = 128 << 10
 
-// errAbandoned is the error of a commit that nobody came back from.
+// errAbandoned is the error of a commit while nobody has come back from it.
 var errAbandoned = errors.New("lsm: not written: Options.Events panicked or ended the goroutine that called it")
 
 // errInsert is why a store latches whose Comparer has panicked in a write.

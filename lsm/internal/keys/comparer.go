@@ -10,7 +10,9 @@ import (
 // one order refuses to be opened with another.
 //
 // The functions must be pure and safe for concurrent use, must not keep or
-// change their arguments, and must treat nil and empty keys alike.
+// change their arguments, must treat nil and empty keys alike, and must not
+// panic: a store in which one does during a write refuses all further ones
+// until it is opened again.
 type Comparer struct {
 	// Name identifies the order for ever; change it when the order changes.
 	Name string
