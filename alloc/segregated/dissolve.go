@@ -27,7 +27,7 @@ const (
 	dissolveLooks  = 64 // runs looked at each time
 	dissolveRuns   = 16 // runs dissolved each time
 	dissolveFree   = 4  // those of which at least one slot in so many is free
-	retireShift    = 4
+	retireShift    = 3
 )
 
 // dissolveState says how far the search for runs to dissolve has come.

@@ -66,7 +66,6 @@ type Heap struct {
 	maxAlign   int        // largest alignment that was ever asked for
 	owners     *alloc.Owners
 	disown     func() // takes the heap off owners
-	traded     uint64 // granules of data when trade marked the free spans last
 	credited   uint64 // granule up to which the data brought credit
 }
 

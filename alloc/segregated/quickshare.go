@@ -4,7 +4,7 @@ import "math"
 
 // How much the quick lists may hold: quickTotal, in a large heap one part in
 // 1<<quickShare, or 1<<quickHits while two of three requests are served from the lists.
-// A span of more than one part in quickPart of that is kept only as long as they stay
+// A span of more than one part in 1<<quickPart of that is kept only as long as they stay
 // below half of it. A span that would be too much is kept if one of the next two buckets
 // in turn can be emptied for it, which are spared when they were of use since their last
 // turn. Before the data would grow by pages that were not touched, and memory comes near its
@@ -55,8 +55,8 @@ const (
 	quickSample     = 256 // requests after which it is seen how many are served
 	quickTiny       = 256 << 10 >> granuleShift
 	quickTinyMost   = 64 << 10 >> granuleShift
-	quickPart       = 8
-	quickHalf       = 2
+	quickPart       = 3
+	quickHalf       = 1
 	quickStray      = 8
 	searchingTenths = 4
 	searchingOps    = 2048
@@ -148,14 +148,14 @@ func (q *quickLists) watch(used uint64) {
 
 // fit sets what the lists may hold for so many granules of data.
 func (q *quickLists) fit(data uint64) {
-	most, part := max(quickTotal, data>>(q.share&63)), uint64(quickPart)
+	most, part := max(quickTotal, data>>(q.share&63)), quickPart
 	if data < quickTiny {
 		most = quickTinyMost
 	}
 	if q.settled() {
 		most, part = max(most, data-data>>quickSettled), quickHalf
 	}
-	q.most, q.part = most, min(most/part, quickMax)
+	q.most, q.part = most, min(most>>(uint(part)&63), quickMax)
 	q.large = q.part + 1 - min(q.part+1, tagMin)
 }
 

@@ -206,7 +206,7 @@ func TestListsFit(t *testing.T) {
 		q := quickLists{share: c.share, still: c.still}
 		q.fit(c.data)
 		require.Equal(t, c.most, q.most, "%+v", c)
-		require.Equal(t, min(c.most/c.parts, quickMax), q.part, "%+v", c)
+		require.Equal(t, min(c.most>>c.parts, quickMax), q.part, "%+v", c)
 	}
 }
 

@@ -109,8 +109,8 @@ func TestSweepsWhenMuchIsFree(t *testing.T) {
 	for _, part := range []int{2, 20} {
 		h := freshIn(t, 64<<20, &arena.Options{}, nil)
 		var bs [][]byte
-		for range 200 {
-			bs = append(bs, must(t, h, 20<<10))
+		for range 60 {
+			bs = append(bs, must(t, h, 80<<10))
 		}
 		for i := 0; i < len(bs); i += part {
 			h.Free(bs[i])

@@ -1,10 +1,8 @@
 package segregated
 
-// Before the data grows beyond what it ever was, free spans give back as many pages, if
-// there is credit, see sweep.go: memory is at its peak when it grows, and what it grows
-// by did not fit into them. Those of sweepMin and more do so however long they have been
-// free. Smaller ones are often taken again soon, and do if they have been free since the
-// data was smaller by one part in 1<<tradeShift.
+// Before the data grows beyond what it ever was, free spans of sweepMin and more give back as
+// many pages, however long they have been free, if there is credit, see sweep.go: memory is at
+// its peak when it grows, and what it grows by did not fit into them.
 //
 // Memory also rises when pages that were given back are used again. If that brings it above its
 // peak, the heap economizes when it has the span, as long as there is credit: it gives back as
@@ -14,7 +12,6 @@ const (
 	tradeTries = 16 // spans that pay each time,
 	tradeLooks = 64 // of so many that are looked at
 	tradePages = 16 // a call for fewer takes nearly as long
-	tradeShift = 3
 )
 
 // tradeFor trades for the pages that are about to be committed for the data to grow, up to
@@ -55,13 +52,8 @@ func (h *Heap) grewTo(from, end, credited uint64) {
 // trade gives back so many pages of free spans, or a few more.
 func (h *Heap) trade(pages uint64) {
 	h.giveHeld(pages)
-	if h.credit == 0 {
-		return
-	}
-	h.giveSome(pages)
-	if data := h.top - h.first; data > h.traded+h.traded>>tradeShift {
-		h.traded = data
-		h.markIdle()
+	if h.credit != 0 {
+		h.giveSome(pages)
 	}
 }
 
@@ -113,32 +105,18 @@ func (h *Heap) shed() bool {
 // left to others to report.
 func (h *Heap) giveSome(pages uint64) {
 	pages = max(pages, tradePages)
-	least, looks, tries := binOf(infoMin), tradeLooks, tradeTries
+	least, looks, tries := binOf(sweepMin), tradeLooks, tradeTries
 	for bin := h.lastBin(numBins); bin >= least; bin = h.lastBin(bin) {
 		for g := h.hdr.bins[bin]; g != 0; looks-- {
 			if looks == 0 || tries == 0 || pages == 0 || !h.remembers(g) {
 				return
 			}
 			in := h.info(g)
-			if in.tag>>granuleBits >= sweepMin {
-				in.setIdle(g)
-			}
+			in.setIdle(g)
 			if n := h.giveBack(in, pages); n != 0 {
 				pages -= min(pages, n)
 				tries--
 			}
-			g = in.next
-		}
-	}
-}
-
-// markIdle says of the free spans of infoMin and more that all of each has been free for
-// long, so that the next trade or sweep may give it back. O(such spans).
-func (h *Heap) markIdle() {
-	for bin := h.nextBin(binOf(infoMin)); bin < numBins; bin = h.nextBin(bin + 1) {
-		for g, i := h.hdr.bins[bin], 0; g != 0 && i <= h.freeSpans && h.remembers(g); i++ {
-			in := h.info(g)
-			in.setIdle(g)
 			g = in.next
 		}
 	}
