@@ -1,6 +1,6 @@
 package segregated
 
-// Before the data grows beyond what it ever was, free spans of sweepMin and more give back as
+// Before the data grows beyond what it ever was, free spans of tradeMin and more give back as
 // many pages, however long they have been free, if there is credit, see sweep.go: memory is at
 // its peak when it grows, and what it grows by did not fit into them.
 //
@@ -9,9 +9,11 @@ package segregated
 // much, and if need be empties its lists and gives up empty runs for it. A heap that is about to
 // grow to where it has been before trades so far as it would come above its peak.
 const (
-	tradeTries = 16 // spans that pay each time,
-	tradeLooks = 64 // of so many that are looked at
-	tradePages = 16 // a call for fewer takes nearly as long
+	tradeMin   = 16 << 10 >> granuleShift // granules; not below infoMin
+	tradeTries = 16                       // spans that pay each time,
+	tradeLooks = 64                       // of so many that are looked at
+	tradePages = 16                       // a call for fewer takes nearly as long
+	_          = uint(tradeMin - infoMin)
 )
 
 // tradeFor trades for the pages that are about to be committed for the data to grow, up to
@@ -105,7 +107,7 @@ func (h *Heap) shed() bool {
 // left to others to report.
 func (h *Heap) giveSome(pages uint64) {
 	pages = max(pages, tradePages)
-	least, looks, tries := binOf(sweepMin), tradeLooks, tradeTries
+	least, looks, tries := binOf(tradeMin), tradeLooks, tradeTries
 	for bin := h.lastBin(numBins); bin >= least; bin = h.lastBin(bin) {
 		for g := h.hdr.bins[bin]; g != 0; looks-- {
 			if looks == 0 || tries == 0 || pages == 0 || !h.remembers(g) {

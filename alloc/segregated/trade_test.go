@@ -106,7 +106,7 @@ func TestTradeIsForGrowth(t *testing.T) {
 
 // TestTradeSmall: a small free span keeps its pages.
 func TestTradeSmall(t *testing.T) {
-	h, before := holed(t, 60<<10)
+	h, before := holed(t, 12<<10)
 	h.trade(10)
 	h.trade(10)
 	require.Equal(t, before, h.committed)
