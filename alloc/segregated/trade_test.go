@@ -24,23 +24,23 @@ func holed(t *testing.T, hole int) (h *Heap, committed uint64) {
 	return h, h.committed
 }
 
-// growBy makes the data grow by about n bytes, in blocks that do not fit in a hole of 80 KiB.
+// growBy makes the data grow by about n bytes, in blocks that do not fit in a hole of 20 KiB.
 func growBy(t *testing.T, h *Heap, n int) {
-	for ; n > 0; n -= 90 << 10 {
-		must(t, h, 90<<10)
+	for ; n > 0; n -= 30 << 10 {
+		must(t, h, 30<<10)
 	}
 }
 
 // TestTrade: the pages of a free span pay for those that the data grows by, and are zero
 // when they come back.
 func TestTrade(t *testing.T) {
-	h, before := holed(t, 80<<10)
-	growBy(t, h, 180<<10)
-	require.Less(t, h.committed, before+180<<10+h.pageSize-64<<10)
+	h, before := holed(t, 20<<10)
+	growBy(t, h, 60<<10)
+	require.Less(t, h.committed, before+60<<10+h.pageSize-12<<10)
 	require.Equal(t, int(h.committed), h.region.Stats().Committed)
 	require.NoError(t, h.Check())
 	top := h.top
-	b, err := h.Calloc(1, 80<<10)
+	b, err := h.Calloc(1, 20<<10)
 	require.NoError(t, err)
 	require.Equal(t, top, h.top, "it is in the hole")
 	require.NoError(t, filled(b, 0))
@@ -49,7 +49,7 @@ func TestTrade(t *testing.T) {
 
 // TestTradeNeedsCredit: without credit nothing goes back.
 func TestTradeNeedsCredit(t *testing.T) {
-	h, before := holed(t, 80<<10)
+	h, before := holed(t, 20<<10)
 	in := h.info(h.hdr.bins[h.nextBin(binOf(infoMin))])
 	sound := *in
 	h.credit = 0
@@ -64,7 +64,7 @@ func TestTradeStops(t *testing.T) {
 	h := freshIn(t, 64<<20, &arena.Options{}, nil)
 	var holes [][]byte
 	for range 2 * tradeTries {
-		holes = append(holes, must(t, h, 80<<10))
+		holes = append(holes, must(t, h, 20<<10))
 		must(t, h, 30<<10)
 	}
 	for _, b := range holes {
@@ -73,7 +73,7 @@ func TestTradeStops(t *testing.T) {
 	h.flushQuick()
 	h.credit = 1 << 20
 	paid := func() (n int) {
-		for g := h.hdr.bins[h.nextBin(binOf(sweepMin))]; g != 0; g = h.info(g).next {
+		for g := h.hdr.bins[h.nextBin(binOf(tradeMin))]; g != 0; g = h.info(g).next {
 			if h.info(g).gone != 0 {
 				n++
 			}
@@ -92,7 +92,7 @@ func TestTradeStops(t *testing.T) {
 
 // TestTradeIsForGrowth: to become as large as before costs no pages.
 func TestTradeIsForGrowth(t *testing.T) {
-	h, _ := holed(t, 80<<10)
+	h, _ := holed(t, 20<<10)
 	h.credit, h.credited = 0, ^uint64(0)
 	top := must(t, h, 400<<10)
 	h.credit = 1 << 20
@@ -321,7 +321,7 @@ func TestInUse(t *testing.T) {
 // misledBin returns a heap with a small free span at granule at, to which the bin of its
 // hole may be led.
 func misledBin(t *testing.T) (h *Heap, bin *uint64, at uint64) {
-	h, _ = holed(t, 80<<10)
+	h, _ = holed(t, 20<<10)
 	small := must(t, h, 100) // from the end of the hole
 	at = uint64(addrOf(small)-addrOf(h.mem)) >> granuleShift
 	must(t, h, 100)
