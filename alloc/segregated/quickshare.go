@@ -148,14 +148,14 @@ func (q *quickLists) watch(used uint64) {
 
 // fit sets what the lists may hold for so many granules of data.
 func (q *quickLists) fit(data uint64) {
-	most, part := max(quickTotal, data>>(q.share&63)), quickPart
+	most, part := max(quickTotal, data>>(q.share&63)), uint(quickPart)
 	if data < quickTiny {
 		most = quickTinyMost
 	}
 	if q.settled() {
 		most, part = max(most, data-data>>quickSettled), quickHalf
 	}
-	q.most, q.part = most, min(most>>(uint(part)&63), quickMax)
+	q.most, q.part = most, min(most>>(part&63), quickMax)
 	q.large = q.part + 1 - min(q.part+1, tagMin)
 }
 

@@ -11,10 +11,10 @@ package segregated
 // the sweep before, and so with what lies past the highest top since then. A block of
 // soonPages and more goes back when it is freed, unless the heap saves its credit up.
 //
-// Smaller spans keep their pages until the data grows, see trade.go: they are often taken again
-// soon, and a call for one page takes half as long as one for ten. (With a sweepMin of 16 KiB, and
-// still smaller ones that paid for growth, first passes of real traces took 6 % longer, up to a
-// third, for half a point of mean utilisation.)
+// Smaller spans keep their pages until the data grows, or memory comes above its peak, see
+// trade.go: they are often taken again soon, and a call for one page takes half as long as one for
+// ten. (With a sweepMin of 16 KiB, and still smaller ones that paid for growth, first passes of
+// real traces took 6 % longer, up to a third, for half a point of mean utilisation.)
 //
 // What is gained by giving a page back is its share of the memory for as long as it
 // stays away, and those that were free for long stay away for long. So the heap sweeps
